@@ -1,0 +1,232 @@
+"""Settings as frozen dataclasses, read from strict YAML and `key=value` overrides.
+
+The defaults are the authors' release recipe. An unknown key, a value of the wrong type or two
+settings that contradict each other raise ConfigError.
+"""
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from gconet.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the groups are and how an episode is drawn from them."""
+
+    root: str = "data"  # folder that holds images/ and gts/
+    train_set: str = "DUTS_class"  # a folder of class folders below both
+    image_size: int = 224  # network input, pixels a side
+    group_size: int = 16  # most images of one class in an episode; two classes each
+    flip: float = 0.5  # probability of a horizontal flip
+    rotation: float = 90.0  # angles are uniform in ± this many degrees
+    episodes: str | None = None  # recorded episodes (.npz) to replay instead of drawing
+    cache: bool = False  # keep all resized images in memory (1.7 GB for DUTS_class)
+    workers: int = 4  # loader processes (threads while the cache is filled)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """VGG-16."""
+
+    weights: str = "imagenet"  # imagenet | none | a file of torchvision's VGG-16 weights
+    trainable: Literal["conv5_3", "all", "none"] = "conv5_3"  # the layers that learn
+
+
+@dataclass(frozen=True)
+class GAMConfig:
+    """Group affinity module; without it the consensus is the plain mean of the features."""
+
+    enabled: bool = True
+    kernel_size: Literal[1, 3] = 1  # of the query and key convolutions; the paper says 3
+    softmax: Literal["image", "group"] = "image"  # over one image's positions, or the group's
+    output_conv: bool = True  # a 1x1 convolution on the attended features; the paper has none
+
+
+@dataclass(frozen=True)
+class GCMConfig:
+    """Group collaborating module, training only."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class ACMConfig:
+    """Auxiliary classification module, training only."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the terms; the term of a module that is off does not exist."""
+
+    saliency: float = 1.0
+    collaboration: float = 250.0
+    classification: float = 3.0
+    iou_reduction: Literal["sum", "mean"] = "sum"  # of the soft IoU loss over images
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam."""
+
+    lr: float = 1e-4
+    encoder_lr_scale: float = 0.01  # times lr, for the encoder's trainable layers
+    betas: tuple[float, float] = (0.9, 0.99)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The loop."""
+
+    epochs: int = 50
+    steps: int | None = None  # stop after this many steps in all, if before the last epoch ends
+    device: str = "auto"  # auto | cpu | cuda | cuda:N
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the hardware has it
+    save_minutes: float = 5.0  # between checkpoints within an epoch
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """Scores on a named set every few epochs; `best.pth` is the epoch with the highest S-measure.
+
+    Never report numbers on the set that chose the checkpoint.
+    """
+
+    set: str | None = None
+    every: int = 5  # epochs
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that a run depends on."""
+
+    name: str = "gconet"  # the run's folder, runs/<name>
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    gam: GAMConfig = field(default_factory=GAMConfig)
+    gcm: GCMConfig = field(default_factory=GCMConfig)
+    acm: ACMConfig = field(default_factory=ACMConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+
+    def __post_init__(self) -> None:
+        for key, value, least in (
+            ("data.image_size", self.data.image_size, 32),
+            ("data.group_size", self.data.group_size, 1),
+            ("data.workers", self.data.workers, 0),
+            ("train.epochs", self.train.epochs, 1),
+            ("train.steps", self.train.steps or 1, 1),
+            ("validation.every", self.validation.every, 1),
+            ("seed", self.seed, 0),
+        ):
+            if value < least:
+                raise ConfigError(f"{key}: {value} is below {least}")
+        if not 0 <= self.data.flip <= 1:
+            raise ConfigError(f"data.flip: {self.data.flip} is no probability")
+        if Path(self.name).name != self.name or self.name in ("", ".", ".."):
+            raise ConfigError(f"name: {self.name!r} is no plain folder name")
+        if self.validation.set is not None and self.validation.set == self.data.train_set:
+            raise ConfigError("validation.set and data.train_set are the same; name a held-out set")
+        if self.data.episodes is not None and self.data.group_size != DataConfig.group_size:
+            raise ConfigError("data.group_size and data.episodes: recorded episodes fix their sizes")
+
+
+def load_config(path: Path | None = None, overrides: typing.Sequence[str] = ()) -> Config:
+    """The settings in the YAML file `path` (all optional), changed by overrides like `data.root=/d`."""
+    settings: dict[str, Any] = {}
+    if path is not None:
+        try:
+            settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except FileNotFoundError:
+            there = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "no .yaml file"
+            raise ConfigError(f"no config {path} (there: {there})") from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+    return config_from_dict(apply_overrides(settings, overrides))
+
+
+def apply_overrides(settings: dict[str, Any], overrides: typing.Sequence[str]) -> dict[str, Any]:
+    """A copy of the nested `settings` with each `section.key=value` set; values are YAML scalars."""
+    result = {k: dict(v) if isinstance(v, dict) else v for k, v in settings.items()} if isinstance(
+        settings, dict) else settings
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"{override!r} is no override; write section.key=value")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"{key}: {text!r} is no YAML value") from None
+        *sections, last = key.split(".")
+        node = result
+        for section in sections:
+            node = node.setdefault(section, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"{key}: {section} is no section")
+        node[last] = value
+    return result
+
+
+def config_from_dict(settings: Any) -> Config:
+    """The Config of nested plain settings, strictly checked; raises ConfigError."""
+    return _build(Config, settings, "")
+
+
+def _build(cls: type[T], settings: Any, prefix: str) -> T:
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{prefix.rstrip('.') or 'config'}: expected a section of keys, got {settings!r}")
+    hints = typing.get_type_hints(cls)
+    for key in settings:
+        if key not in hints:
+            close = difflib.get_close_matches(str(key), hints, n=1)
+            hint = f"did you mean {prefix}{close[0]}? " if close else ""
+            raise ConfigError(f"unknown key {prefix}{key}; {hint}known: {', '.join(hints)}")
+    return cls(**{key: _check(hints[key], value, prefix + key) for key, value in settings.items()})
+
+
+def _check(hint: Any, value: Any, key: str) -> Any:
+    """`value` as the type `hint`, or ConfigError; the few kinds of hint that this file uses."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, key + ".")
+    if origin is types.UnionType:  # X | None
+        return None if value is None else _check(args[0], value, key)
+    if origin is Literal:
+        if value not in args or isinstance(value, bool):
+            raise ConfigError(f"{key}: {value!r} is none of {', '.join(map(str, args))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple) or len(value) != len(args):
+            raise ConfigError(f"{key}: expected a list of {len(args)}, got {value!r}")
+        return tuple(_check(arg, v, key) for arg, v in zip(args, value, strict=True))
+    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
+        try:  # YAML 1.1 reads 1e-4 as text
+            return float(value)
+        except ValueError:
+            pass
+    if hint is str and value is None:  # YAML reads a bare none as text but null as None
+        value = "none"
+    if type(value) is not hint:
+        raise ConfigError(f"{key}: expected {hint.__name__}, got {value!r}")
+    return value
+
+
+def config_to_dict(config: Config) -> dict[str, Any]:
+    """Plain nested dict of lists and scalars: for YAML, JSON and checkpoints."""
+    plain: dict[str, Any] = dataclasses.asdict(config)
+    plain["optimizer"]["betas"] = list(config.optimizer.betas)
+    return plain

@@ -1,0 +1,1 @@
+"""Groups on disk → episodes → tensors. `groups` and `images` import no torch."""

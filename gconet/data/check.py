@@ -1,0 +1,145 @@
+"""Checks whole data sets file by file, and reports everything that is wrong. Imports no torch.
+
+`data.groups` stops at the first fault, as training must; here the user wants the whole list.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gconet.data.groups import SUFFIXES
+from gconet.data.images import load_image, load_mask
+from gconet.errors import DataError
+
+KNOWN_TOTALS = {  # set → images, groups, as published
+    "DUTS_class": (8250, 291),
+    "CoCA": (1295, 80),
+    "CoSOD3k": (3316, 160),
+    "Cosal2015": (2015, 50),
+    "PASCAL_coseg": (1037, 20),
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a set; `path` is the file or folder to mend."""
+
+    kind: str
+    path: Path
+    detail: str
+
+
+@dataclass(frozen=True)
+class SetReport:
+    """What was found of one set: counts of groups, images and masks, and all its problems."""
+
+    name: str
+    groups: int
+    images: int
+    masks: int
+    problems: tuple[Problem, ...]
+
+
+def list_sets(root: Path) -> list[str]:
+    """The names of all sets below `root/images` or `root/gts`; raises DataError for none."""
+    folders = [p for side in ("images", "gts") for p in list_folders(root / side)]
+    if not folders:
+        raise DataError(
+            f"no data sets in {root}: expected {root}/images/<set>/<class>/; see data/README.md"
+        )
+    return sorted({p.name for p in folders})
+
+
+def check_set(root: Path, name: str, *, workers: int = 2) -> SetReport:
+    """Read every image and mask of set `name` to the end and compare all that should agree.
+
+    Raises DataError only where neither `root/images/<name>` nor `root/gts/<name>` is a folder.
+    """
+    sides = {side: root / side / name for side in ("images", "gts")}
+    if not any(folder.is_dir() for folder in sides.values()):
+        raise DataError(f"no data set {name!r} in {root} (there: {', '.join(list_sets(root))})")
+    problems: list[Problem] = []
+    found = {side: list_side(folder, problems) for side, folder in sides.items()}
+    pairs: list[tuple[Path | None, Path | None]] = []
+    for group in sorted(found["images"].keys() | found["gts"].keys()):
+        images, masks = (found[side].get(group, {}) for side in ("images", "gts"))
+        for stem in sorted(images.keys() | masks.keys()):
+            pairs.append((images.get(stem), masks.get(stem)))
+    with ThreadPoolExecutor(workers) as pool:
+        results = pool.map(lambda pair: check_pair(pair[0], pair[1], sides), pairs)
+        for result in tqdm(results, name, len(pairs), unit="pair", disable=None):
+            problems += result
+    groups, files = len(found["images"]), [sum(map(len, found[side].values())) for side in sides]
+    problems += check_totals(name, sides["images"], files[0], groups)
+    return SetReport(name, groups, files[0], files[1], tuple(problems))
+
+
+def list_side(folder: Path, problems: list[Problem]) -> dict[str, dict[str, Path]]:
+    """Group → stem → file for one side of a set; appends what is wrong to `problems`."""
+    if not folder.is_dir():
+        problems.append(Problem("missing folder", folder, "not there"))
+        return {}
+    groups = {}
+    for path in list_folders(folder):
+        groups[path.name] = list_stems(path, problems)
+        if not groups[path.name]:
+            problems.append(Problem("empty group", path, f"no {', '.join(SUFFIXES)} in it"))
+    for path in list_stems(folder, problems).values():
+        problems.append(Problem("stray file", path, "lies beside the class folders, not in one"))
+    if not groups:
+        problems.append(Problem("empty set", folder, "no class folders in it"))
+    return groups
+
+
+def list_stems(folder: Path, problems: list[Problem]) -> dict[str, Path]:
+    """Stem → file directly inside `folder`; the second file of a stem is a problem."""
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or path.is_dir():
+            continue
+        if path.stem in files:
+            problems.append(Problem("double stem", path, f"same stem as {files[path.stem].name}"))
+        else:
+            files[path.stem] = path
+    return files
+
+
+def list_folders(folder: Path) -> list[Path]:
+    """The folders inside `folder`, sorted, without hidden ones; none where it does not exist."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def check_pair(image: Path | None, mask: Path | None, sides: dict[str, Path]) -> list[Problem]:
+    """What is wrong with an image and its mask, either of which may be missing; decodes both."""
+    problems = []
+    if image and not mask:
+        wanted = sides["gts"] / image.parent.name / image.stem
+        problems.append(Problem("no mask", image, f"expected {wanted}.png or another suffix"))
+    if mask and not image:
+        wanted = sides["images"] / mask.parent.name / mask.stem
+        problems.append(Problem("no image", mask, f"expected {wanted}.jpg or another suffix"))
+    sizes = []
+    for path, load in ((image, load_image), (mask, load_mask)):
+        if path:
+            try:
+                sizes.append(load(path).size)
+            except DataError as error:
+                problems.append(Problem("unreadable", path, str(error).removeprefix(f"{path}: ")))
+    if image and mask and len(sizes) == 2 and sizes[0] != sizes[1]:
+        (width, height), (mask_width, mask_height) = sizes
+        detail = f"is {mask_width}×{mask_height}, its image {width}×{height} ({image})"
+        problems.append(Problem("mask size", mask, detail))
+    return problems
+
+
+def check_totals(name: str, folder: Path, images: int, groups: int) -> list[Problem]:
+    """Where the counts of a known set are not the published ones."""
+    if name not in KNOWN_TOTALS or (images, groups) == KNOWN_TOTALS[name]:
+        return []
+    all_images, all_groups = KNOWN_TOTALS[name]
+    detail = f"{images} images in {groups} groups, expected {all_images} in {all_groups}"
+    return [Problem("wrong total", folder, detail)]

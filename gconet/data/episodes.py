@@ -1,0 +1,107 @@
+"""Episodes: which images of which two groups make a training step, and how each is turned.
+
+Drawn ones are a pure function of (group sizes, seed, epoch), so a run can resume at any step;
+recorded ones replay a list, such as the authors' own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from gconet.data.groups import Group, name_some
+from gconet.errors import DataError
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One step: n images of each of two groups, the first group's before the second's."""
+
+    labels: tuple[int, int]  # places of the two groups in the sorted class names
+    images: np.ndarray  # (2n,) int, places in the list of all groups' items, end to end
+    angles: np.ndarray  # (2n,) float32, degrees, counter-clockwise
+    flips: np.ndarray  # (2n,) bool, horizontal, before the rotation
+
+
+class Episodes(Protocol):
+    """A source of epochs."""
+
+    def epoch(self, epoch: int) -> list[Episode]:
+        """The steps of epoch 0, 1, …"""
+        ...
+
+
+@dataclass(frozen=True)
+class DrawnEpisodes:
+    """Every class once as the first group, in order, with a random other class as its partner."""
+
+    sizes: tuple[int, ...]  # images in each class
+    seed: int
+    group_size: int  # most images of one class
+    flip: float  # probability
+    rotation: float  # degrees, uniform in ±
+
+    def __post_init__(self) -> None:
+        if len(self.sizes) < 2:
+            raise DataError(f"a pair needs two classes, and there is {len(self.sizes)}; add class folders")
+
+    def epoch(self, epoch: int) -> list[Episode]:
+        """As many episodes as there are classes."""
+        r = np.random.RandomState([self.seed, epoch])  # its streams never change between versions
+        starts = np.cumsum((0, *self.sizes[:-1]))
+        episodes = []
+        for first in range(len(self.sizes)):
+            second = int(r.randint(len(self.sizes) - 1))
+            second += second >= first  # any class but the first
+            n = min(self.group_size, self.sizes[first], self.sizes[second])
+            images = [starts[g] + r.permutation(self.sizes[g])[:n] for g in (first, second)]
+            angles = r.uniform(-self.rotation, self.rotation, 2 * n).astype(np.float32)
+            episodes.append(
+                Episode((first, second), np.concatenate(images), angles, r.rand(2 * n) < self.flip)
+            )
+        return episodes
+
+
+class RecordedEpisodes:
+    """Replays a file made by scripts/import_release_episodes.py; its docstring has the format."""
+
+    def __init__(self, path: Path, groups: Sequence[Group]) -> None:
+        """Raises DataError where the file cannot be read or names images that `groups` lack."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                self._record = {name: file[name] for name in
+                                ("names", "labels", "label_folder", "sizes", "image", "angle", "flip")}
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"data.episodes: {path} cannot be read as episodes ({error})") from None
+        items = (f"{group.name}/{item.stem}" for group in groups for item in group.items)
+        place = {name: i for i, name in enumerate(items)}
+        if missing := [name for name in self._record["names"] if name not in place]:
+            raise DataError(f"{path} names images that the data set lacks: {name_some(missing)}")
+        self._place = np.array([place[name] for name in self._record["names"]])
+        label = {group.name: i for i, group in enumerate(groups)}
+        self._label = [label[folder] for folder in self._record["label_folder"]]
+        self._ends = np.cumsum(self._record["sizes"].astype(np.int64).ravel())
+
+    def __len__(self) -> int:
+        """How many epochs were recorded."""
+        return len(self._record["sizes"])
+
+    def epoch(self, epoch: int) -> list[Episode]:
+        """Raises DataError past the last recorded epoch."""
+        if epoch >= len(self):
+            raise DataError(f"only {len(self)} epochs are recorded; lower train.epochs")
+        steps = self._record["sizes"].shape[1]
+        return [self._episode(epoch, i, epoch * steps + i) for i in range(steps)]
+
+    def _episode(self, epoch: int, i: int, step: int) -> Episode:
+        end = int(self._ends[step])
+        span = slice(end - int(self._record["sizes"][epoch, i]), end)
+        first, second = (self._label[label] for label in self._record["labels"][epoch, i])
+        return Episode(
+            (first, second),
+            self._place[self._record["image"][span]],
+            self._record["angle"][span],
+            self._record["flip"][span],
+        )

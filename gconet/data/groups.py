@@ -1,0 +1,111 @@
+"""Scans folders of groups into immutable records: every image with its mask, paired by stem.
+
+The published layout is `<root>/images/<set>/<class>/*` beside `<root>/gts/<set>/<class>/*`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gconet.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture of a group; `mask` is None where no ground truth was asked for."""
+
+    stem: str
+    image: Path
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """The pictures that share an object, sorted by stem."""
+
+    name: str
+    items: tuple[Item, ...]
+
+
+def scan_set(root: Path, name: str) -> tuple[Group, ...]:
+    """The groups of data set `name` under `root`, sorted by class name; every image has its mask.
+
+    Raises DataError that names what is missing and lists what exists.
+    """
+    if not (root / "images" / name).is_dir():
+        sets = sorted(p.name for p in (root / "images").glob("*") if p.is_dir())
+        there = f"sets there: {', '.join(sets)}" if sets else f"no folder {root / 'images'} with sets in it"
+        raise DataError(f"no data set {name!r} in {root} ({there}); see data/README.md for the layout")
+    return scan_groups(root / "images" / name, root / "gts" / name)
+
+
+def scan_groups(images: Path, gts: Path | None = None) -> tuple[Group, ...]:
+    """The groups below `images`, with their masks from `gts` where that is given.
+
+    A folder with pictures directly inside is one group, named after the folder; otherwise each
+    sub-folder is a group. Raises DataError for anything missing, unpaired or ambiguous.
+    """
+    folders = list_groups(images)
+    masks = pair_folders(folders, list_groups(gts), gts) if gts else {}
+    return tuple(
+        Group(name, tuple(Item(stem, path, masks[name][stem] if masks else None)
+                          for stem, path in files.items()))
+        for name, files in folders.items()
+    )
+
+
+def list_groups(root: Path, *, allow_empty: bool = False) -> dict[str, dict[str, Path]]:
+    """Group name → stem → file, both sorted, for one group or a folder of groups; raises DataError.
+
+    With `allow_empty`, a group's folder without pictures is an empty group, as long as another has some.
+    """
+    if not root.is_dir():
+        raise DataError(f"no folder {root}; give one group's folder or a folder of groups")
+    subfolders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    own = list_files(root)
+    if not own:
+        groups = {p.name: list_files(p) for p in subfolders}
+        empty = [name for name, files in groups.items() if not files]
+        if len(empty) == len(groups) or (empty and not allow_empty):
+            where = f"in {name_some(empty)} of {root}" if empty else f"in {root}"
+            raise DataError(f"no images {where}; readable are {', '.join(SUFFIXES)}")
+        return groups
+    if any(list_files(p) for p in subfolders):
+        raise DataError(
+            f"{root} holds images ({name_some(list(own))}) and folders of images "
+            f"({name_some([p.name for p in subfolders])}); give one group or a folder of groups"
+        )
+    return {root.resolve().name: own}
+
+
+def list_files(folder: Path) -> dict[str, Path]:
+    """Stem → image file directly inside `folder`, sorted by stem; hidden and other files are skipped."""
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda p: (p.stem, p.suffix)):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or path.is_dir():
+            continue
+        if path.stem in files:
+            raise DataError(f"{folder}: {files[path.stem].name} and {path.name} share a stem; rename one")
+        files[path.stem] = path
+    return files
+
+
+def pair_folders(
+    images: dict[str, dict[str, Path]], gts: dict[str, dict[str, Path]], gts_root: Path
+) -> dict[str, dict[str, Path]]:
+    """The masks for `images`, group by group; a single group on both sides pairs whatever its name."""
+    if len(images) == len(gts) == 1:
+        gts = dict(zip(images, gts.values(), strict=True))
+    if missing := [name for name in images if name not in gts]:
+        raise DataError(f"no masks for {name_some(missing)} in {gts_root} (there: {name_some(list(gts))})")
+    missing = [f"{name}/{stem}" for name, files in images.items() for stem in files if stem not in gts[name]]
+    if missing:
+        raise DataError(f"no mask in {gts_root} for {name_some(missing)}; each image needs one of its stem")
+    return gts
+
+
+def name_some(names: list[str], most: int = 5) -> str:
+    """The first few of `names`, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more if names else "nothing"

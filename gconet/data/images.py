@@ -1,0 +1,37 @@
+"""Reading pictures, masks and maps: whatever the file holds becomes 8-bit RGB or 8-bit grey."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from gconet.errors import DataError
+
+
+def load_image(path: Path) -> Image.Image:
+    """The picture at `path` as 8-bit RGB, upright (its EXIF orientation applied).
+
+    Grey, palette, CMYK and 16-bit files are converted; an alpha channel is dropped.
+    Raises DataError where the file cannot be decoded.
+    """
+    return ImageOps.exif_transpose(_open(path)).convert("RGB")
+
+
+def load_mask(path: Path) -> Image.Image:
+    """The mask or map at `path` as 8-bit grey, 0 background to 255 object; raises DataError."""
+    return _open(path).convert("L")
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        image: Image.Image = Image.open(path)
+        image.load()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except Exception as error:  # Pillow's decoders raise a dozen unrelated types on damaged files
+        raise DataError(f"{path}: cannot be read as an image ({error}); replace or remove it") from None
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion would clip at 255
+        exif = image.getexif()
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+        image.getexif().update(exif)
+    return image

@@ -1,0 +1,189 @@
+"""A small synthetic set in the published layout, with exact masks: for tests and the smoke run.
+
+Each class is one object (outline × colour × surface). A picture shows it at a random place, scale
+and rotation on a patterned background, beside one or two distractors: objects of other classes,
+as large and as bright, so that only the group tells which object is meant. Imports no torch.
+
+    python -m gconet.data.toy data          # data/{images,gts}/toy and the held-out toy_test
+"""
+
+import argparse
+import colorsys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from gconet.errors import ConfigError, DataError, run_command
+
+SHAPES = ("disc", "square", "triangle", "star", "cross", "bar", "crescent", "hexagon")
+SURFACES = ("plain", "striped", "checked", "dotted", "ringed")
+MOST_CLASSES = len(SHAPES) * len(SURFACES)  # 8 and 5 share no divisor: k ↦ (k % 8, k % 5) is unique
+LEAST_VISIBLE = 0.7  # the part of each object's pixels that the others must leave uncovered
+
+
+def make_toy_set(
+    root: Path,
+    name: str,
+    *,
+    classes: int = 6,
+    images_per_class: int = 8,
+    size: int = 96,
+    seed: int = 0,
+) -> None:
+    """Write `root/images/<name>/<class>/*.jpg` and `root/gts/<name>/<class>/*.png` (0 or 255).
+
+    Pictures are RGB, `size` × `size` pixels. What the classes look like does not depend on `seed`:
+    another seed makes a held-out set of the same classes. Same arguments, same pixels.
+    Raises ConfigError for numbers out of range, DataError where a set of that name holds files.
+    """
+    if not 2 <= classes <= MOST_CLASSES or images_per_class < 1 or size < 32 or seed < 0:
+        raise ConfigError(
+            f"a toy set needs 2 to {MOST_CLASSES} classes, 1 image or more per class, a size "
+            f"of 32 or more, a seed of 0 or more; "
+            f"got {classes}, {images_per_class}, {size}, {seed}"
+        )
+    for folder in (root / "images" / name, root / "gts" / name):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise DataError(f"{folder} is there and not empty; remove it or choose another name")
+    for target in range(classes):
+        image_folder = root / "images" / name / name_class(target)
+        mask_folder = root / "gts" / name / name_class(target)
+        image_folder.mkdir(parents=True)
+        mask_folder.mkdir(parents=True)
+        for index in range(images_per_class):
+            # A generator per picture: a larger set keeps the first pictures' layout.
+            random = np.random.RandomState([seed, target, index])
+            picture, mask = draw_picture(random, target, classes, size)
+            write_image(image_folder / f"{index:03d}.jpg", picture[:, :, ::-1])
+            write_image(mask_folder / f"{index:03d}.png", mask)
+
+
+def name_class(index: int) -> str:
+    """The folder of class `index`: what it looks like, such as `striped_square`."""
+    return f"{SURFACES[index % len(SURFACES)]}_{SHAPES[index % len(SHAPES)]}"
+
+
+def draw_picture(
+    random: np.random.RandomState, target: int, classes: int, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A picture of class `target` (size, size, 3) uint8 RGB; its mask (size, size), 0 or 255."""
+    others = [k for k in range(classes) if k != target]
+    distractors = random.choice(others, size=min(len(others), random.randint(1, 3)), replace=False)
+    objects = random.permutation([target, *distractors])  # painted in this order: later ones cover
+    while True:
+        picture, owner = draw_background(random, size), np.full((size, size), -1)
+        drawn = {}  # object → its pixels before anything covers them
+        for k in objects:
+            inside, colours = draw_object(random, int(k), size)
+            picture[inside], owner[inside], drawn[k] = colours[inside], k, inside.sum()
+        if all((owner == k).sum() >= LEAST_VISIBLE * pixels for k, pixels in drawn.items()):
+            mask = np.where(owner == target, 255, 0)
+            return picture.astype(np.uint8), mask.astype(np.uint8)
+
+
+def draw_background(random: np.random.RandomState, size: int) -> np.ndarray:
+    """A grainy ground, cloudy or striped, in two dull colours (size, size, 3), 0 to 255."""
+    coarse = random.rand(random.randint(2, 7), random.randint(2, 7)).astype(np.float32)
+    blend = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    if random.rand() < 0.5:
+        y, x = np.mgrid[:size, :size] / size
+        turn = random.uniform(0, np.pi)
+        wave = np.sin(random.uniform(15, 60) * (x * np.cos(turn) + y * np.sin(turn)))
+        blend = 0.6 * blend + 0.2 * (1 + wave)
+    low, high = random.uniform(30, 200, (2, 3))
+    ground = low + (high - low) * blend[:, :, None] + 8 * random.standard_normal((size, size, 1))
+    return np.clip(ground, 0, 255).astype(np.float32)
+
+
+def draw_object(
+    random: np.random.RandomState, index: int, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Object `index` somewhere: the pixels inside (size, size) bool, colours (size, size, 3)."""
+    radius = random.uniform(0.14, 0.26) * size
+    x0, y0 = random.uniform(0.2, 0.8, 2) * size
+    turn = random.uniform(0, 2 * np.pi)
+    y, x = np.mgrid[:size, :size]
+    # The object's own frame, in which its outline lies within the unit circle.
+    u = (np.cos(turn) * (x - x0) + np.sin(turn) * (y - y0)) / radius
+    v = (np.cos(turn) * (y - y0) - np.sin(turn) * (x - x0)) / radius
+    inside = is_inside(SHAPES[index % len(SHAPES)], u, v)
+    lit = is_lit(SURFACES[index % len(SURFACES)], u, v)
+    # Steps of the golden ratio spread any number of hues evenly around the colour circle.
+    bright = np.array(colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.85, random.uniform(0.8, 1.0)))
+    colours = 255 * bright * np.where(lit, 1.0, 0.35)[:, :, None]
+    return inside, colours.astype(np.float32)
+
+
+def is_inside(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Which points (u, v) of its own frame `shape` covers."""
+    r, angle = np.hypot(u, v), np.arctan2(v, u)
+    if shape == "disc":
+        return r <= 0.9
+    if shape == "square":
+        return np.maximum(abs(u), abs(v)) <= 0.7
+    if shape == "cross":
+        return (np.minimum(abs(u), abs(v)) <= 0.28) & (np.maximum(abs(u), abs(v)) <= 0.9)
+    if shape == "bar":
+        return (abs(u) <= 0.95) & (abs(v) <= 0.32)
+    if shape == "crescent":
+        return (r <= 0.95) & (np.hypot(u - 0.5, v) >= 0.75)
+    if shape == "star":
+        return r <= 0.68 + 0.3 * np.cos(5 * angle)
+    corners = {"triangle": 3, "hexagon": 6}[shape]
+    sector = 2 * np.pi / corners
+    return r * np.cos((angle + sector / 2) % sector - sector / 2) <= np.cos(sector / 2)
+
+
+def is_lit(surface: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Which points (u, v) of its own frame `surface` shows bright; the others are dark."""
+    if surface == "striped":
+        return np.sin(12 * u) > 0
+    if surface == "checked":
+        return np.sin(9 * u) * np.sin(9 * v) > 0
+    if surface == "dotted":
+        return np.cos(11 * u) + np.cos(11 * v) < 0.6
+    if surface == "ringed":
+        return np.sin(14 * np.hypot(u, v)) > 0
+    return np.full(u.shape, True)  # plain
+
+
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    """Encode and write; by way of bytes, since `cv2.imwrite` fails silently."""
+    done, data = cv2.imencode(path.suffix, pixels)
+    if not done:
+        raise DataError(f"{path}: cannot be encoded")
+    path.write_bytes(data.tobytes())
+
+
+def main() -> int:
+    """The command `python -m gconet.data.toy`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gconet.data.toy",
+        description="Write two small synthetic sets with exact masks: toy, to train on, and "
+        "toy_test, other pictures of the same classes.",
+        epilog="example: python -m gconet.data.toy data",
+    )
+    parser.add_argument(
+        "root", type=Path, metavar="DIR", help="writes DIR/images/toy, DIR/gts/toy, …"
+    )
+    parser.add_argument("--classes", type=int, default=6, help=f"2 to {MOST_CLASSES} (default 6)")
+    parser.add_argument("--images-per-class", type=int, default=8, help="default 8")
+    parser.add_argument("--size", type=int, default=96, help="pixels along each side (default 96)")
+    parser.add_argument("--seed", type=int, default=0, help="of toy; toy_test takes the next (0)")
+    args = parser.parse_args()
+    for name, seed in (("toy", args.seed), ("toy_test", args.seed + 1)):
+        make_toy_set(
+            args.root,
+            name,
+            classes=args.classes,
+            images_per_class=args.images_per_class,
+            size=args.size,
+            seed=seed,
+        )
+        print(f"{args.root / 'images' / name}: {args.classes} × {args.images_per_class} images")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

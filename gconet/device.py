@@ -1,0 +1,55 @@
+"""Which device and precision to compute with."""
+
+import math
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+
+from gconet.errors import ConfigError
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` (the current CUDA GPU, else the CPU) or a device by name; raises ConfigError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device {name!r} is not known; use auto, cpu, cuda or cuda:0, cuda:1, …") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device {name!r} is not here ({torch.cuda.device_count()} CUDA GPUs); use auto or cpu")
+    return device
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """`fp32`, `bf16`, or `auto`: bf16 where the hardware computes it natively.
+
+    Natively: compute capability of at least 8.0, and CPUs with AVX512-BF16.
+    """
+    if name == "auto":
+        if device.type == "cuda":
+            native = torch.cuda.get_device_capability(device) >= (8, 0)
+        else:
+            cpuinfo = Path("/proc/cpuinfo")
+            native = device.type == "cpu" and cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text()
+        name = "bf16" if native else "fp32"
+    if name not in ("fp32", "bf16"):
+        raise ConfigError(f"precision {name!r} is not known; use auto, fp32 or bf16")
+    return torch.bfloat16 if name == "bf16" else torch.float32
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
+    """Mixed precision where `precision` is bfloat16, else nothing."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16)
+
+
+def peak_memory(device: torch.device) -> float:
+    """GiB at most held so far: by PyTorch on a GPU, by the process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.nan
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -1,0 +1,41 @@
+"""Errors that a user can act on, and the one place where commands turn them into an exit status."""
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class GCoNetError(Exception):
+    """Something the user can mend; the message is one line: what was wrong, what exists, what to do."""
+
+    exit_status = 1
+
+
+class ConfigError(GCoNetError):
+    """A setting or an argument is wrong; commands exit with status 2."""
+
+    exit_status = 2
+
+
+class DataError(GCoNetError):
+    """A file or folder of images, masks or maps is missing, unreadable or does not fit."""
+
+
+class CheckpointError(GCoNetError):
+    """A checkpoint is missing, damaged or belongs to another architecture."""
+
+
+def run_command(main: Callable[[], int]) -> NoReturn:
+    """Run a command's `main` and exit with its status; a `GCoNetError` becomes one line on stderr."""
+    try:
+        status = main()
+    except GCoNetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = error.exit_status
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # the reader of our output (`| head`) has gone
+        sys.stderr.close()
+        status = 1
+    sys.exit(status)

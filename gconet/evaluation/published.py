@@ -1,0 +1,39 @@
+"""Published results, to print beside measured ones."""
+
+from functools import cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+import yaml
+
+COMPARED = ("gconet_table_2", "later_methods")  # whole methods; gconet_table_1 is the paper's ablation
+ORDER = ("max_e", "s_measure", "max_f", "mae")  # of the four figures in the file
+
+
+class Published(NamedTuple):
+    """One method's row in a published table."""
+
+    method: str
+    source: str  # venue, and backbone and training data where the table tells them
+    figures: dict[str, float]
+
+
+def published_results(dataset: str) -> list[Published]:
+    """The rows of `dataset` (CoCA, CoSOD3k or Cosal2015, in any case); empty for any other set."""
+    found = []
+    for table in COMPARED:
+        for row in load_tables()[table]["rows"]:
+            names = {name.lower(): name for name, value in row.items() if isinstance(value, list)}
+            if name := names.get(dataset.lower()):
+                told = (row[key] for key in ("venue", "backbone", "train") if key in row)
+                figures = dict(zip(ORDER, row[name], strict=True))
+                found.append(Published(row["method"], ", ".join(told), figures))
+    return found
+
+
+@cache
+def load_tables() -> dict[str, Any]:
+    """The file as it is: table → {read_from, rows}."""
+    text = resources.files("gconet.evaluation").joinpath("published_results.yaml").read_text("utf-8")
+    tables: dict[str, Any] = yaml.safe_load(text)
+    return tables

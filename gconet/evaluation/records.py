@@ -1,0 +1,28 @@
+"""Scores as files for other programs: JSON with everything, CSV with a line per set, group and image."""
+
+import csv
+import io
+import json
+
+from gconet.evaluation.scores import FIGURES, Scores
+
+
+def format_json(*scores: Scores) -> str:
+    """`Scores.to_dict` of a single one; of several, {"results": [one of those each]}."""
+    dicts = [one.to_dict() for one in scores]
+    return json.dumps(dicts[0] if len(dicts) == 1 else {"results": dicts}, indent=1, allow_nan=False)
+
+
+def format_csv(*scores: Scores) -> str:
+    """A header, then per method and set: the set, its groups, their images; empty names mean "all"."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["method", "set", "convention", "group", "image", "images", *FIGURES])
+    for one in scores:
+        labels = [one.method, one.dataset, one.convention]
+        table.writerow([*labels, "", "", one.images, *one.figures().values()])
+        for name, group in one.groups.items():
+            table.writerow([*labels, name, "", group.images, *group.figures().values()])
+            for stem, image in group.per_image.items():
+                table.writerow([*labels, name, stem, 1, *image.figures().values()])
+    return text.getvalue()

@@ -1,0 +1,139 @@
+"""Scores a folder of saved maps against a folder of masks."""
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from gconet.data.groups import list_groups, name_some
+from gconet.data.images import load_mask
+from gconet.errors import DataError
+from gconet.evaluation.metrics import MapScore, check_convention, score_map
+from gconet.evaluation.scores import Scores, summarise_groups
+
+MAPS_PER_WORKER = 64  # at least; scoring fewer takes less time than starting a process
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A map file and its mask file."""
+
+    group: str
+    stem: str
+    map: Path
+    mask: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.group}/{self.stem}"
+
+
+def score_folders(
+    maps: Path,
+    gts: Path,
+    *,
+    convention: str = "toolbox",
+    workers: int = 0,
+    allow_missing: bool = False,
+    progress: bool = True,
+    method: str = "",
+    dataset: str = "",
+) -> Scores:
+    """Score the maps under `maps` against the masks under `gts`: one group, or folders of groups.
+
+    Maps and masks pair by group and stem, whatever the suffix; a map of another size is resized to
+    its mask's. `workers` processes share the work, 0 does it all in this one; the scores do not
+    depend on it. `method` and `dataset` name the scores, by default after the two folders.
+
+    Raises DataError that names the missing, extra or unreadable maps; with `allow_missing` the rest
+    is scored, and the scores list what was left out.
+    """
+    check_convention(convention)
+    pairs, missing, extra = pair_maps(maps, gts)
+    if (missing or extra) and not allow_missing:
+        faults = [f"{len(missing)} masks of {gts} have no map in {maps}: {name_some(missing)}"] if missing else []
+        faults += [f"{len(extra)} maps of {maps} have no mask in {gts}: {name_some(extra)}"] if extra else []
+        raise DataError(f"{'; '.join(faults)}; mend that, or score the rest with --allow-missing")
+
+    measured: dict[str, dict[str, MapScore]] = {}
+    broken: dict[str, str] = {}
+    results = measure(pairs, convention, workers)
+    shown = tqdm(
+        results, desc=f"score {maps}", total=len(pairs), unit="map", disable=None if progress else True
+    )
+    for pair, result in zip(pairs, shown, strict=True):
+        if isinstance(result, MapScore):
+            measured.setdefault(pair.group, {})[pair.stem] = result
+        else:
+            broken[pair.name] = result
+    if broken and not allow_missing:
+        first = next(iter(broken.values()))
+        raise DataError(f"{len(broken)} maps are unreadable: {name_some(list(broken))}; the first: {first}")
+    if not measured:
+        raise DataError(f"no map in {maps} fits a mask in {gts}; maps mirror the masks' groups and stems")
+    return summarise_groups(
+        measured,
+        convention=convention,
+        method=method or maps.resolve().name,
+        dataset=dataset or gts.resolve().name,
+        missing=sorted([*missing, *broken]),
+        extra=extra,
+    )
+
+
+def pair_maps(maps: Path, gts: Path) -> tuple[list[Pair], list[str], list[str]]:
+    """The pairs, sorted by group and stem, then "group/stem" of masks without map and maps without mask.
+
+    A single group on both sides pairs whatever its name. Raises DataError where a folder is missing
+    or holds no pictures.
+    """
+    mask_files = list_groups(gts)
+    map_files = list_groups(maps, allow_empty=True)
+    if len(mask_files) == len(map_files) == 1:
+        map_files = dict(zip(mask_files, map_files.values(), strict=True))
+    pairs, missing = [], []
+    for group, masks in mask_files.items():
+        for stem, mask in masks.items():
+            found = map_files.get(group, {}).get(stem)
+            if found:
+                pairs.append(Pair(group, stem, found, mask))
+            else:
+                missing.append(f"{group}/{stem}")
+    extra = [
+        f"{group}/{stem}"
+        for group, files in map_files.items()
+        for stem in files
+        if stem not in mask_files.get(group, {})
+    ]
+    return pairs, missing, extra
+
+
+def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapScore | str]:
+    """`score_pair` of each pair, in their order."""
+    jobs = [(pair.map, pair.mask, convention) for pair in pairs]
+    workers = min(workers, len(jobs) // MAPS_PER_WORKER)
+    if workers == 0:
+        yield from map(score_pair, jobs)
+        return
+    # "spawn": a forked copy of a process that already runs threads or a GPU can hang
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        yield from pool.map(score_pair, jobs, chunksize=16)
+
+
+def score_pair(job: tuple[Path, Path, str]) -> MapScore | str:
+    """The score of one map file, or why it cannot be read; raises DataError for an unreadable mask."""
+    map_path, mask_path, convention = job
+    mask = load_mask(mask_path)
+    try:
+        picture = load_mask(map_path)
+    except DataError as error:
+        return str(error)
+    if picture.size != mask.size:  # on 8-bit levels and with Pillow's antialiasing, as the toolbox does
+        picture = picture.resize(mask.size, Image.Resampling.BILINEAR)
+    return score_map(np.asarray(picture), np.asarray(mask), convention)

@@ -1,0 +1,156 @@
+"""The scores of many maps: curves averaged over images, and the numbers read off the averages."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gconet.evaluation.metrics import CURVES, F64, U8, MapScore, score_map, thresholds
+
+FIGURES = ("mae", "max_f", "mean_f", "max_e", "mean_e", "s_measure", "ap", "auc")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What was measured over `images` maps: one image, one group or a whole set."""
+
+    convention: str
+    images: int
+    mae: float
+    max_f: float
+    mean_f: float
+    max_e: float
+    mean_e: float
+    s_measure: float
+    ap: float
+    auc: float
+    curves: Mapping[str, F64]  # "threshold" and the names in CURVES, (T,) each
+    method: str = ""
+    dataset: str = ""
+    groups: Mapping[str, "Scores"] = field(default_factory=dict)  # of a whole set
+    per_image: Mapping[str, "Scores"] = field(default_factory=dict)  # of a group, by stem
+    missing: tuple[str, ...] = ()  # "group/stem" of masks left out: no map, or one that cannot be read
+    extra: tuple[str, ...] = ()  # "group/stem" of maps left out: no mask
+
+    def figures(self) -> dict[str, float]:
+        """The eight numbers by name, in the order of `FIGURES`."""
+        return {name: getattr(self, name) for name in FIGURES}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and strings, ready for `json.dump`."""
+        return {
+            "method": self.method,
+            "set": self.dataset,
+            "convention": self.convention,
+            "images": self.images,
+            **self.figures(),
+            "missing": list(self.missing),
+            "extra": list(self.extra),
+            "groups": {
+                name: {
+                    "images": group.images,
+                    **group.figures(),
+                    "per_image": {stem: image.figures() for stem, image in group.per_image.items()},
+                }
+                for name, group in self.groups.items()
+            },
+            "curves": {name: curve.tolist() for name, curve in self.curves.items()},
+        }
+
+
+def score_arrays(
+    groups: Mapping[str, Mapping[str, tuple[U8, U8]]], *, convention: str = "toolbox", dataset: str = ""
+) -> Scores:
+    """Score maps in memory: group name → stem → (map, mask), each 8-bit (H, W) of one size.
+
+    For validation while training. Raises ValueError as `score_map` does, and for no maps at all.
+    """
+    measured = {
+        name: {stem: score_map(map_u8, gt_u8, convention) for stem, (map_u8, gt_u8) in images.items()}
+        for name, images in groups.items()
+    }
+    return summarise_groups(measured, convention=convention, dataset=dataset)
+
+
+def summarise_groups(
+    measured: Mapping[str, Mapping[str, MapScore]],
+    *,
+    convention: str,
+    method: str = "",
+    dataset: str = "",
+    missing: Sequence[str] = (),
+    extra: Sequence[str] = (),
+) -> Scores:
+    """Scores of a set, of its groups and of its images, from group name → stem → scores of the map.
+
+    The set's average runs over all its images, not over groups. Groups without images are left out.
+    """
+    groups = {
+        name: summarise(
+            images.values(),
+            convention=convention,
+            per_image={stem: summarise([one], convention=convention) for stem, one in images.items()},
+        )
+        for name, images in measured.items()
+        if images
+    }
+    return summarise(
+        (one for images in measured.values() for one in images.values()),
+        convention=convention,
+        method=method,
+        dataset=dataset,
+        groups=groups,
+        missing=tuple(missing),
+        extra=tuple(extra),
+    )
+
+
+def summarise(scores: Iterable[MapScore], *, convention: str, **labels: Any) -> Scores:
+    """Average the maps' scores: F and E are the maximum and the mean of the averaged curve.
+
+    Raises ValueError where there are no scores.
+    """
+    scores = list(scores)
+    if not scores:
+        raise ValueError("no maps to score")
+    mean = np.mean([score.curves for score in scores], axis=0)
+    curves = {"threshold": thresholds(convention), **dict(zip(CURVES, mean, strict=True))}
+    return Scores(
+        convention=convention,
+        images=len(scores),
+        mae=float(np.mean([score.mae for score in scores])),
+        max_f=float(curves["f"].max()),
+        mean_f=float(curves["f"].mean()),
+        max_e=float(curves["e"].max()),
+        mean_e=float(curves["e"].mean()),
+        s_measure=float(np.mean([score.s_measure for score in scores])),
+        ap=average_precision(curves["precision"], curves["recall"]),
+        auc=area_under_roc(curves["recall"], curves["fpr"]),
+        curves=curves,
+        **labels,
+    )
+
+
+def average_precision(precision: F64, recall: F64) -> float:
+    """Area under the precision envelope over recall, as PASCAL VOC takes it since 2010.
+
+    Of the averaged curves (T,), closed by precision 0 at recalls 0 and 1, as eval-co-sod has it.
+    PySODMetrics has no AP: under its convention this is the same area under its own 256 points.
+    """
+    order = np.argsort(recall)
+    recall = np.concatenate([[0.0], recall[order], [1.0]])
+    precision = np.concatenate([[0.0], precision[order], [0.0]])
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall) * envelope[1:]))
+
+
+def area_under_roc(recall: F64, fpr: F64) -> float:
+    """Area under the averaged true over the averaged false positive rate (T,), by trapezoids.
+
+    As in eval-co-sod the curve gets no point (0, 0), and points of one false positive rate stay in
+    the order of rising thresholds. PySODMetrics has no AUC: see `average_precision`.
+    """
+    order = np.argsort(fpr, kind="stable")
+    x, y = fpr[order], recall[order]
+    return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))

@@ -1,0 +1,121 @@
+"""Scores as tables to read: on the terminal, in Markdown, in LaTeX; published rows below ours."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gconet.data.groups import name_some
+from gconet.evaluation.published import published_results
+from gconet.evaluation.scores import Scores
+
+STYLES = ("text", "markdown", "latex")
+COLUMNS = {  # in the order of the paper's tables; then what they leave out
+    "max_e": "max E",
+    "s_measure": "S",
+    "max_f": "max F",
+    "mae": "MAE",
+    "mean_e": "mean E",
+    "mean_f": "mean F",
+    "ap": "AP",
+    "auc": "AUC",
+}
+LATEX_SPECIAL = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"~": "\\textasciitilde{}",
+                              "^": "\\textasciicircum{}", "\\": "\\textbackslash{}"})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """One data set's table; rows hold a name, a count of images and the figures, all as text."""
+
+    title: str
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        return ("", "images", *COLUMNS.values())
+
+
+def format_table(
+    *scores: Scores, style: str = "text", published: bool = True, groups: bool = False
+) -> str:
+    """One table per data set, methods as rows; `style` is one of `STYLES`.
+
+    `published` adds the published rows where the set is one of the three benchmarks, `groups` a row
+    per group. What was left out of the scores is said below the table.
+    """
+    if style not in STYLES:
+        raise ValueError(f"style {style!r} is none of {', '.join(STYLES)}")
+    render = {"text": render_text, "markdown": render_markdown, "latex": render_latex}[style]
+    sets: dict[tuple[str, str], list[Scores]] = {}
+    for one in scores:
+        sets.setdefault((one.dataset, one.convention), []).append(one)
+    return "\n\n".join(
+        render(build_table(dataset, convention, group, published=published, groups=groups))
+        for (dataset, convention), group in sets.items()
+    )
+
+
+def build_table(
+    dataset: str, convention: str, scores: Iterable[Scores], *, published: bool, groups: bool
+) -> Table:
+    """The rows and notes of one data set's table."""
+    rows, notes = [], []
+    for one in scores:
+        method = one.method or "maps"
+        rows.append(format_row(method, str(one.images), one.figures()))
+        if groups:
+            rows += [format_row(f"  {name}", str(g.images), g.figures()) for name, g in one.groups.items()]
+        if one.missing:
+            names = name_some(list(one.missing))
+            notes.append(f"{method}: {len(one.missing)} images left out, without a readable map: {names}")
+        if one.extra:
+            names = name_some(list(one.extra))
+            notes.append(f"{method}: {len(one.extra)} maps left out, without a mask: {names}")
+    others = published_results(dataset) if published else []
+    rows += [format_row(f"{row.method} ({row.source})", "", row.figures) for row in others]
+    if others:
+        notes.append("rows with a venue are published results, under the toolbox's convention")
+    return Table(f"{dataset or 'scores'}, {convention} convention", tuple(rows), tuple(notes))
+
+
+def format_row(name: str, images: str, figures: Mapping[str, float]) -> tuple[str, ...]:
+    """Three decimals, as published; empty where a table does not tell."""
+    return (name, images, *(f"{figures[key]:.3f}" if key in figures else "" for key in COLUMNS))
+
+
+def render_text(table: Table) -> str:
+    """Aligned columns, names to the left and numbers to the right."""
+    lines = [table.header, *table.rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
+    body = [
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    ]
+    return "\n".join([table.title, *(line.rstrip() for line in body), *table.notes])
+
+
+def render_markdown(table: Table) -> str:
+    """A pipe table below its title in bold."""
+    rule = ("---", *("---:" for _ in table.header[1:]))
+    cells = [tuple(c.replace("|", "\\|").strip() for c in line) for line in (table.header, rule, *table.rows)]
+    body = [f"| {' | '.join(line)} |" for line in cells]
+    notes = [f"\n{note}." for note in table.notes]
+    return "\n".join([f"**{table.title}**\n", *body, *notes])
+
+
+def render_latex(table: Table) -> str:
+    """A tabular with the rules of `booktabs`; title and notes as comments."""
+    def line(cells: tuple[str, ...]) -> str:
+        return " & ".join(cell.strip().translate(LATEX_SPECIAL) for cell in cells) + r" \\"
+
+    return "\n".join([
+        f"% {table.title}",
+        *(f"% {note}" for note in table.notes),
+        rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
+        r"\toprule",
+        line(table.header),
+        r"\midrule",
+        *(line(row) for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ])  # fmt: skip

@@ -1,0 +1,70 @@
+"""The three losses as pure functions, and a criterion that returns them named and unweighted."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import sigmoid_focal_loss
+
+from gconet.config import LossConfig
+from gconet.models.training import TrainingOutput
+
+
+def soft_iou_loss(maps: Tensor, masks: Tensor) -> Tensor:
+    """1 − Σmg / (Σm + Σg − Σmg) per image: maps and masks (N,1,H,W) in [0,1] → (N,) in [0,1].
+
+    An image whose map and mask are both empty agrees: its loss is 0.
+    """
+    intersection = (maps * masks).sum((1, 2, 3))
+    union = (maps + masks).sum((1, 2, 3)) - intersection
+    tiny = torch.finfo(union.dtype).tiny
+    return torch.where(union > 0, 1 - intersection / union.clamp_min(tiny), torch.zeros_like(union))
+
+
+def saliency_loss(
+    side_maps: tuple[Tensor, ...], masks: Tensor, *, reduction: Literal["sum", "mean"] = "sum"
+) -> Tensor:
+    """L_sal: the soft IoU loss, summed over the side outputs; over images `sum` (release) or `mean`
+    (the paper's wording)."""
+    per_image = torch.stack([soft_iou_loss(maps, masks) for maps in side_maps])  # (4,2N)
+    return per_image.sum() if reduction == "sum" else per_image.mean(1).sum()
+
+
+def collaboration_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """L_ctm: binary focal loss (γ = 2, no α), mean over all pixels of the own and the crossed maps.
+
+    logits (4N,1,H,W), own half first: its target is masks (2N,1,H,W), the crossed half's is zero.
+    """
+    target = torch.cat([masks, torch.zeros_like(masks)])
+    return sigmoid_focal_loss(logits, target, alpha=-1, gamma=2, reduction="mean")
+
+
+def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """L_cls: cross-entropy, mean over images; logits (2N,classes), labels (2N,) class indices."""
+    return F.cross_entropy(logits, labels)
+
+
+class Criterion:
+    """The terms of the training loss, by name; the modules that are on decide which exist."""
+
+    def __init__(self, config: LossConfig) -> None:
+        self.weights = {
+            "saliency": config.saliency,
+            "collaboration": config.collaboration,
+            "classification": config.classification,
+        }
+        self.iou_reduction = config.iou_reduction
+
+    def __call__(self, output: TrainingOutput, masks: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """masks (2N,1,H,W) in [0,1], labels (2N,) → unweighted scalar terms."""
+        terms = {"saliency": saliency_loss(output.side_maps, masks, reduction=self.iou_reduction)}
+        if output.collaboration is not None:
+            terms["collaboration"] = collaboration_loss(output.collaboration, masks)
+        if output.class_logits is not None:
+            terms["classification"] = classification_loss(output.class_logits, labels)
+        return terms
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """λ₁ L_sal + λ₂ L_ctm + λ₃ L_cls of the terms that exist."""
+        return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()

@@ -1,0 +1,78 @@
+"""The decoder: a feature pyramid (Lin et al. 2017), top down from the coarse co-saliency features."""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gconet.models.encoder import CHANNELS
+
+WIDTH = 64
+
+
+class Pyramid(NamedTuple):
+    """The decoder's levels, (N,64,·,·) each, at strides 16 (p5) to 1 (p1)."""
+
+    p5: Tensor
+    p4: Tensor
+    p3: Tensor
+    p2: Tensor
+    p1: Tensor
+
+
+class FPNDecoder(nn.Module):
+    """p5 = top(F·E); p_k = smooth_k(upsample(p_{k+1}) + lateral_k(stage_k)) for k = 4 … 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        C1, C2, C3, C4, C5 = CHANNELS
+        self.top = nn.Sequential(
+            nn.Conv2d(C5, WIDTH, 1), nn.ReLU(inplace=True), nn.Conv2d(WIDTH, WIDTH, 1)
+        )
+        self.lateral4, self.smooth4 = _double_conv(C4), _double_conv(WIDTH)
+        self.lateral3, self.smooth3 = _double_conv(C3), _double_conv(WIDTH)
+        self.lateral2, self.smooth2 = _double_conv(C2), _double_conv(WIDTH)
+        self.lateral1, self.smooth1 = _double_conv(C1), _double_conv(WIDTH)
+
+    def forward(self, stages: list[Tensor], coarse: Tensor) -> Pyramid:
+        """Encoder stages 1 to 5 and F·E (N,512,h,w) → the pyramid; stage 5 itself is not read."""
+        stage1, stage2, stage3, stage4, _ = stages
+        p5 = self.top(coarse)
+        p4 = self.smooth4(_add_upsampled(p5, self.lateral4(stage4)))
+        p3 = self.smooth3(_add_upsampled(p4, self.lateral3(stage3)))
+        p2 = self.smooth2(_add_upsampled(p3, self.lateral2(stage2)))
+        p1 = self.smooth1(_add_upsampled(p2, self.lateral1(stage1)))
+        return Pyramid(p5, p4, p3, p2, p1)
+
+
+class SideOutput(nn.Module):
+    """A level of the pyramid → a map in [0,1] at the network's input size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU(inplace=True),
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU(inplace=True),
+            nn.Conv2d(WIDTH, 1, 1),
+        )
+
+    def forward(self, level: Tensor, size: tuple[int, int]) -> Tensor:
+        """(N,64,·,·) and the input's (H,W) → (N,1,H,W), float32 whatever the autocast precision."""
+        return upsample(self.layers(level).float().sigmoid(), size)
+
+
+def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear with aligned corners, as everywhere in this network."""
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+
+def _add_upsampled(coarse: Tensor, lateral: Tensor) -> Tensor:
+    H, W = lateral.shape[-2:]
+    return upsample(coarse, (H, W)) + lateral
+
+
+def _double_conv(channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, WIDTH, 3, padding=1), nn.ReLU(inplace=True),
+        nn.Conv2d(WIDTH, WIDTH, 3, padding=1),
+    )

@@ -1,0 +1,72 @@
+"""The encoder: VGG-16's convolutions as five stages."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import VGG16_Weights
+from torchvision.models.vgg import cfgs, make_layers
+
+from gconet.errors import CheckpointError
+
+CHANNELS = (64, 128, 256, 512, 512)  # of the five stages; strides 1, 2, 4, 8, 16
+STAGES = ((0, 4), (4, 9), (9, 16), (16, 23), (23, 30))  # layers of VGG-16; each opens with a max-pool
+CONV5_3 = 28
+
+
+class VGG16Encoder(nn.Module):
+    """VGG-16 (Simonyan & Zisserman 2015) without its last pooling and its fully connected layers.
+
+    Parameter names are torchvision's (`features.0.weight` …).
+    """
+
+    def __init__(self, *, trainable: Literal["conv5_3", "all", "none"]) -> None:
+        super().__init__()
+        self.features = make_layers(cfgs["D"], batch_norm=False)[:-1]
+        self.requires_grad_(trainable == "all")
+        if trainable == "conv5_3":
+            self.features[CONV5_3].requires_grad_(True)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Normalised images (N,3,H,W) → features of the five stages, (N,64,H,W) to (N,512,H/16,W/16)."""
+        stages = []
+        for start, stop in STAGES:
+            x = self.features[start:stop](x)
+            stages.append(x)
+        return stages
+
+
+def load_vgg16(encoder: VGG16Encoder, weights: str) -> None:
+    """Fill `encoder` from `weights`: `imagenet` (torchvision's server), `none` or a file.
+
+    A file holds a state dict with torchvision's names; classifier layers in it are not read.
+    Raises CheckpointError where the weights cannot be had or do not fit.
+    """
+    if weights == "none":
+        return
+    if weights == "imagenet":
+        try:
+            state = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        except (OSError, RuntimeError) as error:
+            raise CheckpointError(
+                f"torchvision's VGG-16 weights cannot be downloaded ({error}); run python "
+                "scripts/download_vgg16.py and pass encoder.weights=data/weights/vgg16_features.pth"
+            ) from None
+    else:
+        state = _load_file(Path(weights))
+    state = {name: value for name, value in state.items() if name.startswith("features.")}
+    try:
+        encoder.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{weights}: not VGG-16's weights ({' '.join(str(error).split())[:200]})") from None
+
+
+def _load_file(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"encoder.weights: no file {path}; imagenet, none or a file of VGG-16 weights")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return {str(name): value for name, value in state.items()}
+    except Exception as error:  # torch.load raises many unrelated types on damaged files
+        raise CheckpointError(f"{path}: cannot be read as weights ({' '.join(str(error).split())[:200]})") from None

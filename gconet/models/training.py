@@ -1,0 +1,46 @@
+"""The network for training: a pair of groups in, everything that the losses read out."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gconet.models.gconet import GCoNet
+
+
+@dataclass(frozen=True)
+class TrainingOutput:
+    """Of 2N images, the first group's N before the second's. None where a module is off."""
+
+    side_maps: tuple[Tensor, Tensor, Tensor, Tensor]  # from p4, p3, p2, p1: (2N,1,H,W) in [0,1]
+    collaboration: Tensor | None  # GCM logits (4N,1,H,W): own half, then crossed half
+    class_logits: Tensor | None  # ACM logits (2N,classes)
+    attention: Tensor  # the GAM's (2N,1,h,w), for looking at
+
+
+class TrainingGCoNet(nn.Module):
+    """Has a GCoNet (`net`) and the two heads that exist only in training."""
+
+    def __init__(self, *, net: GCoNet, gcm: nn.Module | None, acm: nn.Module | None) -> None:
+        super().__init__()
+        self.net = net
+        self.gcm = gcm
+        self.acm = acm
+
+    def forward(self, images: Tensor) -> TrainingOutput:
+        """RGB images of two groups of N each, (2N,3,H,W) in [0,1]."""
+        N2, _, H, W = images.shape
+        stages = self.net.encode(images)
+        first, second = stages[-1].split(N2 // 2)
+        consensus1, consensus2 = self.net.consensus(first), self.net.consensus(second)
+        E1, E2 = consensus1.vector, consensus2.vector
+        pyramid = self.net.decoder(stages, torch.cat([first * E1, second * E2]))
+        return TrainingOutput(
+            side_maps=(
+                self.net.side4(pyramid.p4, (H, W)), self.net.side3(pyramid.p3, (H, W)),
+                self.net.side2(pyramid.p2, (H, W)), self.net.side1(pyramid.p1, (H, W)),
+            ),
+            collaboration=self.gcm((first, second), (E1, E2), (H, W)) if self.gcm else None,
+            class_logits=self.acm(stages[-1]) if self.acm else None,
+            attention=torch.cat([consensus1.attention, consensus2.attention]),
+        )

@@ -1,0 +1,152 @@
+"""A training run's folder: settings, log, TensorBoard, checkpoints."""
+
+import json
+import platform
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torchvision
+import yaml
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from torchvision.utils import make_grid
+
+from gconet import __version__
+from gconet.checkpoint import load_state, save_checkpoint
+from gconet.config import Config, config_to_dict
+from gconet.errors import CheckpointError
+from gconet.models.decoder import upsample
+from gconet.models.training import TrainingGCoNet, TrainingOutput
+
+LAST, BEST = "last.pt", "best.pt"
+# What --resume may change: where and how long a run goes on, not what is learnt.
+RESUMABLE = ("train.", "validation.", "data.root=", "data.cache=", "data.workers=")
+
+
+class Run:
+    """`runs/<name>`: config.yaml, log.jsonl, tensorboard/, last.pt and, with validation, best.pt.
+
+    Only the first rank (`main`) writes; on the others every method that writes does nothing.
+    """
+
+    def __init__(self, folder: Path, config: Config, *, main: bool = True) -> None:
+        self.folder = folder
+        self.config = config
+        self.main = main
+        self._board: SummaryWriter | None = None
+
+    def start(self, **facts: Any) -> None:
+        """Make the folder, or enter it again; log the settings, versions and machine of this start."""
+        if not self.main:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = yaml.safe_dump(config_to_dict(self.config), sort_keys=False)
+        (self.folder / "config.yaml").write_text(settings, encoding="utf-8")
+        self._board = SummaryWriter(str(self.folder / "tensorboard"))
+        self.log(event="start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), command=sys.argv,
+                 **environment(), **facts)
+
+    def log(self, **record: Any) -> None:
+        """Append one JSON line to log.jsonl."""
+        if self.main:
+            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """TensorBoard curves, `section/name` → value."""
+        if self._board:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def picture(self, step: int, images: Tensor, masks: Tensor, output: TrainingOutput) -> None:
+        """TensorBoard picture of both groups' first images: image, mask, attention, side maps."""
+        if not self._board:
+            return
+        H, W = images.shape[-2:]
+        attention = upsample(output.attention.detach().float(), (H, W))
+        attention = attention / attention.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)
+        columns = [images, masks, attention, *output.side_maps]
+        N2 = len(images)
+        chosen = [*range(min(3, N2 // 2)), *range(N2 // 2, min(N2 // 2 + 3, N2))]
+        tiles = [column[i].detach().float().expand(3, H, W) for i in chosen for column in columns]
+        self._board.add_image("episode", make_grid(tiles, nrow=len(columns)).cpu().clamp(0, 1), step)
+
+    def save(self, name: str, model: TrainingGCoNet, optimizer: torch.optim.Optimizer,
+             **progress: Any) -> None:
+        """Write the checkpoint `name` atomically, with all that continuing needs."""
+        if not self.main:
+            return
+        heads = {n: t for n, t in model.state_dict().items() if not n.startswith("net.")}
+        save_checkpoint(self.folder / name, config=self.config, model=model.net,
+                        training={"heads": heads, "optimizer": optimizer.state_dict(), **progress})
+
+    def restore(self, content: dict[str, Any], model: TrainingGCoNet,
+                optimizer: torch.optim.Optimizer, *, expected: dict[str, Any]) -> dict[str, Any]:
+        """Load a checkpoint's content into `model` and `optimizer`; returns the saved progress.
+
+        Raises CheckpointError where it does not fit the network or the `expected` progress.
+        """
+        path = self.folder / LAST
+        training = content.get("training")
+        if not training:
+            raise CheckpointError(f"{path} holds no training state to continue from")
+        for name, value in expected.items():
+            if training[name] != value:
+                raise CheckpointError(f"{path}: the run's {name} were {short(training[name])}, now "
+                                      f"{short(value)}; continue it on the same")
+        state = {f"net.{name}": tensor for name, tensor in content["model"].items()}
+        load_state(model, {**state, **training.pop("heads")}, path)
+        optimizer.load_state_dict(training.pop("optimizer"))
+        return dict(training)
+
+    def close(self) -> None:
+        """Flush TensorBoard."""
+        if self._board:
+            self._board.close()
+
+
+class StopSignal:
+    """SIGINT and SIGTERM ask the loop to save and leave after its step; a second one ends it at once."""
+
+    def __init__(self, device: torch.device, world: int) -> None:
+        self._signal = torch.zeros((), dtype=torch.int64, device=device)
+        self._world = world
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, self._receive)
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        signal.signal(signum, signal.default_int_handler)
+        self._signal.fill_(signum)
+
+    def agreed(self) -> int:
+        """The signal's number or 0, the same on all ranks, so that none waits for one that has left."""
+        if self._world > 1:
+            dist.all_reduce(self._signal, dist.ReduceOp.MAX)
+        return int(self._signal)
+
+
+def short(value: Any) -> str:
+    """`value` for a message: a long list by its length."""
+    return f"{len(value)} names" if isinstance(value, list) else str(value)
+
+
+def environment() -> dict[str, str]:
+    """Versions, git revision and hardware."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        revision = ""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {
+        "gconet": __version__, "git": revision or "unknown", "python": platform.python_version(),
+        "torch": torch.__version__, "torchvision": torchvision.__version__, "gpu": gpu,
+        "cpu": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+    }

@@ -1,0 +1,117 @@
+"""The check of whole data sets: everything wrong is listed, by path; the command's exit status."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gconet.data.check import KNOWN_TOTALS, check_set, list_sets
+from gconet.data.toy import make_toy_set
+from gconet.errors import DataError
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "check_data.py"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    make_toy_set(tmp_path, "toy", classes=3, images_per_class=3, size=32)
+    return tmp_path
+
+
+def find_problems(root: Path, name: str = "toy") -> set[tuple[str, str]]:
+    return {(p.kind, p.path.relative_to(root).as_posix()) for p in check_set(root, name).problems}
+
+
+def run_script(*args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *map(str, args)], capture_output=True, text=True
+    )
+
+
+def test_a_whole_set_is_whole(root: Path) -> None:
+    report = check_set(root, "toy")
+    assert (report.groups, report.images, report.masks, report.problems) == (3, 9, 9, ())
+
+
+def test_everything_wrong_is_listed(root: Path) -> None:
+    a, b, c = (p.name for p in sorted((root / "images/toy").iterdir()))
+    images, gts = root / "images/toy", root / "gts/toy"
+    (images / a / "000.jpg").write_bytes((images / a / "000.jpg").read_bytes()[:400])  # truncated
+    (gts / a / "001.png").write_text("not a picture")
+    (gts / b / "000.png").unlink()
+    (images / b / "001.jpg").unlink()
+    Image.fromarray(np.zeros((5, 7), np.uint8)).save(gts / b / "002.png")
+    Image.new("RGB", (32, 32)).save(images / c / "000.png")
+    Image.new("RGB", (32, 32)).save(images / "loose.png")
+    (images / "empty").mkdir()
+    (images / a / "readme.txt").write_text("other files do not matter")
+    (images / a / ".hidden.jpg").write_text("nor do hidden ones")
+    assert find_problems(root) == {
+        ("unreadable", f"images/toy/{a}/000.jpg"),
+        ("unreadable", f"gts/toy/{a}/001.png"),
+        ("no mask", f"images/toy/{b}/000.jpg"),
+        ("no image", f"gts/toy/{b}/001.png"),
+        ("mask size", f"gts/toy/{b}/002.png"),
+        ("double stem", f"images/toy/{c}/000.png"),
+        ("stray file", "images/toy/loose.png"),
+        ("empty group", "images/toy/empty"),
+    }
+
+
+def test_pairs_by_stem_whatever_the_suffix(root: Path) -> None:
+    for path in sorted((root / "gts/toy").rglob("*.png")):
+        Image.open(path).save(path.with_suffix(".webp"), lossless=True)
+        path.unlink()
+    assert not find_problems(root)
+
+
+def test_an_image_rotated_by_exif_has_its_upright_size(root: Path) -> None:
+    folder = sorted((root / "images/toy").iterdir())[0]
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90°
+    Image.new("RGB", (20, 10)).save(folder / "009.jpg", exif=exif)
+    Image.new("L", (10, 20)).save(root / "gts/toy" / folder.name / "009.png")
+    assert not find_problems(root)
+
+
+def test_a_missing_side_is_a_problem_and_not_a_crash(root: Path) -> None:
+    (root / "gts").rename(root / "elsewhere")
+    found = find_problems(root)
+    assert ("missing folder", "gts/toy") in found
+    assert sum(kind == "no mask" for kind, _ in found) == 9
+
+
+def test_known_totals(root: Path) -> None:
+    for side in ("images", "gts"):
+        (root / side / "toy").rename(root / side / "CoCA")
+    assert find_problems(root, "CoCA") == {("wrong total", "images/CoCA")}
+    assert KNOWN_TOTALS["DUTS_class"] == (8250, 291)
+
+
+def test_a_set_or_root_that_is_not_there(root: Path, tmp_path: Path) -> None:
+    assert list_sets(root) == ["toy"]
+    with pytest.raises(DataError, match="'CoCA'.*there: toy"):
+        check_set(root, "CoCA")
+    with pytest.raises(DataError, match="expected .*images/<set>/<class>"):
+        list_sets(tmp_path / "nowhere")
+
+
+def test_command(root: Path) -> None:
+    done = run_script("--root", root)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "toy: 3 groups, 9 images, 9 masks: whole\n"
+
+    broken = sorted((root / "gts/toy").rglob("*.png"))[0]
+    broken.write_bytes(b"")
+    done = run_script("--root", root, "--set", "toy")
+    assert done.returncode == 1
+    assert "1 problem\n" in done.stdout and f"unreadable: {broken}: " in done.stdout
+    assert done.stderr.count("\n") == 1 and "replace" in done.stderr
+
+    done = run_script("--root", root, "--set", "CoCA")
+    assert done.returncode == 1 and done.stderr.startswith("error: no data set 'CoCA'")
+    assert run_script("--root", root, "--workers", "0").returncode == 2
+    assert "expected" in run_script("--help").stdout

@@ -1,0 +1,115 @@
+"""The synthetic set: layout, exact masks, determinism, refusals."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gconet.data.groups import scan_set
+from gconet.data.images import load_image, load_mask
+from gconet.data.toy import (
+    LEAST_VISIBLE,
+    MOST_CLASSES,
+    SHAPES,
+    SURFACES,
+    draw_background,
+    draw_object,
+    draw_picture,
+    is_inside,
+    is_lit,
+    make_toy_set,
+    name_class,
+)
+from gconet.errors import ConfigError, DataError
+
+
+def read_tree(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*.*"))}
+
+
+def test_published_layout_and_binary_masks(tmp_path: Path) -> None:
+    make_toy_set(tmp_path, "toy", classes=3, images_per_class=4, size=64)
+    groups = scan_set(tmp_path, "toy")
+    assert [len(group.items) for group in groups] == [4, 4, 4]
+    for item in (item for group in groups for item in group.items):
+        assert item.mask is not None
+        mask = np.asarray(load_mask(item.mask))
+        assert load_image(item.image).size == (64, 64) and mask.shape == (64, 64)
+        assert set(np.unique(mask)) == {0, 255}
+
+
+def test_same_seed_same_bytes_and_another_seed_other_pictures(tmp_path: Path) -> None:
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        make_toy_set(tmp_path / folder, "toy", classes=3, images_per_class=2, size=48, seed=seed)
+    first, again, other = (read_tree(tmp_path / folder) for folder in "abc")
+    assert first == again
+    assert first.keys() == other.keys()
+    assert not any(first[path] == other[path] for path in first)
+
+
+def test_masks_are_exact_under_occlusion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Painting each object in a colour of its own shows which pixels it really has."""
+
+    def paint_flat(random, index, size):
+        inside, colours = draw_object(random, index, size)
+        return inside, np.full_like(colours, 100 + index)
+
+    monkeypatch.setattr("gconet.data.toy.draw_object", paint_flat)
+    monkeypatch.setattr(
+        "gconet.data.toy.draw_background",
+        lambda random, size: np.zeros_like(draw_background(random, size)),
+    )
+    occluded = 0
+    for seed in range(40):
+        picture, mask = draw_picture(np.random.RandomState(seed), 2, 6, 64)
+        present = set(np.unique(picture)) - {0}
+        assert 102 in present and 2 <= len(present) <= 3
+        assert ((mask == 255) == (picture[:, :, 0] == 102)).all()
+        u = np.argwhere(mask)
+        occluded += bool(len(u) and (picture[:, :, 0] > 0).sum() > len(u))
+    assert occluded == 40  # distractors are in the picture, not in the mask
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_outlines_lie_in_the_unit_circle(shape: str) -> None:
+    v, u = np.mgrid[-1.5:1.5:301j, -1.5:1.5:301j]
+    inside = is_inside(shape, u, v)
+    assert 0.05 < inside.mean() < 0.4
+    assert np.hypot(u, v)[inside].max() <= 1.001
+
+
+def test_every_class_looks_different() -> None:
+    assert len({name_class(k) for k in range(MOST_CLASSES)}) == MOST_CLASSES
+    v, u = np.mgrid[-0.8:0.8:65j, -0.8:0.8:65j]
+    assert len({is_lit(surface, u, v).tobytes() for surface in SURFACES}) == len(SURFACES)
+    assert 0 < LEAST_VISIBLE < 1
+
+
+def test_refuses_a_set_that_is_there(tmp_path: Path) -> None:
+    make_toy_set(tmp_path, "toy", classes=2, images_per_class=1, size=32)
+    before = read_tree(tmp_path)
+    with pytest.raises(DataError, match="not empty"):
+        make_toy_set(tmp_path, "toy", classes=2, images_per_class=1, size=32, seed=5)
+    assert read_tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"classes": 1}, {"classes": 41}, {"images_per_class": 0}, {"size": 8}, {"seed": -1}]
+)
+def test_refuses_numbers_out_of_range(tmp_path: Path, wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="a toy set needs"):
+        make_toy_set(tmp_path, "toy", **wrong)
+    assert not any(tmp_path.iterdir())
+
+
+def test_command_writes_both_sets_without_torch(tmp_path: Path) -> None:
+    code = (
+        "import runpy, sys; sys.modules['torch'] = None; "
+        f"sys.argv = ['toy', {str(tmp_path)!r}, '--classes=2','--images-per-class=1','--size=32'];"
+        "runpy.run_module('gconet.data.toy', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(scan_set(tmp_path, "toy")) == len(scan_set(tmp_path, "toy_test")) == 2

@@ -1,0 +1,220 @@
+"""Train GCoNet: config → objects → the one visible training loop.
+
+    python train.py                                  the release's recipe, configs/gconet.yaml
+    python train.py --config configs/smoke.yaml      toy data, under a minute on a CPU
+    python train.py data.root=/data name=mine        any setting, as section.key=value
+    python train.py --resume runs/mine               goes on at the exact step
+    torchrun --nproc-per-node 2 train.py             a pair of groups on each GPU
+
+A run writes runs/<name>/: config.yaml, log.jsonl (a line a step), tensorboard/, last.pt and, with
+validation.set, best.pt. Ctrl-C or SIGTERM saves and leaves.
+"""
+
+import argparse
+import math
+import os
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import get_total_norm
+from tqdm import tqdm
+
+from gconet.checkpoint import read_checkpoint
+from gconet.config import Config, apply_overrides, config_from_dict, load_config
+from gconet.data.dataset import EpisodeDataset, make_loader
+from gconet.data.episodes import DrawnEpisodes, Episodes, RecordedEpisodes
+from gconet.data.groups import Group, scan_set
+from gconet.data.transforms import augment
+from gconet.device import autocast, peak_memory, pick_device, pick_precision
+from gconet.errors import ConfigError, GCoNetError, run_command
+from gconet.losses import Criterion
+from gconet.models import TrainingGCoNet, build_training_model
+from gconet.models.encoder import load_vgg16
+from gconet.run import BEST, LAST, RESUMABLE, Run, StopSignal
+from gconet.validation import validate
+
+
+def main() -> int:
+    args = parse_args()
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    content = None
+    if args.resume is None:
+        config = load_config(args.config, args.overrides)
+        folder = Path("runs") / config.name
+        if folder.exists():
+            raise ConfigError(f"{folder} exists; continue it with --resume {folder} or choose name=...")
+    else:
+        folder = args.resume
+        content = read_checkpoint(folder / LAST)
+        if odd := [o for o in args.overrides if not o.startswith(RESUMABLE)]:
+            raise ConfigError(f"{odd[0]}: --resume can only change {' '.join(RESUMABLE)}")
+        config = config_from_dict(apply_overrides(content["config"], args.overrides))
+    if world == 1:
+        return train(config, Run(folder, config), content)
+    local = int(os.environ["LOCAL_RANK"])
+    if config.train.device in ("auto", "cuda") and torch.cuda.is_available():
+        torch.cuda.set_device(local)
+        dist.init_process_group("nccl")
+    else:
+        dist.init_process_group("gloo")
+    try:
+        return train(config, Run(folder, config, main=rank == 0), content, rank=rank, world=world)
+    finally:
+        dist.destroy_process_group()
+
+
+def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, world: int = 1) -> int:
+    """Train to the end of `config`'s schedule, from the checkpoint `content` if there is one.
+
+    Returns the exit status: 0 when done, 128 + the signal's number when asked to stop.
+    """
+    device = pick_device(config.train.device)
+    precision = pick_precision(config.train.precision, device)
+    groups = scan_set(Path(config.data.root), config.data.train_set)
+    held_out = scan_set(Path(config.data.root), config.validation.set) if config.validation.set else ()
+    dataset = EpisodeDataset(
+        groups, make_episodes(config, groups), size=config.data.image_size, rank=rank, world=world,
+        cache_workers=config.data.workers if config.data.cache else None,
+    )
+    last = config.train.epochs * dataset.steps_per_epoch
+    last = min(last, config.train.steps or last)
+
+    torch.manual_seed(config.seed)
+    model = build_training_model(config, classes=len(groups))
+    if content is None:
+        load_vgg16(model.net.encoder, config.encoder.weights)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    criterion = Criterion(config.loss)
+    optimizer = make_optimizer(config, model)
+
+    classes = [group.name for group in groups]
+    progress = {"step": 0, "best": -math.inf, "sums": {}, "world": world, "classes": classes}
+    if content is not None:
+        progress = run.restore(content, model, optimizer, expected={"world": world, "classes": classes})
+    first, sums = int(progress["step"]), progress["sums"]
+    run.start(resumed_at=first, device=str(device), precision=str(precision), images=len(dataset.items),
+              classes=len(classes), parameters=sum(p.numel() for p in model.net.parameters()))
+    if content is None:
+        run.save(LAST, model, optimizer, **progress)  # so that it can be resumed from the first step on
+
+    parallel = DistributedDataParallel(model) if world > 1 else model
+    loader = make_loader(dataset, first=first, last=last, pin=device.type == "cuda",
+                         workers=0 if config.data.cache else config.data.workers)
+    stop, saved, clock = StopSignal(device, world), time.monotonic(), time.monotonic()
+    bar = tqdm(total=last, initial=first, desc=config.name, unit="step", disable=None if run.main else True)
+    for step, batch in zip(range(first, last), loader, strict=True):
+        if isinstance(batch, GCoNetError):
+            raise batch
+        images, masks, labels, angles, flips = (t.to(device, non_blocking=True) for t in batch)
+        images, masks = augment(images, masks, angles, flips)
+        images = images.contiguous(memory_format=torch.channels_last)
+
+        with autocast(device, precision):
+            output = parallel(images)
+        terms = criterion(output, masks, labels)
+        loss = criterion.total(terms)
+        optimizer.zero_grad()
+        loss.backward()
+        norm = get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+
+        values = torch.stack([*terms.values(), loss, norm]).detach().tolist()
+        named = dict(zip([*terms, "total", "gradient_norm"], values, strict=True))
+        if not all(map(math.isfinite, values)):
+            names = [dataset.items[i].image for i in dataset.episode(step).images]
+            raise GCoNetError(f"the loss is not finite at step {step}: {named}; episode: "
+                              + " ".join(map(str, names)))
+        optimizer.step()
+
+        speed = len(images) * world / (time.monotonic() - clock)
+        clock = time.monotonic()
+        epoch, i = divmod(step, dataset.steps_per_epoch)
+        done = step + 1
+        sums = {name: sums.get(name, 0.0) * (i > 0) + value for name, value in named.items()}
+        progress.update(step=done, sums=sums)
+        run.log(event="step", step=step, epoch=epoch, images_per_second=round(speed, 2), **named)
+        run.scalars(step, {
+            **{f"loss/{name}": value for name, value in named.items() if name != "gradient_norm"},
+            "train/gradient_norm": named["gradient_norm"], "train/images_per_second": speed,
+            "train/memory_gib": peak_memory(device),
+            **{f"train/lr_{i}": g["lr"] for i, g in enumerate(optimizer.param_groups)},
+        })
+        bar.set_postfix_str(" ".join(f"{n} {v:.3f}" for n, v in named.items()) + f" {speed:.1f} images/s")
+        bar.update()
+
+        if i + 1 == dataset.steps_per_epoch or done == last:
+            means = {name: value / (i + 1) for name, value in sums.items()}
+            run.picture(done, images, masks, output)
+            run.log(event="epoch", epoch=epoch, steps=i + 1, **means)
+            if run.main and bar.disable:
+                print(f"epoch {epoch + 1}/{config.train.epochs}:", *(f"{n} {v:.4f}" for n, v in means.items()),
+                      flush=True)
+            if held_out and run.main and ((epoch + 1) % config.validation.every == 0 or done == last):
+                scores = validate(model.net, held_out, size=config.data.image_size, precision=precision)
+                run.log(event="validation", epoch=epoch, set=config.validation.set, **scores)
+                run.scalars(done, {f"validation/{name}": value for name, value in scores.items()})
+                if scores["s_measure"] > progress["best"]:
+                    progress["best"] = scores["s_measure"]
+                    run.save(BEST, model, optimizer, **progress)
+            run.save(LAST, model, optimizer, **progress)
+            saved = time.monotonic()
+        elif time.monotonic() - saved > 60 * config.train.save_minutes:
+            run.save(LAST, model, optimizer, **progress)
+            saved = time.monotonic()
+        if signum := stop.agreed():
+            run.save(LAST, model, optimizer, **progress)
+            run.log(event="stopped", signal=signum, step=done)
+            bar.close()
+            if run.main:
+                print(f"stopped after step {done} of {last}; python train.py --resume {run.folder} goes on")
+            return 128 + signum
+    bar.close()
+    run.log(event="done", step=last)
+    run.close()
+    if run.main:
+        print(f"done: {run.folder / LAST} after {last} steps")
+    return 0
+
+
+def make_episodes(config: Config, groups: tuple[Group, ...]) -> Episodes:
+    """The recorded episodes that `config` names, or else drawn ones."""
+    data = config.data
+    if data.episodes is None:
+        sizes = tuple(len(group.items) for group in groups)
+        return DrawnEpisodes(sizes=sizes, seed=config.seed, group_size=data.group_size,
+                             flip=data.flip, rotation=data.rotation)
+    recorded = RecordedEpisodes(Path(data.episodes), groups)
+    if config.train.epochs > len(recorded):
+        raise ConfigError(f"train.epochs: {config.train.epochs}, but data.episodes has {len(recorded)}")
+    return recorded
+
+
+def make_optimizer(config: Config, model: TrainingGCoNet) -> torch.optim.Adam:
+    """Adam in two groups: all but the encoder, and the encoder's trainable layers at their own rate."""
+    encoder = {id(p) for p in model.net.encoder.parameters()}
+    settings = config.optimizer
+    groups = [
+        {"params": [p for p in model.parameters() if id(p) not in encoder], "lr": settings.lr},
+        {"params": [p for p in model.net.encoder.parameters() if p.requires_grad],
+         "lr": settings.lr * settings.encoder_lr_scale},
+    ]
+    return torch.optim.Adam([g for g in groups if g["params"]], betas=settings.betas)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--config", type=Path, default=Path("configs/gconet.yaml"),
+                        help="settings in YAML (default: %(default)s, the release's recipe)")
+    source.add_argument("--resume", type=Path, metavar="RUN",
+                        help="folder of a run, runs/<name>, to continue with its own settings")
+    parser.add_argument("overrides", nargs="*", metavar="key=value",
+                        help="any setting of gconet/config.py, as data.root=/data or seed=2")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run_command(main)
