@@ -15,6 +15,7 @@ import math
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -76,7 +77,11 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     groups = scan_set(Path(config.data.root), config.data.train_set)
     held_out = scan_set(Path(config.data.root), config.validation.set) if config.validation.set else ()
     dataset = EpisodeDataset(
-        groups, make_episodes(config, groups), size=config.data.image_size, rank=rank, world=world,
+        groups,
+        make_episodes(config, groups),
+        size=config.data.image_size,
+        rank=rank,
+        world=world,
         cache_workers=config.data.workers if config.data.cache else None,
     )
     last = config.train.epochs * dataset.steps_per_epoch
@@ -86,23 +91,34 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     model = build_training_model(config, classes=len(groups))
     if content is None:
         load_vgg16(model.net.encoder, config.encoder.weights)
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(device).to(memory_format=torch.channels_last)
     criterion = Criterion(config.loss)
     optimizer = make_optimizer(config, model)
 
     classes = [group.name for group in groups]
-    progress = {"step": 0, "best": -math.inf, "sums": {}, "world": world, "classes": classes}
+    progress: dict[str, Any] = {"step": 0, "best": -math.inf, "sums": {}, "world": world, "classes": classes}
     if content is not None:
         progress = run.restore(content, model, optimizer, expected={"world": world, "classes": classes})
-    first, sums = int(progress["step"]), progress["sums"]
-    run.start(resumed_at=first, device=str(device), precision=str(precision), images=len(dataset.items),
-              classes=len(classes), parameters=sum(p.numel() for p in model.net.parameters()))
+    first, sums = progress["step"], progress["sums"]
+    run.start(
+        resumed_at=first,
+        device=str(device),
+        precision=str(precision),
+        images=len(dataset.items),
+        classes=len(classes),
+        parameters=sum(p.numel() for p in model.net.parameters()),
+    )
     if content is None:
         run.save(LAST, model, optimizer, **progress)  # so that it can be resumed from the first step on
 
     parallel = DistributedDataParallel(model) if world > 1 else model
-    loader = make_loader(dataset, first=first, last=last, pin=device.type == "cuda",
-                         workers=0 if config.data.cache else config.data.workers)
+    loader = make_loader(
+        dataset,
+        first=first,
+        last=last,
+        pin=device.type == "cuda",
+        workers=0 if config.data.cache else config.data.workers,
+    )
     stop, saved, clock = StopSignal(device, world), time.monotonic(), time.monotonic()
     bar = tqdm(total=last, initial=first, desc=config.name, unit="step", disable=None if run.main else True)
     for step, batch in zip(range(first, last), loader, strict=True):
@@ -124,58 +140,49 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         named = dict(zip([*terms, "total", "gradient_norm"], values, strict=True))
         if not all(map(math.isfinite, values)):
             names = [dataset.items[i].image for i in dataset.episode(step).images]
-            raise GCoNetError(f"the loss is not finite at step {step}: {named}; episode: "
-                              + " ".join(map(str, names)))
+            raise GCoNetError(
+                f"the loss is not finite at step {step}: {named}; episode: " + " ".join(map(str, names))
+            )
         optimizer.step()
 
-        speed = len(images) * world / (time.monotonic() - clock)
-        clock = time.monotonic()
         epoch, i = divmod(step, dataset.steps_per_epoch)
-        done = step + 1
+        done, ends_epoch = step + 1, i + 1 == dataset.steps_per_epoch or step + 1 == last
         sums = {name: sums.get(name, 0.0) * (i > 0) + value for name, value in named.items()}
         progress.update(step=done, sums=sums)
-        run.log(event="step", step=step, epoch=epoch, images_per_second=round(speed, 2), **named)
-        run.scalars(step, {
-            **{f"loss/{name}": value for name, value in named.items() if name != "gradient_norm"},
-            "train/gradient_norm": named["gradient_norm"], "train/images_per_second": speed,
-            "train/memory_gib": peak_memory(device),
-            **{f"train/lr_{i}": g["lr"] for i, g in enumerate(optimizer.param_groups)},
-        })
+        speed, clock = len(images) * world / (time.monotonic() - clock), time.monotonic()
+        run.step(step, epoch, named, optimizer, images_per_second=speed, memory_gib=peak_memory(device))
         bar.set_postfix_str(" ".join(f"{n} {v:.3f}" for n, v in named.items()) + f" {speed:.1f} images/s")
         bar.update()
 
-        if i + 1 == dataset.steps_per_epoch or done == last:
-            means = {name: value / (i + 1) for name, value in sums.items()}
+        if ends_epoch:
+            run.epoch(epoch, {name: value / (i + 1) for name, value in sums.items()})
             run.picture(done, images, masks, output)
-            run.log(event="epoch", epoch=epoch, steps=i + 1, **means)
-            if run.main and bar.disable:
-                print(f"epoch {epoch + 1}/{config.train.epochs}:", *(f"{n} {v:.4f}" for n, v in means.items()),
-                      flush=True)
-            if held_out and run.main and ((epoch + 1) % config.validation.every == 0 or done == last):
-                scores = validate(model.net, held_out, size=config.data.image_size, precision=precision)
-                run.log(event="validation", epoch=epoch, set=config.validation.set, **scores)
-                run.scalars(done, {f"validation/{name}": value for name, value in scores.items()})
-                if scores["s_measure"] > progress["best"]:
-                    progress["best"] = scores["s_measure"]
-                    run.save(BEST, model, optimizer, **progress)
+        if ends_epoch and held_out and run.main and is_due(config, epoch, done == last):
+            scores = validate(model.net, held_out, size=config.data.image_size, precision=precision)
+            run.validation(done, epoch, scores)
+            if scores["s_measure"] > progress["best"]:
+                progress["best"] = scores["s_measure"]
+                run.save(BEST, model, optimizer, **progress)
+        signum = stop.agreed()
+        if ends_epoch or signum or time.monotonic() - saved > 60 * config.train.save_minutes:
             run.save(LAST, model, optimizer, **progress)
             saved = time.monotonic()
-        elif time.monotonic() - saved > 60 * config.train.save_minutes:
-            run.save(LAST, model, optimizer, **progress)
-            saved = time.monotonic()
-        if signum := stop.agreed():
-            run.save(LAST, model, optimizer, **progress)
-            run.log(event="stopped", signal=signum, step=done)
+        if signum:
             bar.close()
+            run.close(event="stopped", signal=signum, step=done)
             if run.main:
                 print(f"stopped after step {done} of {last}; python train.py --resume {run.folder} goes on")
             return 128 + signum
     bar.close()
-    run.log(event="done", step=last)
-    run.close()
+    run.close(event="done", step=last)
     if run.main:
         print(f"done: {run.folder / LAST} after {last} steps")
     return 0
+
+
+def is_due(config: Config, epoch: int, final: bool) -> bool:
+    """Whether to validate after this epoch: every few, and after the final one."""
+    return final or (epoch + 1) % config.validation.every == 0
 
 
 def make_episodes(config: Config, groups: tuple[Group, ...]) -> Episodes:
@@ -183,8 +190,9 @@ def make_episodes(config: Config, groups: tuple[Group, ...]) -> Episodes:
     data = config.data
     if data.episodes is None:
         sizes = tuple(len(group.items) for group in groups)
-        return DrawnEpisodes(sizes=sizes, seed=config.seed, group_size=data.group_size,
-                             flip=data.flip, rotation=data.rotation)
+        return DrawnEpisodes(
+            sizes=sizes, seed=config.seed, group_size=data.group_size, flip=data.flip, rotation=data.rotation
+        )
     recorded = RecordedEpisodes(Path(data.episodes), groups)
     if config.train.epochs > len(recorded):
         raise ConfigError(f"train.epochs: {config.train.epochs}, but data.episodes has {len(recorded)}")
@@ -197,22 +205,37 @@ def make_optimizer(config: Config, model: TrainingGCoNet) -> torch.optim.Adam:
     settings = config.optimizer
     groups = [
         {"params": [p for p in model.parameters() if id(p) not in encoder], "lr": settings.lr},
-        {"params": [p for p in model.net.encoder.parameters() if p.requires_grad],
-         "lr": settings.lr * settings.encoder_lr_scale},
+        {
+            "params": [p for p in model.net.encoder.parameters() if p.requires_grad],
+            "lr": settings.lr * settings.encoder_lr_scale,
+        },
     ]
     return torch.optim.Adam([g for g in groups if g["params"]], betas=settings.betas)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--config", type=Path, default=Path("configs/gconet.yaml"),
-                        help="settings in YAML (default: %(default)s, the release's recipe)")
-    source.add_argument("--resume", type=Path, metavar="RUN",
-                        help="folder of a run, runs/<name>, to continue with its own settings")
-    parser.add_argument("overrides", nargs="*", metavar="key=value",
-                        help="any setting of gconet/config.py, as data.root=/data or seed=2")
+    source.add_argument(
+        "--config",
+        type=Path,
+        default=Path("configs/gconet.yaml"),
+        help="settings in YAML (default: %(default)s, the release's recipe)",
+    )
+    source.add_argument(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="folder of a run, runs/<name>, to continue with its own settings",
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="any setting of gconet/config.py, as data.root=/data or seed=2",
+    )
     return parser.parse_args()
 
 

@@ -4,6 +4,7 @@ The defaults are the authors' release recipe. An unknown key, a value of the wro
 settings that contradict each other raise ConfigError.
 """
 
+import copy
 import dataclasses
 import difflib
 import types
@@ -161,8 +162,9 @@ def load_config(path: Path | None = None, overrides: typing.Sequence[str] = ()) 
 
 def apply_overrides(settings: dict[str, Any], overrides: typing.Sequence[str]) -> dict[str, Any]:
     """A copy of the nested `settings` with each `section.key=value` set; values are YAML scalars."""
-    result = {k: dict(v) if isinstance(v, dict) else v for k, v in settings.items()} if isinstance(
-        settings, dict) else settings
+    if not isinstance(settings, dict):
+        raise ConfigError(f"config: expected a section of keys, got {settings!r}")
+    result = copy.deepcopy(settings)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:

@@ -18,7 +18,9 @@ def pick_device(name: str) -> torch.device:
     except RuntimeError:
         raise ConfigError(f"device {name!r} is not known; use auto, cpu, cuda or cuda:0, cuda:1, …") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device {name!r} is not here ({torch.cuda.device_count()} CUDA GPUs); use auto or cpu")
+        raise ConfigError(
+            f"device {name!r} is not here ({torch.cuda.device_count()} CUDA GPUs); use auto or cpu"
+        )
     return device
 
 

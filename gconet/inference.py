@@ -18,8 +18,7 @@ CHUNK = 16  # images that go through the encoder and the decoder at a time
 
 
 def predict_group(
-    model: GCoNet, images: Sequence[Path], *, size: int = 224,
-    precision: torch.dtype = torch.float32,
+    model: GCoNet, images: Sequence[Path], *, size: int = 224, precision: torch.dtype = torch.float32
 ) -> Iterator[np.ndarray]:
     """Co-saliency maps of one whole group, in order: (H,W) uint8 at each picture's own size.
 
@@ -44,7 +43,7 @@ def predict_group(
         for i, chunk in enumerate(chunks):
             if len(chunks) > 1:  # the finer stages of a large group are computed twice, not kept
                 stages = model.encode(_to_device(chunk, device))
-            for m, own in zip(model.decode(stages, vector), sizes[i * CHUNK:], strict=False):
+            for m, own in zip(model.decode(stages, vector), sizes[i * CHUNK :], strict=False):
                 yield (upsample(m[None], own)[0, 0] * 255).to(torch.uint8).cpu().numpy()
 
 

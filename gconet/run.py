@@ -50,8 +50,13 @@ class Run:
         settings = yaml.safe_dump(config_to_dict(self.config), sort_keys=False)
         (self.folder / "config.yaml").write_text(settings, encoding="utf-8")
         self._board = SummaryWriter(str(self.folder / "tensorboard"))
-        self.log(event="start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), command=sys.argv,
-                 **environment(), **facts)
+        self.log(
+            event="start",
+            time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            command=sys.argv,
+            **environment(),
+            **facts,
+        )
 
     def log(self, **record: Any) -> None:
         """Append one JSON line to log.jsonl."""
@@ -59,11 +64,29 @@ class Run:
             with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
-    def scalars(self, step: int, values: dict[str, float]) -> None:
-        """TensorBoard curves, `section/name` → value."""
+    def step(
+        self, step: int, epoch: int, terms: dict[str, float], optimizer: torch.optim.Optimizer, **speed: float
+    ) -> None:
+        """Log one step: the named losses and the gradient's norm, learning rates, speed and memory."""
+        self.log(event="step", step=step, epoch=epoch, **terms, **speed)
+        rates = {f"lr_{i}": float(group["lr"]) for i, group in enumerate(optimizer.param_groups)}
+        self._scalars(step, "train", {**terms, **rates, **speed})
+
+    def epoch(self, epoch: int, means: dict[str, float]) -> None:
+        """Log an epoch's mean losses; prints them too where no progress bar shows."""
+        self.log(event="epoch", epoch=epoch, **means)
+        if self.main and not sys.stderr.isatty():
+            print(f"epoch {epoch + 1}:", *(f"{name} {v:.4f}" for name, v in means.items()), flush=True)
+
+    def validation(self, step: int, epoch: int, scores: dict[str, float]) -> None:
+        """Log the scores on the held-out set."""
+        self.log(event="validation", epoch=epoch, set=self.config.validation.set, **scores)
+        self._scalars(step, "validation", scores)
+
+    def _scalars(self, step: int, section: str, values: dict[str, float]) -> None:
         if self._board:
             for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+                self._board.add_scalar(f"{section}/{name}", value, step)
 
     def picture(self, step: int, images: Tensor, masks: Tensor, output: TrainingOutput) -> None:
         """TensorBoard picture of both groups' first images: image, mask, attention, side maps."""
@@ -78,17 +101,28 @@ class Run:
         tiles = [column[i].detach().float().expand(3, H, W) for i in chosen for column in columns]
         self._board.add_image("episode", make_grid(tiles, nrow=len(columns)).cpu().clamp(0, 1), step)
 
-    def save(self, name: str, model: TrainingGCoNet, optimizer: torch.optim.Optimizer,
-             **progress: Any) -> None:
+    def save(
+        self, name: str, model: TrainingGCoNet, optimizer: torch.optim.Optimizer, **progress: Any
+    ) -> None:
         """Write the checkpoint `name` atomically, with all that continuing needs."""
         if not self.main:
             return
         heads = {n: t for n, t in model.state_dict().items() if not n.startswith("net.")}
-        save_checkpoint(self.folder / name, config=self.config, model=model.net,
-                        training={"heads": heads, "optimizer": optimizer.state_dict(), **progress})
+        save_checkpoint(
+            self.folder / name,
+            config=self.config,
+            model=model.net,
+            training={"heads": heads, "optimizer": optimizer.state_dict(), **progress},
+        )
 
-    def restore(self, content: dict[str, Any], model: TrainingGCoNet,
-                optimizer: torch.optim.Optimizer, *, expected: dict[str, Any]) -> dict[str, Any]:
+    def restore(
+        self,
+        content: dict[str, Any],
+        model: TrainingGCoNet,
+        optimizer: torch.optim.Optimizer,
+        *,
+        expected: dict[str, Any],
+    ) -> dict[str, Any]:
         """Load a checkpoint's content into `model` and `optimizer`; returns the saved progress.
 
         Raises CheckpointError where it does not fit the network or the `expected` progress.
@@ -99,15 +133,18 @@ class Run:
             raise CheckpointError(f"{path} holds no training state to continue from")
         for name, value in expected.items():
             if training[name] != value:
-                raise CheckpointError(f"{path}: the run's {name} were {short(training[name])}, now "
-                                      f"{short(value)}; continue it on the same")
+                raise CheckpointError(
+                    f"{path}: the run's {name} were {short(training[name])}, now "
+                    f"{short(value)}; continue it on the same"
+                )
         state = {f"net.{name}": tensor for name, tensor in content["model"].items()}
         load_state(model, {**state, **training.pop("heads")}, path)
         optimizer.load_state_dict(training.pop("optimizer"))
         return dict(training)
 
-    def close(self) -> None:
-        """Flush TensorBoard."""
+    def close(self, **record: Any) -> None:
+        """Write the log's last line and flush TensorBoard."""
+        self.log(**record)
         if self._board:
             self._board.close()
 
@@ -146,7 +183,11 @@ def environment() -> dict[str, str]:
         revision = ""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {
-        "gconet": __version__, "git": revision or "unknown", "python": platform.python_version(),
-        "torch": torch.__version__, "torchvision": torchvision.__version__, "gpu": gpu,
+        "gconet": __version__,
+        "git": revision or "unknown",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "gpu": gpu,
         "cpu": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
     }

@@ -39,9 +39,7 @@ def main() -> int:
     if args.workers < 1:
         parser.error("--workers must be 1 or more")
     names = args.names or list_sets(args.root)
-    broken = [
-        name for name in names if print_report(check_set(args.root, name, workers=args.workers)) > 0
-    ]
+    broken = [name for name in names if print_report(check_set(args.root, name, workers=args.workers)) > 0]
     if broken:
         print(
             f"{len(broken)} of {len(names)} sets have problems ({', '.join(broken)}): replace, add "

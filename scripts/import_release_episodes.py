@@ -49,16 +49,11 @@ def main() -> int:
         advice = "name a file" if args.out.is_dir() else "nothing done; --overwrite replaces it"
         raise DataError(f"{args.out} is there already; {advice}")
     arrays = pack_epochs(
-        [
-            list(read_epoch(*files))
-            for files in tqdm(find_epochs(args.checkout), unit="epoch", disable=None)
-        ]
+        [list(read_epoch(*files)) for files in tqdm(find_epochs(args.checkout), unit="epoch", disable=None)]
     )
     save_arrays(arrays, args.out)
     epochs, steps = arrays["sizes"].shape
-    print(
-        f"{args.out}: {epochs} epochs of {steps} steps, {len(arrays['names']):,} different images"
-    )
+    print(f"{args.out}: {epochs} epochs of {steps} steps, {len(arrays['names']):,} different images")
     return 0
 
 
@@ -66,9 +61,7 @@ def find_epochs(checkout: Path) -> list[tuple[Path, Path]]:
     """The group list and the table of each epoch, in order; raises DataError for missing files."""
     count = len(list((checkout / "group_dir").glob("group_*.txt")))
     if not count:
-        raise DataError(
-            f"no group_dir/group_0.txt in {checkout}; give a clone of the authors' repository"
-        )
+        raise DataError(f"no group_dir/group_0.txt in {checkout}; give a clone of the authors' repository")
     files = [
         (checkout / "group_dir" / f"group_{e}.txt", checkout / "df_dir" / f"df_group_{e}.csv")
         for e in range(count)
@@ -93,17 +86,11 @@ def read_epoch(groups: Path, table: Path) -> Iterator[Step]:
             raise DataError(f"{groups}:{number}: not a step ({error})") from None
         except KeyError as error:
             label, path = error.args[0]
-            raise DataError(
-                f"{groups}:{number}: {path} of label {label} is not in {table}"
-            ) from None
+            raise DataError(f"{groups}:{number}: {path} of label {label} is not in {table}") from None
         names = [f"{Path(path).parent.name}/{Path(path).stem}" for path in images]
         folders = [name.split("/")[0] for name in names]
         half = len(folders) // 2
-        if (
-            not half
-            or folders != [folders[0]] * half + [folders[-1]] * half
-            or folders[0] == folders[-1]
-        ):
+        if not half or folders != [folders[0]] * half + [folders[-1]] * half or folders[0] == folders[-1]:
             raise DataError(f"{groups}:{number}: not two classes with as many images each")
         yield (first, second), names, [angle for angle, _ in rows], [flip for _, flip in rows]
 
@@ -137,13 +124,9 @@ def pack_epochs(epochs: list[list[Step]]) -> dict[str, np.ndarray]:
         for label, name in zip(labels, (names[0], names[-1]), strict=True):
             folder = name.split("/")[0]
             if folders.setdefault(label, folder) != folder:
-                raise DataError(
-                    f"label {label} stands for both class {folders[label]} and class {folder}"
-                )
+                raise DataError(f"label {label} stands for both class {folders[label]} and class {folder}")
     if sorted(folders) != list(range(len(folders))) or len(set(folders.values())) != len(folders):
-        raise DataError(
-            f"the {len(folders)} labels are not 0 to {len(folders) - 1}, one for each class"
-        )
+        raise DataError(f"the {len(folders)} labels are not 0 to {len(folders) - 1}, one for each class")
     ordered = sorted({name for _, names, _, _ in steps for name in names})
     position = {name: i for i, name in enumerate(ordered)}
     shape = len(epochs), lengths[0]
@@ -152,8 +135,7 @@ def pack_epochs(epochs: list[list[Step]]) -> dict[str, np.ndarray]:
         "labels": np.array([labels for labels, *_ in steps], np.int16).reshape(*shape, 2),
         "sizes": np.array([len(names) for _, names, _, _ in steps], np.int16).reshape(shape),
         "image": np.array(
-            [position[name] for _, names, _, _ in steps for name in names],
-            np.min_scalar_type(len(ordered)),
+            [position[name] for _, names, _, _ in steps for name in names], np.min_scalar_type(len(ordered))
         ),
         "angle": np.array([angle for _, _, angles, _ in steps for angle in angles], np.float32),
         "flip": np.array([flip for *_, flips in steps for flip in flips], bool),

@@ -26,9 +26,7 @@ def find_problems(root: Path, name: str = "toy") -> set[tuple[str, str]]:
 
 
 def run_script(*args: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, args)], capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, str(SCRIPT), *map(str, args)], capture_output=True, text=True)
 
 
 def test_a_whole_set_is_whole(root: Path) -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from gconet.checkpoint import OFFICIAL_NAMES, OFFICIAL_UNUSED, from_official
 from gconet.config import Config
 from gconet.losses import Criterion
 from gconet.models import TrainingGCoNet, build_training_model
+from gconet.official import OFFICIAL_NAMES, OFFICIAL_UNUSED, from_official
 from tests import official
 from tests.official import GOLDEN, needs_golden
 
@@ -32,8 +32,9 @@ def close(ours: torch.Tensor, theirs: np.ndarray, atol: float) -> None:
     torch.testing.assert_close(ours.detach(), torch.from_numpy(theirs), atol=atol, rtol=0)
 
 
-@pytest.mark.parametrize(("name", "seed", "n", "size"),
-                         [("eval5", 11, 5, 224), ("eval3_256", 12, 3, 256), ("eval1", 13, 1, 224)])
+@pytest.mark.parametrize(
+    ("name", "seed", "n", "size"), [("eval5", 11, 5, 224), ("eval3_256", 12, 3, 256), ("eval1", 13, 1, 224)]
+)
 def test_maps_and_consensus(model, golden, name, seed, n, size):
     net = model.net.eval()
     with torch.inference_mode():
@@ -50,8 +51,11 @@ def test_training_step(model, golden):
     for k, side in zip((4, 3, 2, 1), output.side_maps, strict=True):
         theirs = golden[f"train_map_p{k}"]
         close(side[:, :, ::4, ::4].reshape(theirs.shape), theirs, 1e-4)
-    close(output.collaboration[:, :, ::4, ::4].reshape(golden["train_collab_logits"].shape),
-          golden["train_collab_logits"], 1e-4)
+    close(
+        output.collaboration[:, :, ::4, ::4].reshape(golden["train_collab_logits"].shape),
+        golden["train_collab_logits"],
+        1e-4,
+    )
     close(output.class_logits, golden["train_class_logits"], 1e-4)
 
     criterion = Criterion(Config().loss)
@@ -63,8 +67,7 @@ def test_training_step(model, golden):
     model.zero_grad()
     total.backward()
     theirs = json.loads((GOLDEN / "official_grad_norms.json").read_text())
-    expected = {our_name(name): norm for name, norm in theirs.items()
-                if not name.startswith(OFFICIAL_UNUSED)}
+    expected = {our_name(name): norm for name, norm in theirs.items() if not name.startswith(OFFICIAL_UNUSED)}
     norms = {name: p.grad.norm().item() for name, p in model.named_parameters() if p.grad is not None}
     assert norms == pytest.approx(expected, rel=1e-3)
 

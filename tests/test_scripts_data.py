@@ -105,9 +105,7 @@ def test_download_refuses_other_weights(
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize(
-    "content", [{"VGG16_0": Evil()}, {"VGG16_0": {}}, {"VGG16_0": SimpleNamespace}, []]
-)
+@pytest.mark.parametrize("content", [{"VGG16_0": Evil()}, {"VGG16_0": {}}, {"VGG16_0": SimpleNamespace}, []])
 def test_download_reads_arrays_and_nothing_else(tmp_path: Path, content: object) -> None:
     module = load_script("download_vgg16")
     with pytest.raises(DataError, match="does not hold the expected weights"):
@@ -148,17 +146,12 @@ def checkout(tmp_path: Path) -> Path:
         lines, rows = [], []
         for n, (first, second, names) in enumerate(content):
             lines.append(
-                f"{epoch}:{n}:{first},{second}:"
-                + "".join(locate(name) + "," for name in names)
-                + "\n"
+                f"{epoch}:{n}:{first},{second}:" + "".join(locate(name) + "," for name in names) + "\n"
             )
             rows += [
-                format_row(name, 10 * epoch + n + k / 8, k % 2, first, second)
-                for k, name in enumerate(names)
+                format_row(name, 10 * epoch + n + k / 8, k % 2, first, second) for k, name in enumerate(names)
             ]
-        rows = sorted(rows) + [
-            format_row("9/a", 77, 1, 1, 0)
-        ]  # a later row of the same image is not read
+        rows = sorted(rows) + [format_row("9/a", 77, 1, 1, 0)]  # a later row of the same image is not read
         (tmp_path / f"repo/group_dir/group_{epoch}.txt").write_text("".join(lines))
         (tmp_path / f"repo/df_dir/df_group_{epoch}.csv").write_text(HEADER + "".join(rows))
     return tmp_path / "repo"
@@ -193,12 +186,7 @@ def test_import_gives_the_recorded_episodes(
     ("file", "old", "new", "message"),
     [
         ("group_dir/group_1.txt", "1:0:0,1", "1:0:0", r"group_1.txt:1: not a step"),
-        (
-            "group_dir/group_0.txt",
-            "9/b.jpg",
-            "9/c.jpg",
-            r"group_0.txt:1: .*9/c.jpg of label 1 is not in",
-        ),
+        ("group_dir/group_0.txt", "9/b.jpg", "9/c.jpg", r"group_0.txt:1: .*9/c.jpg of label 1 is not in"),
         ("group_dir/group_0.txt", locate("9/a") + ",", "", r"group_0.txt:1: not two classes"),
         ("df_dir/df_group_0.csv", "angle", "turn", r"df_group_0.csv:2: not a row"),
         ("df_dir/df_group_0.csv", ',1,"4,5,6"', ',2,"4,5,6"', r"df_group_0.csv:\d+: not a row"),
@@ -217,9 +205,7 @@ def test_import_names_the_line_that_does_not_fit(
     path = checkout / file
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(DataError, match=message):
-        run_main(
-            load_script("import_release_episodes"), monkeypatch, checkout, tmp_path / "out.npz"
-        )
+        run_main(load_script("import_release_episodes"), monkeypatch, checkout, tmp_path / "out.npz")
     assert not (tmp_path / "out.npz").exists()
 
 

@@ -58,8 +58,7 @@ def test_masks_are_exact_under_occlusion(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("gconet.data.toy.draw_object", paint_flat)
     monkeypatch.setattr(
-        "gconet.data.toy.draw_background",
-        lambda random, size: np.zeros_like(draw_background(random, size)),
+        "gconet.data.toy.draw_background", lambda random, size: np.zeros_like(draw_background(random, size))
     )
     occluded = 0
     for seed in range(40):

@@ -46,9 +46,7 @@ def list_sets(root: Path) -> list[str]:
     """The names of all sets below `root/images` or `root/gts`; raises DataError for none."""
     folders = [p for side in ("images", "gts") for p in list_folders(root / side)]
     if not folders:
-        raise DataError(
-            f"no data sets in {root}: expected {root}/images/<set>/<class>/; see data/README.md"
-        )
+        raise DataError(f"no data sets in {root}: expected {root}/images/<set>/<class>/; see data/README.md")
     return sorted({p.name for p in folders})
 
 

@@ -35,8 +35,14 @@ class EpisodeDataset(Dataset[Batch | DataError]):
     """
 
     def __init__(
-        self, groups: Sequence[Group], episodes: Episodes, *,
-        size: int, cache_workers: int | None = None, rank: int = 0, world: int = 1,
+        self,
+        groups: Sequence[Group],
+        episodes: Episodes,
+        *,
+        size: int,
+        cache_workers: int | None = None,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         """`cache_workers`: read and resize all images now, by so many threads; None reads them as
         they come. Raises DataError for a file that cannot be read."""
@@ -63,14 +69,19 @@ class EpisodeDataset(Dataset[Batch | DataError]):
         buried in a traceback."""
         episode = self.episode(step)
         try:
-            pixels = (torch.stack([self._load(i) for i in episode.images]) if self._cache is None
-                      else self._cache[torch.from_numpy(episode.images)])
+            pixels = (
+                torch.stack([self._load(i) for i in episode.images])
+                if self._cache is None
+                else self._cache[torch.from_numpy(episode.images)]
+            )
         except DataError as error:
             return error
         return Batch(
-            pixels[:, :3], pixels[:, 3:],
+            pixels[:, :3],
+            pixels[:, 3:],
             torch.tensor(episode.labels).repeat_interleave(len(pixels) // 2),
-            torch.from_numpy(episode.angles), torch.from_numpy(episode.flips),
+            torch.from_numpy(episode.angles),
+            torch.from_numpy(episode.flips),
         )
 
     def _load(self, i: int) -> Tensor:
@@ -87,10 +98,15 @@ class EpisodeDataset(Dataset[Batch | DataError]):
         return torch.cat([resize_image(image, self.size), resize_mask(mask, self.size)])
 
 
-def make_loader(dataset: EpisodeDataset, *, first: int, last: int, workers: int,
-                pin: bool) -> DataLoader[Batch | DataError]:
+def make_loader(
+    dataset: EpisodeDataset, *, first: int, last: int, workers: int, pin: bool
+) -> DataLoader[Batch | DataError]:
     """The batches of steps first … last − 1, in order, read ahead by `workers` processes."""
     return DataLoader(
-        dataset, sampler=range(first, last), batch_size=None, num_workers=workers, pin_memory=pin,
+        dataset,
+        sampler=range(first, last),
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=pin,
         prefetch_factor=4 if workers else None,
     )

@@ -71,8 +71,10 @@ class RecordedEpisodes:
         """Raises DataError where the file cannot be read or names images that `groups` lack."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                self._record = {name: file[name] for name in
-                                ("names", "labels", "label_folder", "sizes", "image", "angle", "flip")}
+                self._record = {
+                    name: file[name]
+                    for name in ("names", "labels", "label_folder", "sizes", "image", "angle", "flip")
+                }
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"data.episodes: {path} cannot be read as episodes ({error})") from None
         items = (f"{group.name}/{item.stem}" for group in groups for item in group.items)

@@ -49,8 +49,10 @@ def scan_groups(images: Path, gts: Path | None = None) -> tuple[Group, ...]:
     folders = list_groups(images)
     masks = pair_folders(folders, list_groups(gts), gts) if gts else {}
     return tuple(
-        Group(name, tuple(Item(stem, path, masks[name][stem] if masks else None)
-                          for stem, path in files.items()))
+        Group(
+            name,
+            tuple(Item(stem, path, masks[name][stem] if masks else None) for stem, path in files.items()),
+        )
         for name, files in folders.items()
     )
 
@@ -58,7 +60,7 @@ def scan_groups(images: Path, gts: Path | None = None) -> tuple[Group, ...]:
 def list_groups(root: Path, *, allow_empty: bool = False) -> dict[str, dict[str, Path]]:
     """Group name → stem → file, both sorted, for one group or a folder of groups; raises DataError.
 
-    With `allow_empty`, a group's folder without pictures is an empty group, as long as another has some.
+    With `allow_empty`, a folder without pictures is an empty group, if another has some.
     """
     if not root.is_dir():
         raise DataError(f"no folder {root}; give one group's folder or a folder of groups")

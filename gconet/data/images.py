@@ -14,7 +14,10 @@ def load_image(path: Path) -> Image.Image:
     Grey, palette, CMYK and 16-bit files are converted; an alpha channel is dropped.
     Raises DataError where the file cannot be decoded.
     """
-    return ImageOps.exif_transpose(_open(path)).convert("RGB")
+    image = ImageOps.exif_transpose(_open(path))
+    if "transparency" in image.info:  # else Pillow warns; the colour below is kept, as for RGBA
+        image = image.convert("RGBA")
+    return image.convert("RGB")
 
 
 def load_mask(path: Path) -> Image.Image:

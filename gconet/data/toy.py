@@ -23,13 +23,7 @@ LEAST_VISIBLE = 0.7  # the part of each object's pixels that the others must lea
 
 
 def make_toy_set(
-    root: Path,
-    name: str,
-    *,
-    classes: int = 6,
-    images_per_class: int = 8,
-    size: int = 96,
-    seed: int = 0,
+    root: Path, name: str, *, classes: int = 12, images_per_class: int = 8, size: int = 96, seed: int = 0
 ) -> None:
     """Write `root/images/<name>/<class>/*.jpg` and `root/gts/<name>/<class>/*.png` (0 or 255).
 
@@ -96,11 +90,9 @@ def draw_background(random: np.random.RandomState, size: int) -> np.ndarray:
     return np.clip(ground, 0, 255).astype(np.float32)
 
 
-def draw_object(
-    random: np.random.RandomState, index: int, size: int
-) -> tuple[np.ndarray, np.ndarray]:
+def draw_object(random: np.random.RandomState, index: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Object `index` somewhere: the pixels inside (size, size) bool, colours (size, size, 3)."""
-    radius = random.uniform(0.14, 0.26) * size
+    radius = random.uniform(0.22, 0.32) * size
     x0, y0 = random.uniform(0.2, 0.8, 2) * size
     turn = random.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:size, :size]
@@ -164,10 +156,8 @@ def main() -> int:
         "toy_test, other pictures of the same classes.",
         epilog="example: python -m gconet.data.toy data",
     )
-    parser.add_argument(
-        "root", type=Path, metavar="DIR", help="writes DIR/images/toy, DIR/gts/toy, …"
-    )
-    parser.add_argument("--classes", type=int, default=6, help=f"2 to {MOST_CLASSES} (default 6)")
+    parser.add_argument("root", type=Path, metavar="DIR", help="writes DIR/images/toy, DIR/gts/toy, …")
+    parser.add_argument("--classes", type=int, default=12, help=f"2 to {MOST_CLASSES} (default 12)")
     parser.add_argument("--images-per-class", type=int, default=8, help="default 8")
     parser.add_argument("--size", type=int, default=96, help="pixels along each side (default 96)")
     parser.add_argument("--seed", type=int, default=0, help="of toy; toy_test takes the next (0)")

@@ -1,7 +1,7 @@
 """One map against its mask: MAE and every threshold curve, all from their joint histogram.
 
-`J[g, m]` counts the pixels with mask level g and map level m. A threshold keeps the map levels from
-some level upwards, so a sum of J over those columns replaces a pass over the pixels: exact for grey
+`J[m, g]` counts the pixels with map level m and mask level g. A threshold keeps the map levels from
+some level upwards, so a sum over those rows of J replaces a pass over the pixels: exact for grey
 masks too, and as cheap for 255 thresholds as for one.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gconet.evaluation.histogram import joint_histogram
 from gconet.evaluation.s_measure import s_measure
 
 CONVENTIONS = ("toolbox", "pysodmetrics")
@@ -19,15 +20,16 @@ BETA2 = 0.3  # of the F-measure: precision counts for more (Achanta et al., CVPR
 U8 = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class MapScore:
-    """The scores of one map: two numbers, and a row per name in `CURVES`, over rising thresholds."""
+    """The scores of one map: two numbers, and the curves of `CURVES` over rising thresholds."""
 
     mae: float
     s_measure: float
-    curves: F64  # (5, T): T = 255 thresholds (toolbox) or 256 (pysodmetrics); E may pass 1 by 1 / pixels
+    curves: F64  # (5, T), T = 255 (toolbox) or 256; in [0, 1], but E up to pixels / (pixels - 1)
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,17 @@ def score_map(map_u8: U8, gt_u8: U8, convention: str = "toolbox") -> MapScore:
     if map_u8.dtype != np.uint8 or gt_u8.dtype != np.uint8:
         raise ValueError(f"8-bit map and mask wanted, got {map_u8.dtype} and {gt_u8.dtype}")
     if map_u8.shape != gt_u8.shape or map_u8.ndim != 2 or map_u8.size == 0:
-        raise ValueError(f"map and mask of one size (H, W) wanted, got {map_u8.shape} and {gt_u8.shape}")
+        raise ValueError(f"map and mask of one (H, W) wanted, got {map_u8.shape}, {gt_u8.shape}")
     toolbox = convention == "toolbox"
     if not toolbox:
         gt_u8 = np.where(gt_u8 > 128, np.uint8(255), np.uint8(0))
 
     joint = joint_histogram(map_u8, gt_u8)
-    levels = np.flatnonzero(joint.any(axis=0))  # present in the map
-    greys = np.flatnonzero(joint.any(axis=1))  # present in the mask
-    joint = joint[greys]
-    stretch = (toolbox_stretch if toolbox else pysodmetrics_stretch)(int(levels[0]), int(levels[-1]))
+    levels = np.flatnonzero(joint.any(axis=1))  # present in the map
+    greys = np.flatnonzero(joint.any(axis=0))  # present in the mask
+    joint = joint.take(greys, axis=1)  # in rows: indexing would leave it in columns, slower below
+    low, high = int(levels[0]), int(levels[-1])
+    stretch = toolbox_stretch(low, high) if toolbox else pysodmetrics_stretch(low, high)
     offset, scale = (0, 255) if toolbox else (stretch.offset, stretch.scale)
     return MapScore(
         mae=mean_absolute_error(joint, greys / 255, offset, scale),
@@ -75,14 +78,6 @@ def check_convention(convention: str) -> None:
     """Raise ValueError unless `convention` is one of `CONVENTIONS`."""
     if convention not in CONVENTIONS:
         raise ValueError(f"convention {convention!r} is none of {', '.join(CONVENTIONS)}")
-
-
-def joint_histogram(map_u8: U8, gt_u8: U8) -> I64:
-    """Pixel counts (256, 256), mask level by map level."""
-    codes = gt_u8.astype(np.intp)
-    codes <<= 8
-    codes |= map_u8
-    return np.bincount(codes.ravel(), minlength=1 << 16).reshape(256, 256)
 
 
 def thresholds(convention: str) -> F64:
@@ -125,51 +120,62 @@ def pysodmetrics_stretch(low: int, high: int) -> Stretch:
     return Stretch(low, high - low, first) if low < high else Stretch(0, 255, first)
 
 
-def mean_absolute_error(joint: I64, mask: F64, offset: int, scale: int) -> float:
-    """Mean |map - mask| over the pixels counted in `joint` (G, 256), whose rows are `mask` (G,)."""
+def mean_absolute_error(joint: I32, mask: F64, offset: int, scale: int) -> float:
+    """Mean |map - mask| over the pixels counted in `joint` (256, G), whose columns are `mask` (G,)."""
     levels = (np.arange(256) - offset) / scale
-    return float((np.abs(levels - mask[:, None]) * joint).sum() / joint.sum())
+    distance = np.subtract.outer(levels, mask)
+    np.abs(distance, out=distance)
+    return float(np.einsum("mg,mg->", distance, joint) / joint.sum())
 
 
-def threshold_curves(joint: I64, mask: F64, first: I64, *, toolbox: bool) -> F64:
+def threshold_curves(joint: I32, mask: F64, first: I64, *, toolbox: bool) -> F64:
     """The curves (5, T), in the order of `CURVES`, of the map cut at the levels `first` (T,).
 
-    `joint` (G, 256) counts the pixels of each mask value in `mask` (G,), values in [0, 1].
+    `joint` (256, G) counts the pixels of each map level and each mask value in `mask` (G,), which
+    lie in [0, 1].
     """
-    count = joint.sum(axis=1)  # (G,) pixels of each mask value
-    at_least = np.zeros((len(mask), 257), np.int64)
-    at_least[:, :256] = joint[:, ::-1].cumsum(axis=1)[:, ::-1]
-    kept = at_least[:, first]  # (G, T) those of them that the threshold keeps
+    count = joint.sum(axis=0)  # (G,) pixels of each mask value
+    below = np.zeros((257, len(mask)), np.int32)
+    np.cumsum(joint, axis=0, out=below[1:])
+    kept = np.subtract(count, below[first], dtype=np.float64)  # (T, G) of them above the threshold
 
-    true = mask @ kept
-    precision = true / np.maximum(kept.sum(axis=0), 1)
+    true = kept @ mask
+    precision = divide(true, kept.sum(axis=1))
     recall = divide(true, mask @ count)
-    fpr = divide((1 - mask) @ kept, (1 - mask) @ count)
+    fpr = divide(kept @ (1 - mask), (1 - mask) @ count)
     f = divide((1 + BETA2) * precision * recall, BETA2 * precision + recall)
     e = enhanced_alignment(kept, count, mask, toolbox=toolbox)
     return np.stack([f, e, precision, recall, fpr])
 
 
-def enhanced_alignment(kept: I64, count: I64, mask: F64, *, toolbox: bool) -> F64:
-    """E-measure (T,): mean of (align + 1)^2 / 4, align = 2 g b / (g^2 + b^2), both less their means.
+def enhanced_alignment(kept: F64, count: I64, mask: F64, *, toolbox: bool) -> F64:
+    """E-measure (T,), Fan et al., IJCAI 2018: the sum of (align + 1)^2 / 4 over pixels - 1.
 
-    Fan et al., IJCAI 2018. All pixels of one mask value on one side of the threshold share one
-    `align`, so the sum has 2 G terms instead of one per pixel. PySODMetrics scores a mask that is all
-    background or all object by the share of pixels that agree; the toolbox has no such case.
+    align = 2 g b / (g^2 + b^2) of mask and binary map, both less their means. All pixels of one
+    mask value on one side of the threshold share it, so the sum has 2 G terms, not one per pixel.
+    PySODMetrics scores a mask that is all background or all object by the share of pixels that
+    agree; the toolbox has no such case.
     """
     pixels = int(count.sum())
     per_pixel = 1 / max(pixels - 1, 1)
     if not toolbox and len(mask) == 1:
-        agreeing = kept[0] if mask[0] == 1 else pixels - kept[0]
+        agreeing = kept[:, 0] if mask[0] == 1 else pixels - kept[:, 0]
         return agreeing * per_pixel
 
-    mean = kept.sum(axis=0) / pixels  # (T,) of the binary map
-    g = (mask - mask @ count / pixels)[:, None]  # (G, 1)
-    total = np.zeros(kept.shape[1])
-    for pixels_there, b in ((kept, 1 - mean), (count[:, None] - kept, -mean)):
-        align = 2 * g * b / (g * g + b * b + (1e-20 if toolbox else np.spacing(1)))
-        total += (pixels_there * (align + 1) ** 2 / 4).sum(axis=0)
-    return total * per_pixel
+    epsilon = 1e-20 if toolbox else float(np.spacing(1))
+    mean = kept.sum(axis=1) / pixels  # (T,) of the binary map
+    g = mask - mask @ count / pixels  # (G,)
+    total = np.zeros(len(kept))
+    for start in range(0, len(kept), 64):  # pieces that fit the cache: grey masks cost most of the time here
+        part = slice(start, start + 64)
+        for there, b in ((kept[part], 1 - mean[part]), (count - kept[part], -mean[part])):
+            # align + 1 = ((g + b)^2 + epsilon) / (g^2 + b^2 + epsilon)
+            aligned = g + b[:, None]  # (64, G)
+            aligned *= aligned
+            aligned += epsilon
+            aligned /= g * g + (b * b + epsilon)[:, None]
+            total[part] += np.einsum("tg,tg,tg->t", aligned, aligned, there)
+    return total / 4 * per_pixel
 
 
 def divide(numerator: F64, denominator: F64 | float) -> F64:

@@ -1,10 +1,10 @@
-"""Curves of several methods in one picture, or in TensorBoard. Both libraries load only when used."""
+"""Curves of several methods in one picture, or in TensorBoard; both libraries load on use."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from gconet.errors import ConfigError
-from gconet.evaluation.scores import FIGURES, Scores
+from gconet.evaluation.scores import Scores
 
 PANELS = (  # title, x curve, y curve, x label, y label
     ("precision and recall", "recall", "precision", "recall", "precision"),
@@ -30,25 +30,34 @@ def plot_curves(scores: Sequence[Scores], path: Path) -> None:
             for one in scores:
                 if one.dataset == dataset:
                     axis.plot(one.curves[x], one.curves[y], label=one.method)
-            axis.set(title=f"{dataset}: {title}", xlabel=x_label, ylabel=y_label, xlim=(0, 1), ylim=(0, 1))
+            axis.set(title=f"{dataset}: {title}", xlabel=x_label, ylabel=y_label)
+            axis.set(xlim=(0, 1), ylim=(0, 1))
             axis.grid(alpha=0.3)
         row[0].legend(loc="lower left")
     figure.savefig(path, dpi=150, format="png")
 
 
-def tensorboard_run(scores: Scores, root: Path) -> Path:
-    """The folder below `root` that holds the events of one method on one set."""
-    return root / scores.method / scores.dataset
+def find_events(run: Path) -> list[Path]:
+    """TensorBoard's event files directly in the folder `run`."""
+    return sorted(run.glob("events.out.tfevents.*"))
 
 
-def write_tensorboard(scores: Scores, root: Path) -> None:
-    """Write the curves and figures as scalars: run <method>/<set>, a curve's step is its threshold's index."""
-    from tensorboard.summary import Writer  # of the tensorboard package: no torch, no TensorFlow
+def write_tensorboard(scores: Sequence[Scores], root: Path) -> None:
+    """Write curves and figures as scalars to the runs `<root>/<method>/<set>`, replacing what is there.
 
-    writer = Writer(str(tensorboard_run(scores, root)))
-    for name, curve in scores.curves.items():
-        for step, value in enumerate(curve):
-            writer.add_scalar(f"curves/{name}", value, step)
-    for name in FIGURES:
-        writer.add_scalar(f"scores/{name}", getattr(scores, name), 0)
-    writer.close()
+    A curve's step is the index of its threshold, rising from 0.
+    """
+    # tensorboard's own writer needs neither torch nor TensorFlow
+    from tensorboard.summary import Writer  # type: ignore[import-untyped]
+
+    for one in scores:
+        run = root / one.method / one.dataset
+        for event in find_events(run):
+            event.unlink()
+        writer = Writer(str(run))
+        for name, curve in one.curves.items():
+            for step, value in enumerate(curve):
+                writer.add_scalar(f"curves/{name}", value, step)
+        for name, value in one.figures().items():
+            writer.add_scalar(f"scores/{name}", value, 0)
+        writer.close()

@@ -1,4 +1,4 @@
-"""Scores as files for other programs: JSON with everything, CSV with a line per set, group and image."""
+"""Scores for other programs: JSON with everything, CSV with a line per set, group and image."""
 
 import csv
 import io
@@ -10,11 +10,12 @@ from gconet.evaluation.scores import FIGURES, Scores
 def format_json(*scores: Scores) -> str:
     """`Scores.to_dict` of a single one; of several, {"results": [one of those each]}."""
     dicts = [one.to_dict() for one in scores]
-    return json.dumps(dicts[0] if len(dicts) == 1 else {"results": dicts}, indent=1, allow_nan=False)
+    document = dicts[0] if len(dicts) == 1 else {"results": dicts}
+    return json.dumps(document, indent=1, allow_nan=False)
 
 
 def format_csv(*scores: Scores) -> str:
-    """A header, then per method and set: the set, its groups, their images; empty names mean "all"."""
+    """A header, then of each method: the set, its groups, their images; an empty name is "all"."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["method", "set", "convention", "group", "image", "images", *FIGURES])
@@ -23,6 +24,6 @@ def format_csv(*scores: Scores) -> str:
         table.writerow([*labels, "", "", one.images, *one.figures().values()])
         for name, group in one.groups.items():
             table.writerow([*labels, name, "", group.images, *group.figures().values()])
-            for stem, image in group.per_image.items():
-                table.writerow([*labels, name, stem, 1, *image.figures().values()])
+            for stem, figures in group.per_image.items():
+                table.writerow([*labels, name, stem, 1, *figures.values()])
     return text.getvalue()

@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gconet.evaluation.histogram import joint_histogram
+
 ALPHA = 0.5  # weight of the object part
 
 
 class Moments(NamedTuple):
-    """Some pixels: their number n, and their map levels x = (m - offset) / scale as integer sums."""
+    """Some pixels: their number n, and integer sums of their x = (level - offset) / scale."""
 
     n: int
     m: int  # sum of (level - offset)
@@ -37,14 +39,9 @@ class Moments(NamedTuple):
 
 
 def s_measure(
-    map_u8: npt.NDArray[np.uint8],
-    mask: npt.NDArray[np.bool_],
-    offset: int,
-    scale: int,
-    *,
-    toolbox: bool,
+    map_u8: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], offset: int, scale: int, *, toolbox: bool
 ) -> float:
-    """S-measure of the map (H, W), levels read as (level - offset) / scale, with a binary mask (H, W).
+    """S-measure of the map (H, W), read as (level - offset) / scale, with a binary mask (H, W).
 
     A mask without object scores 1 - mean(map), one that is all object mean(map); a negative result
     becomes 0. `toolbox` selects its epsilon and centroid, else PySODMetrics'.
@@ -68,7 +65,7 @@ def s_measure(
 
 
 def object_score(mean: float, variance: float) -> float:
-    """2 x / (x^2 + 1 + sigma) of the map over object or background, where a perfect map has mean 1."""
+    """2 x / (x^2 + 1 + sigma) over object or background, where a perfect map has mean x = 1."""
     return float(2 * mean / (mean**2 + 1 + variance**0.5))
 
 
@@ -76,34 +73,35 @@ def split_at_centroid(mask: npt.NDArray[np.bool_], *, toolbox: bool) -> tuple[in
     """Rows and columns of the upper left quadrant, which ends at the object's centroid.
 
     Centroids halfway between pixels are common, and round to even. The toolbox divides in float32
-    and leaves the centroid's own row and column to the lower right; PySODMetrics, like MATLAB, does not.
+    and leaves the centroid's own row and column to the lower right quadrant; PySODMetrics, like
+    MATLAB, to the upper left.
     """
     sums = cv2.moments(mask.view(np.uint8))
     if sums["m00"] == 0:
         return 0, 0
+    total, rows, columns = (sums[name] for name in ("m00", "m01", "m10"))
     if toolbox:
-        total = np.float32(sums["m00"])
-        return int(np.rint(np.float32(sums["m01"]) / total)), int(np.rint(np.float32(sums["m10"]) / total))
-    return round(sums["m01"] / sums["m00"]) + 1, round(sums["m10"] / sums["m00"]) + 1
+        total = np.float32(total)
+        return round(np.float32(rows) / total), round(np.float32(columns) / total)
+    return round(rows / total) + 1, round(columns / total) + 1
 
 
 def quadrant_moments(
-    map_u8: npt.NDArray[np.uint8],
-    mask: npt.NDArray[np.bool_],
-    row: int,
-    column: int,
-    offset: int,
-    scale: int,
+    map_u8: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], row: int, column: int, offset: int, scale: int
 ) -> list[tuple[Moments, Moments]]:
     """Background's and object's moments in the four quadrants; those that are empty have n = 0."""
-    codes = mask.astype(np.intp)
-    codes <<= 8
-    codes |= map_u8
-    quadrants = (codes[:row, :column], codes[:row, column:], codes[row:, :column], codes[row:, column:])
-    counts = np.stack([np.bincount(q.ravel(), minlength=512) for q in quadrants]).reshape(4, 2, 256)
+    halves = ((map_u8[:row], mask[:row]), (map_u8[row:], mask[row:]))
+    counts = np.stack(
+        [
+            joint_histogram(m[:, columns], y[:, columns].view(np.uint8), masks=2).T
+            for m, y in halves
+            for columns in (slice(column), slice(column, None))
+        ]
+    )  # (4, 2, 256)
     levels = np.arange(256) - offset
     powers = np.stack([np.ones_like(levels), levels, levels**2], axis=1)  # (256, 3)
-    sums = (counts @ powers).tolist()  # Python's integers, whose products cannot overflow
+    # Python's integers: their products cannot overflow
+    sums: list[list[tuple[int, int, int]]] = (counts @ powers).tolist()
     return [(Moments(*back, scale), Moments(*front, scale)) for back, front in sums]
 
 

@@ -47,8 +47,8 @@ def score_folders(
     """Score the maps under `maps` against the masks under `gts`: one group, or folders of groups.
 
     Maps and masks pair by group and stem, whatever the suffix; a map of another size is resized to
-    its mask's. `workers` processes share the work, 0 does it all in this one; the scores do not
-    depend on it. `method` and `dataset` name the scores, by default after the two folders.
+    its mask's. `workers` processes share the work, with 0 or 1 this one does it; the scores do
+    not depend on it. `method` and `dataset` name the scores, by default after the two folders.
 
     Raises DataError that names the missing, extra or unreadable maps; with `allow_missing` the rest
     is scored, and the scores list what was left out.
@@ -56,26 +56,29 @@ def score_folders(
     check_convention(convention)
     pairs, missing, extra = pair_maps(maps, gts)
     if (missing or extra) and not allow_missing:
-        faults = [f"{len(missing)} masks of {gts} have no map in {maps}: {name_some(missing)}"] if missing else []
-        faults += [f"{len(extra)} maps of {maps} have no mask in {gts}: {name_some(extra)}"] if extra else []
+        faults = []
+        if missing:
+            faults.append(f"no map in {maps} for {len(missing)} masks: {name_some(missing)}")
+        if extra:
+            faults.append(f"no mask in {gts} for {len(extra)} maps: {name_some(extra)}")
         raise DataError(f"{'; '.join(faults)}; mend that, or score the rest with --allow-missing")
 
     measured: dict[str, dict[str, MapScore]] = {}
     broken: dict[str, str] = {}
-    results = measure(pairs, convention, workers)
-    shown = tqdm(
-        results, desc=f"score {maps}", total=len(pairs), unit="map", disable=None if progress else True
+    quiet = None if progress else True  # None: quiet when not on a terminal
+    results = tqdm(
+        measure(pairs, convention, workers), desc=f"score {maps}", total=len(pairs), unit="map", disable=quiet
     )
-    for pair, result in zip(pairs, shown, strict=True):
+    for pair, result in zip(pairs, results, strict=True):
         if isinstance(result, MapScore):
             measured.setdefault(pair.group, {})[pair.stem] = result
         else:
             broken[pair.name] = result
     if broken and not allow_missing:
-        first = next(iter(broken.values()))
-        raise DataError(f"{len(broken)} maps are unreadable: {name_some(list(broken))}; the first: {first}")
+        names, first = name_some(list(broken)), next(iter(broken.values()))
+        raise DataError(f"{len(broken)} maps cannot be read: {names}; the first: {first}")
     if not measured:
-        raise DataError(f"no map in {maps} fits a mask in {gts}; maps mirror the masks' groups and stems")
+        raise DataError(f"no map in {maps} has a mask in {gts}; both need the same groups and stems")
     return summarise_groups(
         measured,
         convention=convention,
@@ -87,7 +90,7 @@ def score_folders(
 
 
 def pair_maps(maps: Path, gts: Path) -> tuple[list[Pair], list[str], list[str]]:
-    """The pairs, sorted by group and stem, then "group/stem" of masks without map and maps without mask.
+    """The pairs, sorted by name; then the names of masks without map and of maps without mask.
 
     A single group on both sides pairs whatever its name. Raises DataError where a folder is missing
     or holds no pictures.
@@ -117,7 +120,7 @@ def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapSco
     """`score_pair` of each pair, in their order."""
     jobs = [(pair.map, pair.mask, convention) for pair in pairs]
     workers = min(workers, len(jobs) // MAPS_PER_WORKER)
-    if workers == 0:
+    if workers <= 1:
         yield from map(score_pair, jobs)
         return
     # "spawn": a forked copy of a process that already runs threads or a GPU can hang
@@ -127,13 +130,13 @@ def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapSco
 
 
 def score_pair(job: tuple[Path, Path, str]) -> MapScore | str:
-    """The score of one map file, or why it cannot be read; raises DataError for an unreadable mask."""
+    """The score of a map file, or why it cannot be read; raises DataError for an unreadable mask."""
     map_path, mask_path, convention = job
     mask = load_mask(mask_path)
     try:
         picture = load_mask(map_path)
     except DataError as error:
         return str(error)
-    if picture.size != mask.size:  # on 8-bit levels and with Pillow's antialiasing, as the toolbox does
+    if picture.size != mask.size:  # on 8-bit levels and antialiased, as in the toolbox
         picture = picture.resize(mask.size, Image.Resampling.BILINEAR)
     return score_map(np.asarray(picture), np.asarray(mask), convention)

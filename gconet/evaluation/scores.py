@@ -29,8 +29,8 @@ class Scores:
     method: str = ""
     dataset: str = ""
     groups: Mapping[str, "Scores"] = field(default_factory=dict)  # of a whole set
-    per_image: Mapping[str, "Scores"] = field(default_factory=dict)  # of a group, by stem
-    missing: tuple[str, ...] = ()  # "group/stem" of masks left out: no map, or one that cannot be read
+    per_image: Mapping[str, dict[str, float]] = field(default_factory=dict)  # of a group, by stem
+    missing: tuple[str, ...] = ()  # "group/stem" left out: no map, or an unreadable one
     extra: tuple[str, ...] = ()  # "group/stem" of maps left out: no mask
 
     def figures(self) -> dict[str, float]:
@@ -48,11 +48,7 @@ class Scores:
             "missing": list(self.missing),
             "extra": list(self.extra),
             "groups": {
-                name: {
-                    "images": group.images,
-                    **group.figures(),
-                    "per_image": {stem: image.figures() for stem, image in group.per_image.items()},
-                }
+                name: {"images": group.images, **group.figures(), "per_image": dict(group.per_image)}
                 for name, group in self.groups.items()
             },
             "curves": {name: curve.tolist() for name, curve in self.curves.items()},
@@ -67,7 +63,7 @@ def score_arrays(
     For validation while training. Raises ValueError as `score_map` does, and for no maps at all.
     """
     measured = {
-        name: {stem: score_map(map_u8, gt_u8, convention) for stem, (map_u8, gt_u8) in images.items()}
+        name: {stem: score_map(*pair, convention) for stem, pair in images.items()}
         for name, images in groups.items()
     }
     return summarise_groups(measured, convention=convention, dataset=dataset)
@@ -90,7 +86,9 @@ def summarise_groups(
         name: summarise(
             images.values(),
             convention=convention,
-            per_image={stem: summarise([one], convention=convention) for stem, one in images.items()},
+            per_image={
+                stem: summarise([one], convention=convention).figures() for stem, one in images.items()
+            },
         )
         for name, images in measured.items()
         if images
@@ -114,8 +112,10 @@ def summarise(scores: Iterable[MapScore], *, convention: str, **labels: Any) -> 
     scores = list(scores)
     if not scores:
         raise ValueError("no maps to score")
-    mean = np.mean([score.curves for score in scores], axis=0)
-    curves = {"threshold": thresholds(convention), **dict(zip(CURVES, mean, strict=True))}
+    total = np.zeros_like(scores[0].curves)
+    for score in scores:  # not `np.mean`, which would first copy the curves of a whole set
+        total += score.curves
+    curves = {"threshold": thresholds(convention), **dict(zip(CURVES, total / len(scores), strict=True))}
     return Scores(
         convention=convention,
         images=len(scores),

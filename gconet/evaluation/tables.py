@@ -35,9 +35,7 @@ class Table:
         return ("", "images", *COLUMNS.values())
 
 
-def format_table(
-    *scores: Scores, style: str = "text", published: bool = True, groups: bool = False
-) -> str:
+def format_table(*scores: Scores, style: str = "text", published: bool = True, groups: bool = False) -> str:
     """One table per data set, methods as rows; `style` is one of `STYLES`.
 
     `published` adds the published rows where the set is one of the three benchmarks, `groups` a row
@@ -64,13 +62,16 @@ def build_table(
         method = one.method or "maps"
         rows.append(format_row(method, str(one.images), one.figures()))
         if groups:
-            rows += [format_row(f"  {name}", str(g.images), g.figures()) for name, g in one.groups.items()]
+            rows += [
+                format_row(f"  {name}", str(group.images), group.figures())
+                for name, group in one.groups.items()
+            ]
         if one.missing:
             names = name_some(list(one.missing))
-            notes.append(f"{method}: {len(one.missing)} images left out, without a readable map: {names}")
+            notes.append(f"{method}: {len(one.missing)} images left out, no readable map: {names}")
         if one.extra:
             names = name_some(list(one.extra))
-            notes.append(f"{method}: {len(one.extra)} maps left out, without a mask: {names}")
+            notes.append(f"{method}: {len(one.extra)} maps left out, no mask: {names}")
     others = published_results(dataset) if published else []
     rows += [format_row(f"{row.method} ({row.source})", "", row.figures) for row in others]
     if others:
@@ -87,24 +88,23 @@ def render_text(table: Table) -> str:
     """Aligned columns, names to the left and numbers to the right."""
     lines = [table.header, *table.rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
-    body = [
-        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    ]
-    return "\n".join([table.title, *(line.rstrip() for line in body), *table.notes])
+    aligned = "  ".join([f"{{:<{widths[0]}}}", *(f"{{:>{width}}}" for width in widths[1:])])
+    body = [aligned.format(*line).rstrip() for line in lines]
+    return "\n".join([table.title, *body, *table.notes])
 
 
 def render_markdown(table: Table) -> str:
     """A pipe table below its title in bold."""
     rule = ("---", *("---:" for _ in table.header[1:]))
-    cells = [tuple(c.replace("|", "\\|").strip() for c in line) for line in (table.header, rule, *table.rows)]
-    body = [f"| {' | '.join(line)} |" for line in cells]
+    lines = [table.header, rule, *table.rows]
+    body = ["| " + " | ".join(cell.strip().replace("|", r"\|") for cell in line) + " |" for line in lines]
     notes = [f"\n{note}." for note in table.notes]
     return "\n".join([f"**{table.title}**\n", *body, *notes])
 
 
 def render_latex(table: Table) -> str:
     """A tabular with the rules of `booktabs`; title and notes as comments."""
+
     def line(cells: tuple[str, ...]) -> str:
         return " & ".join(cell.strip().translate(LATEX_SPECIAL) for cell in cells) + r" \\"
 

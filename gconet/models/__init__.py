@@ -23,7 +23,9 @@ def build_model(config: Config) -> GCoNet:
             kernel_size=config.gam.kernel_size,
             softmax=config.gam.softmax,
             output_conv=config.gam.output_conv,
-        ) if config.gam.enabled else MeanConsensus(),
+        )
+        if config.gam.enabled
+        else MeanConsensus(),
         decoder=FPNDecoder(),
     )
 

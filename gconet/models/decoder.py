@@ -26,9 +26,7 @@ class FPNDecoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         C1, C2, C3, C4, C5 = CHANNELS
-        self.top = nn.Sequential(
-            nn.Conv2d(C5, WIDTH, 1), nn.ReLU(inplace=True), nn.Conv2d(WIDTH, WIDTH, 1)
-        )
+        self.top = nn.Sequential(nn.Conv2d(C5, WIDTH, 1), nn.ReLU(inplace=True), nn.Conv2d(WIDTH, WIDTH, 1))
         self.lateral4, self.smooth4 = _double_conv(C4), _double_conv(WIDTH)
         self.lateral3, self.smooth3 = _double_conv(C3), _double_conv(WIDTH)
         self.lateral2, self.smooth2 = _double_conv(C2), _double_conv(WIDTH)
@@ -51,8 +49,10 @@ class SideOutput(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU(inplace=True),
-            nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU(inplace=True),
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1),
+            nn.ReLU(inplace=True),
             nn.Conv2d(WIDTH, 1, 1),
         )
 
@@ -73,6 +73,5 @@ def _add_upsampled(coarse: Tensor, lateral: Tensor) -> Tensor:
 
 def _double_conv(channels: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(channels, WIDTH, 3, padding=1), nn.ReLU(inplace=True),
-        nn.Conv2d(WIDTH, WIDTH, 3, padding=1),
+        nn.Conv2d(channels, WIDTH, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
     )

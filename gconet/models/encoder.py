@@ -24,6 +24,10 @@ class VGG16Encoder(nn.Module):
     def __init__(self, *, trainable: Literal["conv5_3", "all", "none"]) -> None:
         super().__init__()
         self.features = make_layers(cfgs["D"], batch_norm=False)[:-1]
+        for layer in self.features:
+            if isinstance(layer, nn.Conv2d):  # He: keeps the scale, for runs without ImageNet
+                nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         self.requires_grad_(trainable == "all")
         if trainable == "conv5_3":
             self.features[CONV5_3].requires_grad_(True)
@@ -59,7 +63,9 @@ def load_vgg16(encoder: VGG16Encoder, weights: str) -> None:
     try:
         encoder.load_state_dict(state)
     except RuntimeError as error:
-        raise CheckpointError(f"{weights}: not VGG-16's weights ({' '.join(str(error).split())[:200]})") from None
+        raise CheckpointError(
+            f"{weights}: not VGG-16's weights ({' '.join(str(error).split())[:200]})"
+        ) from None
 
 
 def _load_file(path: Path) -> dict[str, Tensor]:
@@ -69,4 +75,6 @@ def _load_file(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {str(name): value for name, value in state.items()}
     except Exception as error:  # torch.load raises many unrelated types on damaged files
-        raise CheckpointError(f"{path}: cannot be read as weights ({' '.join(str(error).split())[:200]})") from None
+        raise CheckpointError(
+            f"{path}: cannot be read as weights ({' '.join(str(error).split())[:200]})"
+        ) from None

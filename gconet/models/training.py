@@ -37,8 +37,10 @@ class TrainingGCoNet(nn.Module):
         pyramid = self.net.decoder(stages, torch.cat([first * E1, second * E2]))
         return TrainingOutput(
             side_maps=(
-                self.net.side4(pyramid.p4, (H, W)), self.net.side3(pyramid.p3, (H, W)),
-                self.net.side2(pyramid.p2, (H, W)), self.net.side1(pyramid.p1, (H, W)),
+                self.net.side4(pyramid.p4, (H, W)),
+                self.net.side3(pyramid.p3, (H, W)),
+                self.net.side2(pyramid.p2, (H, W)),
+                self.net.side1(pyramid.p1, (H, W)),
             ),
             collaboration=self.gcm((first, second), (E1, E2), (H, W)) if self.gcm else None,
             class_logits=self.acm(stages[-1]) if self.acm else None,

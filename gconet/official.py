@@ -1,0 +1,74 @@
+"""The authors' checkpoints: a bare state dict of 142 M parameters, and our names for it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from gconet.checkpoint import load_state, read_file, save_checkpoint
+from gconet.config import Config
+from gconet.errors import CheckpointError
+from gconet.models import build_model
+
+# Theirs on the left, those of a TrainingGCoNet on the right; the last part (weight, bias) stays.
+OFFICIAL_NAMES = {
+    **{
+        f"backbone.conv{stage}.conv{stage}_{j + 1}": f"net.encoder.features.{layer}"
+        for stage, layers in enumerate(((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)), start=1)
+        for j, layer in enumerate(layers)
+    },
+    "co_x5.all_attention.query_transform": "net.affinity.query",
+    "co_x5.all_attention.key_transform": "net.affinity.key",
+    "co_x5.all_attention.conv6": "net.affinity.output",
+    **{f"toplayer.{i}": f"net.decoder.top.{i}" for i in (0, 2)},
+    **{f"latlayer{k}.convlayer.{i}": f"net.decoder.lateral{k}.{i}" for k in (4, 3, 2, 1) for i in (0, 2)},
+    **{f"enlayer{k}.enlayer.{i}": f"net.decoder.smooth{k}.{i}" for k in (4, 3, 2, 1) for i in (0, 2)},
+    **{f"dslayer{k}.enlayer.{i}": f"net.side{k}.layers.{i}" for k in (4, 3, 2, 1) for i in (0, 2)},
+    **{f"dslayer{k}.predlayer.0": f"net.side{k}.layers.4" for k in (4, 3, 2, 1)},
+    "pred_layer.enlayer.0": "gcm.layers.0",
+    "pred_layer.predlayer.0": "gcm.layers.2",
+    "classifier": "acm.linear",
+}
+# VGG's fully connected layers and three layers of the GAM, which no forward pass reads.
+OFFICIAL_UNUSED = (
+    "backbone.classifier.0",
+    "backbone.classifier.3",
+    "backbone.classifier.6",
+    "co_x5.conv_output",
+    "co_x5.conv_transform",
+    "co_x5.fc_transform",
+)
+
+
+def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The authors' state dict with our names (of a TrainingGCoNet), the unused layers dropped.
+
+    Raises CheckpointError for any name that is unknown or missing.
+    """
+    ours, unknown = {}, []
+    for name, tensor in state.items():
+        layer, _, kind = name.rpartition(".")
+        if layer in OFFICIAL_NAMES and kind in ("weight", "bias"):
+            ours[f"{OFFICIAL_NAMES[layer]}.{kind}"] = tensor
+        elif layer not in OFFICIAL_UNUSED:
+            unknown.append(name)
+    missing = [n for n, o in OFFICIAL_NAMES.items() if not {f"{o}.weight", f"{o}.bias"} <= set(ours)]
+    if unknown or missing:
+        what = f"unexpected {', '.join(unknown[:5])}" if unknown else f"without {', '.join(missing[:5])}"
+        raise CheckpointError(f"not the authors' GCoNet checkpoint: {what}")
+    return ours
+
+
+def convert_official(source: Path, target: Path) -> None:
+    """Write the authors' checkpoint `source` as one of ours; an existing `target` is not overwritten."""
+    if target.exists():
+        raise CheckpointError(f"{target} exists; name another file")
+    state = read_file(source)
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise CheckpointError(f"{source}: no bare state dict, so not the authors' checkpoint")
+    ours = from_official(state)
+    config = Config()
+    model = build_model(config)
+    net = {n.removeprefix("net."): t for n, t in ours.items() if n.startswith("net.")}
+    load_state(model, net, source)
+    save_checkpoint(target, config=config, model=model)

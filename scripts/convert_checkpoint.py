@@ -1,0 +1,33 @@
+"""Convert a checkpoint of the authors' release into one of this project's.
+
+    python scripts/convert_checkpoint.py OFFICIAL.pth gconet.pt
+    python test.py --checkpoint gconet.pt --images data/images/CoCA --output results/CoCA
+
+The authors' file is a bare state dict of 142 M parameters. What inference needs (16.83 M) is
+written; VGG's fully connected layers, the three layers of the GAM that no forward pass reads and
+the training heads are left out. Any other name that is unknown or missing is refused.
+"""
+
+import argparse
+from pathlib import Path
+
+from gconet.errors import run_command
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("official", type=Path, metavar="OFFICIAL.pth", help="the authors' file")
+    parser.add_argument("ours", type=Path, metavar="OURS.pt", help="a new file to write")
+    args = parser.parse_args()
+
+    from gconet.official import convert_official  # here, so that --help need not wait for torch
+
+    convert_official(args.official, args.ours)
+    print(f"{args.ours}: {args.ours.stat().st_size / 1e6:.0f} MB, for test.py --checkpoint")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

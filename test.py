@@ -1,0 +1,103 @@
+"""Dump co-saliency maps: checkpoint + groups of images → one 8-bit PNG for each image.
+
+    python test.py --checkpoint runs/gconet/last.pt --images data/images/CoCA --output results/CoCA
+    python test.py --checkpoint gconet.pt --images ~/photos/bikes --output bikes
+
+--images is one group (pictures that share an object, directly inside) or a folder of groups; a
+group is seen as a whole. A map has its picture's size and goes to <output>/<group>/<stem>.png,
+with value = floor(255 * co-saliency), so 0 is background.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from gconet.checkpoint import WEIGHTS, load_model
+from gconet.data.groups import scan_groups
+from gconet.device import pick_device, pick_precision
+from gconet.errors import ConfigError, run_command
+from gconet.evaluation import format_table, score_folders
+from gconet.inference import predict_group
+
+DEMO = Path("data/demo")
+
+
+def main() -> int:
+    args = parse_args()
+    device = pick_device(args.device)
+    precision = pick_precision(args.precision, device)
+    groups = scan_groups(args.images, args.gts)
+    if args.output.exists() and not args.output.is_dir():
+        raise ConfigError(f"--output {args.output} is a file; name a folder")
+    if args.output.is_dir() and any(args.output.iterdir()) and not args.overwrite:
+        raise ConfigError(
+            f"--output {args.output} holds files; name another folder, or pass "
+            "--overwrite to replace maps of the same names"
+        )
+    model, config = load_model(args.checkpoint)
+    model = model.to(device).to(memory_format=torch.channels_last)
+
+    images = sum(len(group.items) for group in groups)
+    with tqdm(total=images, desc="maps", unit="image", disable=None) as bar:
+        for group in groups:
+            folder = args.output / group.name
+            folder.mkdir(parents=True, exist_ok=True)
+            maps = predict_group(
+                model, [item.image for item in group.items], size=config.data.image_size, precision=precision
+            )
+            for item, m in zip(group.items, maps, strict=True):
+                Image.fromarray(m).save(folder / f"{item.stem}.png")
+                bar.update()
+    print(f"{images} maps of {len(groups)} groups in {args.output}")
+    if args.gts:
+        print(format_table(score_folders(args.output, args.gts)))
+    return 0
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=WEIGHTS,
+        metavar="FILE",
+        help="a checkpoint of train.py or convert_checkpoint.py (default: the shipped weights)",
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        default=DEMO / "images",
+        metavar="DIR",
+        help="one group, or a folder of groups (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results/demo"),
+        metavar="DIR",
+        help="where the maps go (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--gts", type=Path, metavar="DIR", help="masks in the same tree as the images: prints the scores"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (default: %(default)s)")
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=("auto", "fp32", "bf16"),
+        help="auto takes bf16 where the hardware computes it natively (default: %(default)s)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace maps that are already there")
+    args = parser.parse_args()
+    if args.gts is None and args.images == DEMO / "images":
+        args.gts = DEMO / "gts"
+    return args
+
+
+if __name__ == "__main__":
+    run_command(main)

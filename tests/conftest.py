@@ -1,0 +1,51 @@
+"""Shared fixtures: a toy data set, and small settings for training on it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from gconet.config import Config, load_config
+from gconet.data.toy import make_toy_set
+
+ROOT = Path(__file__).resolve().parents[1]
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with the sets toy and toy_test, 3 classes of 4 images each."""
+    root = tmp_path_factory.mktemp("data")
+    for seed, name in enumerate(("toy", "toy_test")):
+        make_toy_set(root, name, classes=3, images_per_class=4, size=48, seed=seed)
+    return root
+
+
+@pytest.fixture
+def tiny(toy: Path) -> list[str]:
+    """Overrides that make a training step take a fraction of a second."""
+    return [
+        f"data.root={toy}", "data.train_set=toy", "data.image_size=32", "data.group_size=2",
+        "data.workers=0", "encoder.weights=none", "train.precision=fp32", "train.device=cpu",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def tiny_config(tiny: list[str]) -> Config:
+    return load_config(None, tiny)
+
+
+@pytest.fixture
+def run() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run one of the repository's commands; fails unless it exits with `status`."""
+
+    def run(script: str, *args: object, cwd: Path = ROOT, status: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / script), *map(str, args)]
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    return run

@@ -1,0 +1,140 @@
+"""Checkpoints: round trip, refusals, and the authors' format."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gconet.checkpoint import load_model, save_checkpoint
+from gconet.config import load_config
+from gconet.errors import CheckpointError
+from gconet.models import build_model
+from gconet.official import OFFICIAL_UNUSED, convert_official, from_official
+from tests import official
+from tests.official import GOLDEN, needs_golden
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "a.pt"
+    config = load_config(None, ["gam.kernel_size=3", "data.image_size=64"])
+    model = build_model(config)
+    save_checkpoint(path, config=config, model=model)
+    return path, config, model
+
+
+def test_round_trip(saved):
+    path, config, model = saved
+    loaded, its_config = load_model(path)
+    assert its_config == config and not loaded.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    assert not list(path.parent.glob("*.partial"))
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(saved, tmp_path, monkeypatch):
+    _, config, model = saved
+    path = tmp_path / "a.pt"
+    path.write_bytes(b"old")
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(path, config=config, model=model)
+    assert path.read_bytes() == b"old"
+
+
+class Bomb:
+    def __reduce__(self):
+        return (print, ("the bomb ran",))
+
+
+def test_what_is_no_checkpoint_of_ours_is_refused(saved, tmp_path, capsys):
+    path, config, _ = saved
+    with pytest.raises(CheckpointError, match="no checkpoint .*there: a.pt"):
+        load_model(path.parent / "b.pt")
+    truncated = tmp_path / "t.pt"
+    truncated.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
+        load_model(truncated)
+    torch.save({"layer": torch.zeros(2)}, tmp_path / "foreign.pt")
+    with pytest.raises(CheckpointError, match="no checkpoint of this project.*convert_checkpoint"):
+        load_model(tmp_path / "foreign.pt")
+    (tmp_path / "bomb.pt").write_bytes(pickle.dumps({"format": Bomb()}))
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_model(tmp_path / "bomb.pt")
+    assert "bomb ran" not in capsys.readouterr().out
+    save_checkpoint(tmp_path / "other.pt", config=load_config(), model=build_model(config))
+    with pytest.raises(CheckpointError, match="another architecture.*affinity.query") as caught:
+        load_model(tmp_path / "other.pt")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    """A state dict in the authors' format, of random weights, from our own names and shapes."""
+    from gconet.models import build_training_model
+    from gconet.official import OFFICIAL_NAMES
+
+    state = build_training_model(load_config(), classes=291).state_dict()
+    names = {f"{o}.{kind}": f"{t}.{kind}" for t, o in OFFICIAL_NAMES.items() for kind in ("weight", "bias")}
+    return {names[name]: tensor for name, tensor in state.items()}
+
+
+def test_the_authors_checkpoint_converts(theirs, tmp_path):
+    unused = {f"{layer}.{kind}": torch.zeros(3) for layer in OFFICIAL_UNUSED for kind in ("weight", "bias")}
+    torch.save({**theirs, **unused}, tmp_path / "official.pth")
+    convert_official(tmp_path / "official.pth", tmp_path / "ours.pt")
+    model, config = load_model(tmp_path / "ours.pt")
+    assert config == load_config()
+    assert torch.equal(model.affinity.output.weight, theirs["co_x5.all_attention.conv6.weight"])
+    assert torch.equal(model.side1.layers[4].bias, theirs["dslayer1.predlayer.0.bias"])
+    with pytest.raises(CheckpointError, match="exists"):
+        convert_official(tmp_path / "official.pth", tmp_path / "ours.pt")
+
+
+def test_anything_unexpected_in_it_is_refused(theirs, tmp_path):
+    with pytest.raises(CheckpointError, match="unexpected extra.weight"):
+        from_official({**theirs, "extra.weight": torch.zeros(1)})
+    short = {name: t for name, t in theirs.items() if name != "toplayer.0.bias"}
+    with pytest.raises(CheckpointError, match="without toplayer.0"):
+        from_official(short)
+    torch.save({**theirs, "toplayer.0.bias": torch.zeros(3)}, tmp_path / "shape.pth")
+    with pytest.raises(CheckpointError, match="another architecture"):
+        convert_official(tmp_path / "shape.pth", tmp_path / "ours.pt")
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(CheckpointError, match="no bare state dict"):
+        convert_official(tmp_path / "list.pth", tmp_path / "ours.pt")
+    assert not (tmp_path / "ours.pt").exists()
+
+
+@needs_golden
+def test_the_layout_of_the_authors_checkpoint_is_the_one_we_read():
+    ours = from_official(official.official_state())
+    assert set(official.layout()) == set(official.official_state()) | {
+        f"backbone.classifier.{i}.{kind}" for i in (0, 3, 6) for kind in ("weight", "bias")
+    }
+    assert sum(n.startswith("net.") for n in ours) == len(build_model(load_config()).state_dict())
+
+
+@needs_golden
+def test_the_golden_maps_through_both_commands(tmp_path, run):
+    images = official.images(11, 5, 224)
+    (tmp_path / "group").mkdir()
+    for i, image in enumerate(images):
+        pixels = (image.permute(1, 2, 0) * 255).round().byte().numpy()
+        Image.fromarray(pixels).save(tmp_path / f"group/{i}.png")
+    unused = {n: torch.zeros(1) for n in official.layout() if n.startswith("backbone.classifier.")}
+    torch.save({**official.official_state(), **unused}, tmp_path / "official.pth")
+    run("scripts/convert_checkpoint.py", tmp_path / "official.pth", tmp_path / "ours.pt")
+    run("test.py", "--checkpoint", tmp_path / "ours.pt", "--images", tmp_path / "group",
+        "--output", tmp_path / "maps", "--precision", "fp32", "--device", "cpu")  # fmt: skip
+    # 8-bit images are not quite the golden inputs: compare with the float maps of the same pixels too
+    expected = np.load(GOLDEN / "official_outputs.npz")["eval5_map"].reshape(5, 224, 224)
+    for i in range(5):
+        ours = np.asarray(Image.open(tmp_path / f"maps/group/{i}.png")).astype(int)
+        assert np.abs(ours - np.floor(255 * expected[i])).max() <= 1

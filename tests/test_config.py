@@ -1,0 +1,106 @@
+"""Settings: strict, complete, and the release's recipe by default."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gconet.config import Config, config_from_dict, config_to_dict, load_config
+from gconet.errors import ConfigError
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: p.name)
+def test_every_shipped_config_loads_and_says_how_to_run_it(path):
+    config = load_config(path)
+    assert config.name
+    assert path.read_text().startswith("# python ")
+
+
+def test_the_defaults_are_the_release_recipe():
+    assert load_config(ROOT / "configs/gconet.yaml") == Config()
+
+
+def test_the_paper_config_differs_only_where_the_paper_does():
+    ours, release = config_to_dict(load_config(ROOT / "configs/gconet_paper.yaml")), config_to_dict(Config())
+    changed = {f"{section}.{key}" for section in ours if isinstance(ours[section], dict)
+               for key in ours[section] if ours[section][key] != release[section][key]}  # fmt: skip
+    assert changed == {"gam.kernel_size", "gam.softmax", "gam.output_conv", "encoder.trainable",
+                       "optimizer.lr", "optimizer.encoder_lr_scale", "loss.iou_reduction"}  # fmt: skip
+
+
+def test_ablation_rows_switch_the_modules_of_table_1():
+    rows = {path.stem: load_config(path) for path in (ROOT / "configs/ablation").glob("*.yaml")}
+    on = {name: (c.gam.enabled, c.gcm.enabled, c.acm.enabled) for name, c in rows.items()}
+    assert on == {
+        "1-baseline": (False, False, False), "2-gam": (True, False, False),
+        "3-gcm": (False, True, False), "4-acm": (False, False, True),
+        "5-gam-gcm": (True, True, False), "6-full": (True, True, True),
+    }  # fmt: skip
+
+
+def test_round_trip(tmp_path):
+    config = load_config(None, ["data.root=/d", "optimizer.betas=[0.5, 0.6]", "train.steps=7"])
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(config_to_dict(config)))
+    assert load_config(path) == config
+    assert config.train.steps == 7 and config.optimizer.betas == (0.5, 0.6)
+
+
+def test_overrides_change_one_key_and_no_default():
+    config = load_config(None, ["optimizer.lr=1e-5", "gam.kernel_size=3", "train.steps=null"])
+    assert (config.optimizer.lr, config.gam.kernel_size, config.train.steps) == (1e-5, 3, None)
+    assert config.optimizer.betas == Config().optimizer.betas
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.learning_rate=1", "unknown key optimizer.learning_rate"),
+        ("optimiser.lr=1", "did you mean optimizer"),
+        ("train.epochs=many", "train.epochs: expected int"),
+        ("train.epochs=2.5", "train.epochs: expected int"),
+        ("train.epochs=true", "train.epochs: expected int"),
+        ("data.cache=1", "data.cache: expected bool"),
+        ("gam.softmax=all", "gam.softmax: 'all' is none of image, group"),
+        ("optimizer.betas=[0.9]", "optimizer.betas: expected a list of 2"),
+        ("data=3", "data: expected a section"),
+        ("seed", "no override"),
+        ("name.x=1", "name is no section"),
+        ("train.epochs=0", "train.epochs: 0 is below 1"),
+        ("name=../up", "name: '../up'"),
+        ("data.flip=2", "data.flip"),
+        ("validation.set=DUTS_class", "validation.set and data.train_set"),
+    ],
+)
+def test_a_wrong_setting_is_named(override, message):
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")) as caught:
+        load_config(None, ["name=x", override])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_contradiction_names_both_keys():
+    with pytest.raises(ConfigError, match="data.group_size and data.episodes"):
+        load_config(None, ["data.episodes=e.npz", "data.group_size=8"])
+
+
+def test_a_config_that_is_not_there_or_no_mapping(tmp_path):
+    with pytest.raises(ConfigError, match="no config"):
+        load_config(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="expected a section"):
+        config_from_dict([1, 2])
+    (tmp_path / "list.yaml").write_text("- a\n- b\n")
+    with pytest.raises(ConfigError, match="expected a section"):
+        load_config(tmp_path / "list.yaml", ["seed=1"])
+    (tmp_path / "broken.yaml").write_text("a: [1")
+    with pytest.raises(ConfigError, match="broken.yaml"):
+        load_config(tmp_path / "broken.yaml")
+
+
+@pytest.mark.parametrize("module", ["config", "errors", "data.groups", "data.images", "data.toy",
+                                    "data.check", "evaluation"])  # fmt: skip
+def test_what_works_without_torch_does_not_import_it(module):
+    code = f"import sys, gconet.{module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(ROOT), check=False).returncode == 0

@@ -1,0 +1,136 @@
+"""Episodes: a pure function of (sizes, seed, epoch), and faithful replay of a record."""
+
+import numpy as np
+import pytest
+
+from gconet.data.dataset import EpisodeDataset
+from gconet.data.episodes import DrawnEpisodes, RecordedEpisodes
+from gconet.data.groups import Group, Item, scan_set
+from gconet.errors import DataError
+from tests.official import SHARED
+
+SIZES = (5, 30, 16, 7, 40)
+
+
+def drawn(sizes=SIZES, seed=0, **changes):
+    settings = {"group_size": 16, "flip": 0.5, "rotation": 90.0, **changes}
+    return DrawnEpisodes(sizes=sizes, seed=seed, **settings)
+
+
+def flat(episodes):
+    return [(e.labels, *e.images, *e.angles, *e.flips) for e in episodes]
+
+
+def test_every_class_comes_first_once_with_another_as_partner():
+    starts = np.cumsum((0, *SIZES))
+    partners = set()
+    for epoch in range(30):
+        episodes = drawn().epoch(epoch)
+        assert [e.labels[0] for e in episodes] == list(range(len(SIZES)))
+        for e in episodes:
+            n = min(16, SIZES[e.labels[0]], SIZES[e.labels[1]])
+            assert e.labels[0] != e.labels[1]
+            assert len(e.images) == len(e.angles) == len(e.flips) == 2 * n
+            assert len(set(e.images)) == 2 * n
+            for label, half in zip(e.labels, (e.images[:n], e.images[n:]), strict=True):
+                assert ((starts[label] <= half) & (half < starts[label + 1])).all()
+            partners.add(e.labels)
+    assert len(partners) == 5 * 4  # every pair comes up
+
+
+def test_pure_function_of_seed_and_epoch():
+    assert flat(drawn().epoch(3)) == flat(drawn().epoch(3))
+    assert flat(drawn().epoch(3)) != flat(drawn().epoch(4))
+    assert flat(drawn().epoch(3)) != flat(drawn(seed=1).epoch(3))
+
+
+def test_flips_and_angles_follow_their_settings():
+    episodes = [e for epoch in range(40) for e in drawn().epoch(epoch)]
+    angles, flips = np.concatenate([e.angles for e in episodes]), np.concatenate([e.flips for e in episodes])
+    assert -90 <= angles.min() < -85 and 85 < angles.max() <= 90
+    assert abs(flips.mean() - 0.5) < 0.03
+    still = drawn(flip=0.0, rotation=0.0).epoch(0)
+    assert not any(e.flips.any() or e.angles.any() for e in still)
+
+
+def test_one_class_cannot_be_paired():
+    with pytest.raises(DataError, match="two classes"):
+        drawn(sizes=(9,))
+
+
+def test_ranks_share_an_epoch_and_steps_run_across_epochs():
+    groups = [Group(str(i), ()) for i in range(5)]
+    ranks = [EpisodeDataset(groups, drawn(), size=32, rank=r, world=2) for r in range(2)]
+    assert ranks[0].steps_per_epoch == 3
+    seen = [ranks[r].episode(s).labels[0] for s in range(3) for r in range(2)]
+    assert seen == [0, 1, 2, 3, 4, 0]
+    assert flat([ranks[1].episode(4)]) == flat([drawn().epoch(1)[3]])
+
+
+def test_cached_and_uncached_batches_are_the_same(toy):
+    groups = scan_set(toy, "toy")
+    sizes = tuple(len(g.items) for g in groups)
+    plain, cached = (
+        EpisodeDataset(groups, drawn(sizes), size=32, cache_workers=workers) for workers in (None, 2)
+    )
+    for a, b in zip(plain[4], cached[4], strict=True):
+        assert (a == b).all()
+    labels = plain[4].labels.tolist()
+    assert tuple(labels[:: len(labels) // 2]) == plain.episode(4).labels
+
+
+def record(tmp_path, **changes):
+    fields = {
+        "names": np.array(["b/y", "a/x", "b/z", "a/w"]), "labels": np.array([[[0, 1]], [[1, 0]]]),
+        "label_folder": np.array(["b", "a"]), "sizes": np.array([[2], [4]], np.int16),
+        "image": np.array([0, 1, 3, 1, 2, 0], np.uint16),
+        "angle": np.arange(6, dtype=np.float32), "flip": np.array([1, 0, 0, 0, 1, 1], bool), **changes,
+    }  # fmt: skip
+    np.savez(tmp_path / "e.npz", **fields)
+    return tmp_path / "e.npz"
+
+
+def groups(*names):
+    return [Group(g, tuple(Item(s, None) for s in stems.split())) for g, stems in names]
+
+
+def test_replay_maps_their_names_and_labels_to_ours(tmp_path):
+    ours = groups(("a", "w x"), ("b", "y z"))  # items end to end: a/w a/x b/y b/z
+    replay = RecordedEpisodes(record(tmp_path), ours)
+    assert len(replay) == 2
+    [first], [second] = replay.epoch(0), replay.epoch(1)
+    assert first.labels == (1, 0) and second.labels == (0, 1)
+    assert first.images.tolist() == [2, 1] and second.images.tolist() == [0, 1, 3, 2]
+    assert second.angles.tolist() == [2, 3, 4, 5] and second.flips.tolist() == [0, 0, 1, 1]
+    with pytest.raises(DataError, match="only 2 epochs"):
+        replay.epoch(2)
+
+
+def test_replay_refuses_what_does_not_fit(tmp_path):
+    with pytest.raises(DataError, match="lacks: b/z"):
+        RecordedEpisodes(record(tmp_path), groups(("a", "w x"), ("b", "y")))
+    (tmp_path / "text.npz").write_text("no")
+    with pytest.raises(DataError, match="cannot be read as episodes"):
+        RecordedEpisodes(tmp_path / "text.npz", groups(("a", "w")))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded episodes are not beside the repository")
+def test_the_authors_record_fits_our_reading_of_an_epoch():
+    path = SHARED / "data/release_episodes.npz"
+    with np.load(path) as file:
+        names, folders = file["names"], file["label_folder"]
+    ours: dict[str, list[str]] = {folder: [] for folder in sorted(folders)}
+    for name in names:
+        folder, _, stem = name.partition("/")
+        ours[folder].append(stem)
+    data = [Group(g, tuple(Item(s, None) for s in sorted(stems))) for g, stems in ours.items()]
+    owner = np.concatenate([[i] * len(g.items) for i, g in enumerate(data)])
+    replay = RecordedEpisodes(path, data)
+    for epoch in (0, 49):
+        episodes = replay.epoch(epoch)
+        assert sorted(e.labels[0] for e in episodes) == list(range(291))
+        for e in episodes:
+            n = len(e.images) // 2
+            assert n == min(16, *(len(data[label].items) for label in e.labels))
+            assert (owner[e.images[:n]] == e.labels[0]).all()
+            assert (owner[e.images[n:]] == e.labels[1]).all()

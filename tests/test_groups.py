@@ -1,0 +1,103 @@
+"""Scanning folders of groups: pairs by stem, and loud about what is missing."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gconet.data.groups import scan_groups, scan_set
+from gconet.data.images import load_image, load_mask
+from gconet.errors import DataError
+
+
+def write(path, size=(8, 6), mode="RGB", **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, 200 if mode != "RGB" else (200, 100, 50)).save(path, **options)
+
+
+def test_pairs_by_stem_whatever_the_suffix(tmp_path):
+    for i, suffix in enumerate(("jpg", "png", "webp", "bmp", "JPEG")):
+        write(tmp_path / f"images/s/b/im.{i}.{suffix}")
+        write(tmp_path / f"gts/s/b/im.{i}.png", mode="L")
+    write(tmp_path / "images/s/a/x.jpg")
+    write(tmp_path / "gts/s/a/x.bmp", mode="L")
+    (tmp_path / "images/s/a/Thumbs.db").write_text("no image")
+    (tmp_path / "images/s/a/._x.jpg").write_text("no image")
+    groups = scan_set(tmp_path, "s")
+    assert [g.name for g in groups] == ["a", "b"]
+    assert [item.stem for item in groups[1].items] == [f"im.{i}" for i in range(5)]
+    assert all(item.mask is not None and item.mask.stem == item.stem for g in groups for item in g.items)
+
+
+def test_a_folder_of_pictures_is_one_group_and_pairs_whatever_the_masks_folder_is_called(tmp_path):
+    write(tmp_path / "bikes/1.jpg")
+    write(tmp_path / "truth/1.png", mode="L")
+    [group] = scan_groups(tmp_path / "bikes", tmp_path / "truth")
+    assert group.name == "bikes" and group.items[0].mask == tmp_path / "truth/1.png"
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(DataError, match="no folder"):
+        scan_set(tmp_path / "nowhere", "s")
+    write(tmp_path / "images/s/a/x.jpg")
+    with pytest.raises(DataError, match="no data set 'CoCA'.*sets there: s"):
+        scan_set(tmp_path, "CoCA")
+    (tmp_path / "gts/s/b").mkdir(parents=True)
+    write(tmp_path / "gts/s/b/x.png")
+    write(tmp_path / "images/s/b/x.jpg")
+    with pytest.raises(DataError, match="no masks for a"):
+        scan_set(tmp_path, "s")
+    write(tmp_path / "gts/s/a/y.png")
+    with pytest.raises(DataError, match="no mask in .* for a/x"):
+        scan_set(tmp_path, "s")
+    (tmp_path / "images/s/c").mkdir()
+    with pytest.raises(DataError, match="no images in c"):
+        scan_set(tmp_path, "s")
+
+
+def test_ambiguous_folders_are_refused(tmp_path):
+    write(tmp_path / "g/x.jpg")
+    write(tmp_path / "g/x.png")
+    with pytest.raises(DataError, match="share a stem"):
+        scan_groups(tmp_path / "g")
+    (tmp_path / "g/x.png").unlink()
+    write(tmp_path / "g/sub/y.png")
+    with pytest.raises(DataError, match="holds images"):
+        scan_groups(tmp_path / "g")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
+def test_any_kind_of_picture_becomes_8_bit_rgb(tmp_path, mode):
+    path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+    if mode == "I;16":
+        Image.fromarray(grey.astype(np.uint16) * 257).save(path)
+    else:
+        Image.fromarray(grey).convert("RGBA" if mode == "P" else "RGB").convert(mode).save(path)
+    image = np.asarray(load_image(path))
+    assert image.shape == (6, 8, 3) and image.dtype == np.uint8
+    if mode in ("L", "LA", "RGBA", "I;16"):
+        np.testing.assert_array_equal(image[:, :, 0], grey)
+        np.testing.assert_array_equal(np.asarray(load_mask(path)), grey)
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16"])
+def test_exif_orientation_is_applied(tmp_path, mode):
+    pixels = np.arange(48).reshape(6, 8)
+    image = Image.fromarray((pixels * 257).astype(np.uint16) if mode == "I;16" else pixels.astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by 90 degrees
+    image.save(tmp_path / "x.png", exif=exif)
+    np.testing.assert_array_equal(np.asarray(load_image(tmp_path / "x.png"))[:, :, 0], np.rot90(pixels, -1))
+
+
+def test_unreadable_pictures_are_named(tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"this is text")
+    with pytest.raises(DataError, match="bad.jpg: cannot be read"):
+        load_image(bad)
+    write(tmp_path / "whole.jpg", size=(64, 64))
+    bad.write_bytes((tmp_path / "whole.jpg").read_bytes()[:400])
+    with pytest.raises(DataError, match="bad.jpg: cannot be read"):
+        load_image(bad)
+    with pytest.raises(DataError, match="no such file"):
+        load_mask(tmp_path / "none.png")

@@ -1,0 +1,70 @@
+"""The losses against tables worked out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from gconet.config import LossConfig
+from gconet.losses import Criterion, classification_loss, collaboration_loss, saliency_loss, soft_iou_loss
+from gconet.models.training import TrainingOutput
+
+
+def maps(*rows):
+    return torch.tensor(rows).view(len(rows), 1, 1, -1)
+
+
+@pytest.mark.parametrize(
+    ("m", "g", "loss"),
+    [
+        ([1.0, 0.0], [1.0, 0.0], 0.0),  # equal
+        ([1.0, 0.0], [0.0, 1.0], 1.0),  # disjoint
+        ([0.5, 0.0], [1.0, 0.0], 0.5),  # 1 - 0.5 / (0.5 + 1 - 0.5)
+        ([0.5, 0.5], [1.0, 0.0], 1 - 0.5 / 1.5),
+        ([0.5, 0.5], [0.5, 0.0], 1 - 0.25 / 1.25),  # a grey mask
+        ([0.0, 0.0], [0.0, 0.0], 0.0),  # both empty: agreement, and no NaN
+        ([0.3, 0.0], [0.0, 0.0], 1.0),
+    ],
+)
+def test_soft_iou(m, g, loss):
+    assert soft_iou_loss(maps(m), maps(g)).tolist() == pytest.approx([loss])
+
+
+def test_soft_iou_of_empty_images_has_a_finite_gradient():
+    m = torch.zeros(2, 1, 2, 2, requires_grad=True)
+    soft_iou_loss(m, torch.zeros(2, 1, 2, 2)).sum().backward()
+    assert m.grad is not None and m.grad.isfinite().all()
+
+
+def test_saliency_loss_reductions():
+    m, g = maps([1.0, 0.0], [0.0, 1.0], [0.5, 0.0]), maps([1.0, 0.0], [1.0, 0.0], [1.0, 0.0])
+    four = (m, m, m, m)  # per image 0, 1, 0.5
+    assert saliency_loss(four, g, reduction="sum").item() == pytest.approx(4 * 1.5)
+    assert saliency_loss(four, g, reduction="mean").item() == pytest.approx(4 * 0.5)
+
+
+def test_focal_loss_and_the_pairing_of_its_halves():
+    logits = maps([0.0], [math.log(3)])  # sigmoid: 0.5 own, 0.75 crossed
+    masks = maps([1.0])
+    own, crossed = 0.5**2 * math.log(2), 0.75**2 * math.log(4)  # (1-pt)^2 * -log(pt)
+    assert collaboration_loss(logits, masks).item() == pytest.approx((own + crossed) / 2)
+
+
+def test_cross_entropy():
+    logits = torch.tensor([[0.0, 0.0], [math.log(3), 0.0]])
+    expected = (math.log(2) + math.log(4 / 3)) / 2
+    assert classification_loss(logits, torch.tensor([1, 0])).item() == pytest.approx(expected)
+
+
+def test_the_criterion_names_the_terms_that_exist_and_weights_the_total():
+    m = maps([1.0, 0.0], [0.0, 1.0])
+    both = torch.zeros(4, 1, 1, 2)
+    full = TrainingOutput((m, m, m, m), both, torch.zeros(2, 3), m)
+    criterion = Criterion(LossConfig(saliency=2.0, collaboration=10.0, classification=0.5))
+    terms = criterion(full, maps([1.0, 0.0], [1.0, 0.0]), torch.tensor([0, 2]))
+    assert {name: t.item() for name, t in terms.items()} == pytest.approx(
+        {"saliency": 4.0, "collaboration": 0.25 * math.log(2), "classification": math.log(3)}
+    )
+    assert criterion.total(terms).item() == pytest.approx(8 + 2.5 * math.log(2) + 0.5 * math.log(3))
+    bare = TrainingOutput((m, m, m, m), None, None, m)
+    assert list(criterion(bare, m, torch.tensor([0, 2]))) == ["saliency"]

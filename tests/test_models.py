@@ -1,0 +1,225 @@
+"""The network: shapes, the GAM against its equations, invariances, gradients, options."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torchvision.models import vgg16
+
+from gconet.config import load_config
+from gconet.errors import CheckpointError
+from gconet.losses import Criterion
+from gconet.models import affinity, build_model, build_training_model
+from gconet.models.affinity import GroupAffinityModule, MeanConsensus
+from gconet.models.encoder import CHANNELS, VGG16Encoder, load_vgg16
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    return build_model(load_config()).eval()
+
+
+@pytest.fixture(scope="module")
+def group():
+    return torch.rand(3, 3, 48, 48, generator=torch.Generator().manual_seed(1))
+
+
+def gam(C=8, **changes):
+    torch.manual_seed(0)
+    return GroupAffinityModule(
+        **{"channels": C, "kernel_size": 1, "softmax": "image", "output_conv": True, **changes}
+    )
+
+
+def test_inference_needs_16_83_million_parameters(net):
+    assert round(sum(p.numel() for p in net.parameters()) / 1e6, 2) == 16.83
+
+
+def test_stages_have_their_channels_and_strides(net):
+    with torch.inference_mode():
+        stages = net.encode(torch.rand(2, 3, 64, 96))
+    assert [tuple(s.shape) for s in stages] == [
+        (2, c, 64 // stride, 96 // stride) for c, stride in zip(CHANNELS, (1, 2, 4, 8, 16), strict=True)
+    ]
+
+
+def test_the_encoder_is_torchvisions_vgg16_on_normalised_images(net, group):
+    theirs = vgg16(weights=None).eval()
+    theirs.features.load_state_dict({k.removeprefix("features."): v for k, v in net.encoder.state_dict().items()})
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    with torch.inference_mode():
+        expected = theirs.features[:-1]((group - mean.view(3, 1, 1)) / std.view(3, 1, 1))
+        torch.testing.assert_close(net.encode(group)[-1], expected)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (50, 70), (49, 33)])
+def test_maps_have_the_inputs_size_and_lie_between_0_and_1(net, size):
+    with torch.inference_mode():
+        maps = net(torch.rand(2, 3, *size))
+    assert maps.shape == (2, 1, *size) and 0 <= maps.min() and maps.max() <= 1
+
+
+def test_a_group_of_one(net, group):
+    with torch.inference_mode():
+        assert net(group[:1]).shape == (1, 1, 48, 48)
+
+
+def slow_gam(module, features, softmax):
+    """The GAM position by position, from the equations in reference form."""
+    N, C, h, w = features.shape
+    theta, phi = module.query(features), module.key(features)
+    relevance = torch.zeros(N, h, w)
+    for n in range(N):
+        for y in range(h):
+            for x in range(w):
+                best = [
+                    max(torch.dot(theta[n, :, y, x], phi[m, :, v, u]) for v in range(h) for u in range(w))
+                    for m in range(N)
+                ]
+                relevance[n, y, x] = sum(best) / N / C**0.5
+    if softmax == "group":
+        attention = (relevance.exp() / relevance.exp().sum())[:, None]
+    else:
+        attention = (relevance.exp() / relevance.exp().sum((1, 2), keepdim=True))[:, None]
+    return module.output(features * attention).mean((0, 2, 3)), attention
+
+
+@pytest.mark.parametrize("softmax", ["image", "group"])
+@pytest.mark.parametrize("kernel_size", [1, 3])
+@pytest.mark.parametrize("output_conv", [True, False])
+def test_gam_equals_the_slow_loop(softmax, kernel_size, output_conv):
+    module = gam(kernel_size=kernel_size, softmax=softmax, output_conv=output_conv)
+    features = torch.rand(3, 8, 3, 4)
+    with torch.inference_mode():
+        ours = module(features)
+        vector, attention = slow_gam(module, features, softmax)
+    torch.testing.assert_close(ours.vector.flatten(), vector)
+    torch.testing.assert_close(ours.attention, attention)
+    assert ours.attention.sum().item() == pytest.approx(1 if softmax == "group" else 3, rel=1e-5)
+
+
+def test_gam_in_blocks_equals_gam_at_once(monkeypatch):
+    module, features = gam(), torch.rand(4, 8, 5, 5)
+    whole = module(features)
+    whole.vector.sum().backward()
+    gradient = module.key.weight.grad.clone()
+    module.zero_grad()
+    monkeypatch.setattr(affinity, "BLOCK", 700)
+    blocks = module(features)
+    blocks.vector.sum().backward()
+    torch.testing.assert_close(blocks.vector, whole.vector)
+    torch.testing.assert_close(module.key.weight.grad, gradient)
+
+
+def test_the_baseline_is_the_plain_mean():
+    features = torch.rand(3, 8, 4, 4)
+    torch.testing.assert_close(MeanConsensus()(features).vector.flatten(), features.mean((0, 2, 3)))
+    assert isinstance(build_model(load_config(None, ["gam.enabled=false"])).affinity, MeanConsensus)
+
+
+def test_the_order_of_the_images_does_not_matter(net, group):
+    order = torch.tensor([2, 0, 1])
+    with torch.inference_mode():
+        torch.testing.assert_close(net(group[order]), net(group)[order], atol=1e-5, rtol=1e-4)
+
+
+def test_a_map_depends_on_the_rest_of_its_group(group):
+    module = gam(C=512)
+    net = build_model(load_config()).eval()
+    net.affinity = module
+    with torch.inference_mode():
+        stages = net.encode(group)[-1]
+        assert not torch.allclose(net.consensus(stages[:2]).vector, net.consensus(stages[[0, 2]]).vector)
+
+
+def training_gradients(*overrides):
+    torch.manual_seed(0)
+    config = load_config(None, overrides)
+    model = build_training_model(config, classes=5)
+    output = model(torch.rand(4, 3, 32, 32))
+    criterion = Criterion(config.loss)
+    criterion.total(criterion(output, torch.rand(4, 1, 32, 32).round(), torch.tensor([1, 1, 4, 4]))).backward()
+    return model, output
+
+
+@pytest.mark.parametrize(
+    ("overrides", "trained"),
+    [
+        ((), 2),
+        (("encoder.trainable=all",), 26),
+        (("encoder.trainable=none",), 0),
+        (("gam.enabled=false", "gcm.enabled=false", "acm.enabled=false"), 2),
+        (("gam.kernel_size=3", "gam.softmax=group", "gam.output_conv=false"), 2),
+    ],
+)
+def test_every_trainable_parameter_gets_a_finite_gradient_and_no_frozen_one_does(overrides, trained):
+    model, _ = training_gradients(*overrides)
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+        if parameter.grad is not None:
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.any() or name == "net.affinity.key.bias", name
+    grads = [n for n, p in model.named_parameters() if p.grad is not None and n.startswith("net.encoder")]
+    assert len(grads) == trained
+    if trained == 2:
+        assert {n.rsplit(".", 1)[0] for n in grads} == {"net.encoder.features.28"}
+
+
+def test_training_outputs_and_the_two_halves():
+    model, output = training_gradients()
+    assert [tuple(m.shape) for m in output.side_maps] == [(4, 1, 32, 32)] * 4
+    assert output.collaboration.shape == (8, 1, 32, 32)
+    assert output.class_logits.shape == (4, 5)
+    torch.manual_seed(0)
+    features = torch.rand(4, 512, 2, 2)
+    (F1, F2), (E1, E2) = features.split(2), (torch.rand(1, 512, 1, 1), torch.rand(1, 512, 1, 1))
+    logits = model.gcm((F1, F2), (E1, E2), (32, 32))
+    own = [model.gcm.layers(F1 * E1), model.gcm.layers(F2 * E2)]
+    crossed = [model.gcm.layers(F1 * E2), model.gcm.layers(F2 * E1)]
+    expected = F.interpolate(torch.cat(own + crossed), (32, 32), mode="bilinear", align_corners=True)
+    torch.testing.assert_close(logits, expected)
+
+
+def test_the_heads_exist_only_in_training_and_only_when_on():
+    model, output = training_gradients("gcm.enabled=false", "acm.enabled=false")
+    assert output.collaboration is None and output.class_logits is None
+    assert all(name.startswith("net.") for name, _ in model.named_parameters())
+
+
+def test_the_training_model_makes_the_maps_of_the_inference_model():
+    torch.manual_seed(0)
+    model = build_training_model(load_config(), classes=5).eval()
+    images = torch.rand(4, 3, 32, 32)
+    with torch.inference_mode():
+        final = model(images).side_maps[-1]
+        torch.testing.assert_close(final[:2], model.net(images[:2]))
+        torch.testing.assert_close(final[2:], model.net(images[2:]))
+
+
+def test_encoder_weights_from_a_file(tmp_path):
+    theirs = {k: v for k, v in VGG16Encoder(trainable="none").state_dict().items()}
+    torch.save({**theirs, "classifier.0.weight": torch.zeros(2)}, tmp_path / "vgg.pth")
+    encoder = VGG16Encoder(trainable="none")
+    load_vgg16(encoder, str(tmp_path / "vgg.pth"))
+    assert all((a == b).all() for a, b in zip(encoder.state_dict().values(), theirs.values(), strict=True))
+
+
+def test_encoder_weights_that_cannot_be_had(tmp_path, monkeypatch):
+    encoder = VGG16Encoder(trainable="none")
+    with pytest.raises(CheckpointError, match="no file"):
+        load_vgg16(encoder, str(tmp_path / "none.pth"))
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(CheckpointError, match="cannot be read as weights"):
+        load_vgg16(encoder, str(tmp_path / "text.pth"))
+    torch.save({"layer.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match="not VGG-16's weights"):
+        load_vgg16(encoder, str(tmp_path / "other.pth"))
+
+    def unreachable(*args, **kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", unreachable)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
+    with pytest.raises(CheckpointError, match="scripts/download_vgg16.py") as caught:
+        load_vgg16(encoder, "imagenet")
+    assert "\n" not in str(caught.value)
