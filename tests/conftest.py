@@ -1,9 +1,11 @@
 """Shared fixtures: a toy data set, and small settings for training on it."""
 
-import subprocess
+import runpy
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -38,14 +40,28 @@ def tiny_config(tiny: list[str]) -> Config:
     return load_config(None, tiny)
 
 
-@pytest.fixture
-def run() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run one of the repository's commands; fails unless it exits with `status`."""
+class Done(NamedTuple):
+    """What a command printed."""
 
-    def run(script: str, *args: object, cwd: Path = ROOT, status: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / script), *map(str, args)]
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-        assert done.returncode == status, done.stdout + done.stderr
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Done]]:
+    """Run one of the repository's commands in this process; fails unless it exits with `status`."""
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(script: str, *args: object, cwd: Path = ROOT, status: int = 0) -> Done:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", [str(ROOT / script), *map(str, args)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        done = Done(*capsys.readouterr())
+        assert (exited.value.code or 0) == status, done
         return done
 
-    return run
+    yield run
+    for signum, handler in handlers.items():
+        signal.signal(signum, handler)

@@ -10,6 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gconet.config import Config
+from gconet.models import build_training_model
+from gconet.official import OFFICIAL_NAMES, OFFICIAL_UNUSED
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 GOLDEN = SHARED / "golden"
 needs_golden = pytest.mark.skipif(
@@ -47,6 +51,14 @@ def tensor(name: str, shape: list[int]) -> Tensor:
             layer
         ]
     return torch.from_numpy((gain / np.sqrt(np.prod(shape[1:])) * values).astype(np.float32))
+
+
+def random_state() -> dict[str, Tensor]:
+    """A checkpoint in the authors' format with random weights; the layers nobody reads are stubs."""
+    state = build_training_model(Config(), classes=291).state_dict()
+    kinds = ("weight", "bias")
+    used = {f"{theirs}.{k}": state[f"{ours}.{k}"] for theirs, ours in OFFICIAL_NAMES.items() for k in kinds}
+    return used | {f"{layer}.{k}": torch.zeros(1) for layer in OFFICIAL_UNUSED for k in kinds}
 
 
 def images(seed: int, n: int, size: int) -> Tensor:

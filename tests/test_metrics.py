@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gconet.evaluation import CONVENTIONS, score_map
 from gconet.evaluation.histogram import joint_histogram
 from gconet.evaluation.metrics import CURVES, toolbox_thresholds
-from gconet.evaluation.scores import summarise
+from gconet.evaluation.scores import area_under_roc, average_precision, summarise
 from scripts.thresholding_loop import score_by_thresholding
 
 py_sod_metrics = pytest.importorskip("py_sod_metrics")
@@ -118,6 +118,30 @@ def test_a_perfect_map() -> None:
         whole = summarise([score_map(gt_u8, gt_u8, convention)], convention=convention)
         assert whole.mae == 0
         assert (whole.s_measure, whole.max_f, whole.ap, whole.auc) == pytest.approx((1, 1, 1, 1))
+
+
+def test_pysodmetrics_leaves_a_constant_map_as_it_is() -> None:
+    map_u8, gt_u8 = np.full((6, 5), 100, np.uint8), draw(6, 5, seed=3, levels=2)
+    ours, theirs = score_map(map_u8, gt_u8, "pysodmetrics"), score_by_pysodmetrics(map_u8, gt_u8)
+    assert ours.mae == pytest.approx(theirs["mae"])
+    np.testing.assert_allclose(ours.curves[CURVES.index("f")], theirs["f"], rtol=0, atol=1e-12)
+    assert score_map(map_u8, np.zeros_like(gt_u8), "pysodmetrics").s_measure == pytest.approx(155 / 255)
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_a_map_that_contradicts_its_mask_scores_zero_not_less(convention: str) -> None:
+    gt_u8 = np.zeros((20, 30), np.uint8)
+    gt_u8[5:12, 8:20] = 255
+    assert score_map(255 - gt_u8, gt_u8, convention).s_measure == 0
+
+
+def test_areas_by_hand() -> None:
+    # the envelope of precision is 0.8 up to recall 0.5, 0.6 up to 0.75, then 0
+    precision, recall = np.array([0.6, 0.5, 0.8, 0.1]), np.array([0.75, 0.6, 0.5, 0.25])
+    assert average_precision(precision, recall) == pytest.approx(0.5 * 0.8 + 0.25 * 0.6)
+    # trapezoids from 0 to 0.5 and from 0.5 to 1; at 0 the point of the highest threshold counts
+    recall, fpr = np.array([1.0, 0.8, 0.4, 0.2]), np.array([1.0, 0.5, 0.0, 0.0])
+    assert area_under_roc(recall, fpr) == pytest.approx(0.5 * (0.2 + 0.8) / 2 + 0.5 * (0.8 + 1) / 2)
 
 
 EDGES = {

@@ -45,7 +45,9 @@ def test_stages_have_their_channels_and_strides(net):
 
 def test_the_encoder_is_torchvisions_vgg16_on_normalised_images(net, group):
     theirs = vgg16(weights=None).eval()
-    theirs.features.load_state_dict({k.removeprefix("features."): v for k, v in net.encoder.state_dict().items()})
+    theirs.features.load_state_dict(
+        {k.removeprefix("features."): v for k, v in net.encoder.state_dict().items()}
+    )
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.inference_mode():
         expected = theirs.features[:-1]((group - mean.view(3, 1, 1)) / std.view(3, 1, 1))
@@ -56,7 +58,7 @@ def test_the_encoder_is_torchvisions_vgg16_on_normalised_images(net, group):
 def test_maps_have_the_inputs_size_and_lie_between_0_and_1(net, size):
     with torch.inference_mode():
         maps = net(torch.rand(2, 3, *size))
-    assert maps.shape == (2, 1, *size) and 0 <= maps.min() and maps.max() <= 1
+    assert maps.shape == (2, 1, *size) and maps.min() >= 0 and maps.max() <= 1
 
 
 def test_a_group_of_one(net, group):
@@ -138,7 +140,9 @@ def training_gradients(*overrides):
     model = build_training_model(config, classes=5)
     output = model(torch.rand(4, 3, 32, 32))
     criterion = Criterion(config.loss)
-    criterion.total(criterion(output, torch.rand(4, 1, 32, 32).round(), torch.tensor([1, 1, 4, 4]))).backward()
+    criterion.total(
+        criterion(output, torch.rand(4, 1, 32, 32).round(), torch.tensor([1, 1, 4, 4]))
+    ).backward()
     return model, output
 
 
@@ -197,7 +201,7 @@ def test_the_training_model_makes_the_maps_of_the_inference_model():
 
 
 def test_encoder_weights_from_a_file(tmp_path):
-    theirs = {k: v for k, v in VGG16Encoder(trainable="none").state_dict().items()}
+    theirs = dict(VGG16Encoder(trainable="none").state_dict().items())
     torch.save({**theirs, "classifier.0.weight": torch.zeros(2)}, tmp_path / "vgg.pth")
     encoder = VGG16Encoder(trainable="none")
     load_vgg16(encoder, str(tmp_path / "vgg.pth"))

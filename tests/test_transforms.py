@@ -15,7 +15,9 @@ ANGLES = (0.0, 90.0, -90.0, 45.0, 37.3, -61.7)
 def pictures():
     r = np.random.RandomState(0)
     smooth = [cv2.resize(r.randint(0, 256, (9, 9, 3)).astype(np.uint8), (96, 96)) for _ in ANGLES]
-    blocks = [cv2.resize(r.randint(0, 256, (8, 8)).astype(np.uint8), (96, 96), interpolation=0) for _ in ANGLES]
+    blocks = [
+        cv2.resize(r.randint(0, 256, (8, 8)).astype(np.uint8), (96, 96), interpolation=0) for _ in ANGLES
+    ]
     return smooth, blocks
 
 

@@ -58,9 +58,9 @@ def score_folders(
     if (missing or extra) and not allow_missing:
         faults = []
         if missing:
-            faults.append(f"no map in {maps} for {len(missing)} masks: {name_some(missing)}")
+            faults.append(f"{len(missing)} without a map in {maps}: {name_some(missing)}")
         if extra:
-            faults.append(f"no mask in {gts} for {len(extra)} maps: {name_some(extra)}")
+            faults.append(f"{len(extra)} without a mask in {gts}: {name_some(extra)}")
         raise DataError(f"{'; '.join(faults)}; mend that, or score the rest with --allow-missing")
 
     measured: dict[str, dict[str, MapScore]] = {}
@@ -76,7 +76,7 @@ def score_folders(
             broken[pair.name] = result
     if broken and not allow_missing:
         names, first = name_some(list(broken)), next(iter(broken.values()))
-        raise DataError(f"{len(broken)} maps cannot be read: {names}; the first: {first}")
+        raise DataError(f"{len(broken)} cannot be read in {maps}: {names}; the first: {first}")
     if not measured:
         raise DataError(f"no map in {maps} has a mask in {gts}; both need the same groups and stems")
     return summarise_groups(

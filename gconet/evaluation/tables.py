@@ -68,10 +68,10 @@ def build_table(
             ]
         if one.missing:
             names = name_some(list(one.missing))
-            notes.append(f"{method}: {len(one.missing)} images left out, no readable map: {names}")
+            notes.append(f"{method}: {len(one.missing)} left out, without a readable map: {names}")
         if one.extra:
             names = name_some(list(one.extra))
-            notes.append(f"{method}: {len(one.extra)} maps left out, no mask: {names}")
+            notes.append(f"{method}: {len(one.extra)} left out, without a mask: {names}")
     others = published_results(dataset) if published else []
     rows += [format_row(f"{row.method} ({row.source})", "", row.figures) for row in others]
     if others:

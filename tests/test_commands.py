@@ -1,0 +1,140 @@
+"""The commands from outside: what they write, and one clear line for each bad input."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gconet.checkpoint import save_checkpoint
+from gconet.config import load_config
+from gconet.models import build_model
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "last.pt"
+    torch.manual_seed(0)
+    config = load_config(None, ["data.image_size=32"])
+    save_checkpoint(path, config=config, model=build_model(config))
+    return path
+
+
+def fails(run, script, *args, status, saying, **options):
+    done = run(script, *args, status=status, **options)
+    message = done.stderr[done.stderr.index("error: ") :]  # argparse prints its usage before
+    assert message.count("\n") == 1 and saying in message, done.stderr
+
+
+def test_maps_mirror_the_groups_and_the_scores_follow(run, checkpoint, toy, tmp_path):
+    images, gts = toy / "images/toy", toy / "gts/toy"
+    done = run("test.py", "--checkpoint", checkpoint, "--images", images, "--gts", gts,
+               "--output", tmp_path / "maps")  # fmt: skip
+    written = {p.relative_to(tmp_path / "maps").with_suffix("") for p in (tmp_path / "maps").rglob("*.*")}
+    assert written == {p.relative_to(images).with_suffix("") for p in images.rglob("*.jpg")}
+    assert "12 maps of 3 groups" in done.stdout and "MAE" in done.stdout
+    with Image.open(next((tmp_path / "maps").rglob("*.png"))) as m:
+        assert m.mode == "L" and m.size == (48, 48)
+
+
+def test_one_group_of_odd_pictures(run, checkpoint, tmp_path):
+    r, group = np.random.RandomState(0), tmp_path / "my bikes"
+    group.mkdir()
+    noise = Image.fromarray(r.randint(0, 256, (20, 30, 3), np.uint8))
+    noise.convert("L").save(group / "grey.png")
+    noise.convert("P").save(group / "palette.png")
+    noise.convert("RGBA").save(group / "alpha.png")
+    Image.fromarray(r.randint(0, 65536, (20, 30)).astype(np.uint16)).save(group / "sixteen.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise.save(group / "turned.jpg", exif=exif)
+    run("test.py", "--checkpoint", checkpoint, "--images", group, "--output", tmp_path / "maps")
+    sizes = {p.stem: Image.open(p).size for p in (tmp_path / "maps/my bikes").iterdir()}
+    assert sizes == {**dict.fromkeys(("grey", "palette", "alpha", "sixteen"), (30, 20)), "turned": (20, 30)}
+
+
+def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
+    def refused(status, saying, **changes):
+        options = {"checkpoint": checkpoint, "images": toy / "images/toy", "output": tmp_path / "maps"}
+        arguments = [part for name, value in {**options, **changes}.items() for part in (f"--{name}", value)]
+        fails(run, "test.py", *arguments, status=status, saying=saying)
+        assert not (tmp_path / "maps").exists()
+
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.txt").write_text("years of work")
+    refused(2, "holds files", output=full)
+    refused(2, "is a file", output=full / "thesis.txt")
+    assert (full / "thesis.txt").read_text() == "years of work"
+    refused(1, "no folder", images=tmp_path / "no")
+    refused(1, "no images in", images=full)
+    refused(1, "no checkpoint no.pt", checkpoint="no.pt")
+    refused(2, "'tpu9'", device="tpu9")
+    refused(2, "int4", precision="int4")
+    torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "resnet.pt")
+    refused(1, "no checkpoint of this project", checkpoint=tmp_path / "resnet.pt")
+    other = build_model(load_config())
+    save_checkpoint(tmp_path / "o.pt", config=load_config(None, ["gam.kernel_size=3"]), model=other)
+    refused(1, "weights of another architecture", checkpoint=tmp_path / "o.pt")
+
+
+def test_an_unreadable_picture_is_named(run, checkpoint, tmp_path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/x.jpg").write_bytes(b"no picture")
+    fails(run, "test.py", "--checkpoint", checkpoint, "--images", tmp_path / "bad",
+          "--output", tmp_path / "maps", status=1, saying="x.jpg: cannot be read as an image")  # fmt: skip
+
+
+def test_train_py_refuses_and_leaves_no_folder(run, toy, tiny, tmp_path):
+    def refused(*args, status, saying):
+        fails(run, "train.py", *args, status=status, saying=saying, cwd=tmp_path)
+        assert not (tmp_path / "runs").exists()
+
+    base = ("--config", ROOT / "configs/gconet.yaml", *tiny)
+    refused(*base, "data.root=nowhere", status=1, saying="no data set 'toy' in nowhere")
+    refused(*base, "data.rooot=/d", status=2, saying="unknown key data.rooot; did you mean data.root?")
+    refused(*base, "train.epochs=ten", status=2, saying="train.epochs: expected int, got 'ten'")
+    refused("--config", "none.yaml", status=2, saying="no config none.yaml")
+    refused("--resume", tmp_path / "empty", status=1, saying="no checkpoint")
+    refused(*base, "encoder.weights=vgg.pth", status=1, saying="no file vgg.pth")
+
+    data = tmp_path / "data"
+    shutil.copytree(toy, data)
+    masks = sorted((data / "gts/toy").iterdir())[0]
+    mask = sorted(masks.iterdir())[0]
+    Image.new("L", (9, 9)).save(mask)
+    # reading all images first finds it before the run exists
+    refused(*base, f"data.root={data}", "data.cache=true", status=1, saying=f"{mask} is 9x9")
+    mask.unlink()
+    refused(*base, f"data.root={data}", status=1, saying=f"for {masks.name}/{mask.stem}")
+    shutil.rmtree(masks)
+    refused(*base, f"data.root={data}", status=1, saying=f"no masks for {masks.name}")
+
+
+COMMANDS = ["train.py", "test.py", *sorted(f"scripts/{p.name}" for p in (ROOT / "scripts").glob("*.py"))]
+
+
+@pytest.mark.parametrize("script", [c for c in COMMANDS if "run_command" in (ROOT / c).read_text()])
+def test_help_teaches(run, script):
+    done = run(script, "--help")
+    assert "usage:" in done.stdout and ".py" in done.stdout.split("options:")[0]
+    assert len(done.stdout) > 400
+
+
+def test_scripts_that_need_no_torch_start_without_it():
+    code = """
+import sys, runpy
+sys.argv = ["x", "--help"]
+for script in ("check_data", "evaluate", "convert_checkpoint", "download_vgg16"):
+    try:
+        runpy.run_path(f"scripts/{script}.py", run_name="__main__")
+    except SystemExit:
+        pass
+    assert "torch" not in sys.modules, script
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

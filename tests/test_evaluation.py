@@ -1,0 +1,325 @@
+"""Folders of maps: pairing, what is left out, workers, tables, files and the command."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gconet.errors import DataError
+from gconet.evaluation import CONVENTIONS, Scores, format_table, score_arrays, score_folders, score_map
+from gconet.evaluation.plots import plot_curves, write_tensorboard
+from gconet.evaluation.published import published_results
+from gconet.evaluation.records import format_csv, format_json
+from gconet.evaluation.scorer import MAPS_PER_WORKER
+from gconet.evaluation.scores import FIGURES
+from tests.official import GOLDEN, needs_golden
+from tests.test_metrics import score_by_pysodmetrics
+
+ROOT = Path(__file__).resolve().parents[1]
+METRICS = GOLDEN / "metrics"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def write_pair(root: Path, name: str, seed: int, size: tuple[int, int] = (20, 16)) -> None:
+    """A random map and mask (width, height) as `root`/maps and `root`/gts/<group>/<stem>.png."""
+    noise = np.random.RandomState(seed)
+    mask = np.where(noise.rand(*size[::-1]) > 0.6, 255, 0)
+    for folder, values in (("maps", 0.3 * mask + 178 * noise.rand(*mask.shape)), ("gts", mask)):
+        path = root / folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values.astype(np.uint8)).save(path)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """maps and gts: three maps of group cat, one of group dog."""
+    for seed, name in enumerate(("cat/a", "cat/b", "cat/c", "dog/a")):
+        write_pair(tmp_path, name, seed)
+    return tmp_path
+
+
+def score(root: Path, **options: bool) -> Scores:
+    return score_folders(root / "maps", root / "gts", **options)
+
+
+def load(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("L"))
+
+
+@needs_golden
+def test_golden_maps_score_as_eval_co_sod_prints() -> None:
+    expected = json.loads((METRICS / "expected.json").read_text())
+    scores = score(METRICS)
+    assert scores.images == expected["images"]
+    figures = scores.figures()
+    for name in FIGURES:
+        assert figures[name] == pytest.approx(expected["s" if name == "s_measure" else name], abs=1e-5), name
+    for ours, theirs in (
+        ("f", "f_curve"),
+        ("e", "e_curve"),
+        ("precision", "precision"),
+        ("recall", "recall"),
+    ):
+        np.testing.assert_allclose(scores.curves[ours], expected[theirs], rtol=0, atol=1e-5, err_msg=ours)
+
+
+@needs_golden
+def test_golden_maps_score_as_pysodmetrics() -> None:
+    theirs = []
+    for path in sorted((METRICS / "gts").rglob("*.png")):
+        mask = Image.open(path).convert("L")
+        map_ = Image.open(METRICS / "maps" / path.relative_to(METRICS / "gts")).convert("L")
+        resized = map_.resize(mask.size, Image.Resampling.BILINEAR)
+        theirs.append(score_by_pysodmetrics(np.asarray(resized), np.asarray(mask)))
+    ours = score_folders(METRICS / "maps", METRICS / "gts", convention="pysodmetrics")
+    assert ours.mae == pytest.approx(np.mean([one["mae"] for one in theirs]), abs=1e-6)
+    assert ours.s_measure == pytest.approx(np.mean([one["s_measure"] for one in theirs]), abs=1e-6)
+    for name in ("f", "e", "precision", "recall"):
+        mean = np.mean([one[name] for one in theirs], axis=0)
+        np.testing.assert_allclose(ours.curves[name], mean, rtol=0, atol=1e-6)
+    assert ours.max_e == pytest.approx(np.mean([one["e"] for one in theirs], axis=0).max(), abs=1e-6)
+
+
+def test_the_set_is_averaged_over_images_not_groups(folders: Path) -> None:
+    scores = score(folders)
+    maes = {
+        name: score_map(load(folders / f"maps/{name}.png"), load(folders / f"gts/{name}.png")).mae
+        for name in ("cat/a", "cat/b", "cat/c", "dog/a")
+    }
+    assert scores.mae == pytest.approx(np.mean(list(maes.values())))
+    assert scores.groups["cat"].mae == pytest.approx(np.mean([maes[n] for n in maes if n[:3] == "cat"]))
+    assert scores.groups["dog"].images == 1
+    assert scores.groups["cat"].per_image["b"]["mae"] == pytest.approx(maes["cat/b"])
+    assert scores.max_f == scores.curves["f"].max() != np.mean([g.max_f for g in scores.groups.values()])
+
+
+def test_arrays_score_as_files_in_any_order(folders: Path) -> None:
+    names = ["dog/a", "cat/c", "cat/a", "cat/b"]  # the files are read in another order
+    groups: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    for name in names:
+        group, stem = name.split("/")
+        pair = load(folders / f"maps/{name}.png"), load(folders / f"gts/{name}.png")
+        groups.setdefault(group, {})[stem] = pair
+    for convention in CONVENTIONS:
+        ours = score_arrays(groups, convention=convention)
+        files = score_folders(folders / "maps", folders / "gts", convention=convention)
+        assert ours.figures() == pytest.approx(files.figures(), abs=1e-12)
+
+
+def test_workers_change_nothing(tmp_path: Path) -> None:
+    for seed in range(2 * MAPS_PER_WORKER):
+        write_pair(tmp_path, f"group{seed % 3}/{seed}", seed, size=(12, 9))
+    alone, shared = (
+        score_folders(tmp_path / "maps", tmp_path / "gts", workers=workers) for workers in (0, 2)
+    )
+    assert alone.to_dict() == shared.to_dict()
+
+
+def test_one_group_pairs_whatever_the_folders_names(folders: Path) -> None:
+    scores = score_folders(folders / "maps/cat", folders / "gts/cat")
+    assert scores.images == 3
+    renamed = (folders / "maps/cat").rename(folders / "feline")
+    assert score_folders(renamed, folders / "gts/cat").figures() == scores.figures()
+
+
+def test_a_map_of_another_size_is_resized_to_its_mask(folders: Path) -> None:
+    path = folders / "maps/dog/a.png"
+    small = Image.open(path).resize((7, 5))
+    small.save(path)
+    resized = np.asarray(small.resize((20, 16), Image.Resampling.BILINEAR))
+    expected = score_map(resized, load(folders / "gts/dog/a.png"))
+    assert score(folders).groups["dog"].mae == expected.mae
+
+
+def test_what_does_not_pair_is_an_error_that_lists_it(folders: Path) -> None:
+    (folders / "maps/cat/b.png").unlink()
+    write_pair(folders, "dog/z", 9)
+    (folders / "gts/dog/z.png").unlink()
+    with pytest.raises(
+        DataError, match=r"1 without a map .*: cat/b; 1 without a mask .*: dog/z; .*--allow-missing"
+    ):
+        score(folders)
+    scores = score(folders, allow_missing=True)
+    assert (scores.images, scores.missing, scores.extra) == (3, ("cat/b",), ("dog/z",))
+    assert scores.to_dict()["missing"] == ["cat/b"]
+    table = format_table(scores)
+    assert "1 left out, without a readable map: cat/b" in table
+    assert "1 left out, without a mask: dog/z" in table
+
+
+def test_an_unreadable_map_is_an_error_that_lists_it(folders: Path) -> None:
+    (folders / "maps/cat/b.png").write_bytes(b"not a picture")
+    (folders / "maps/dog/a.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"2 cannot be read in .*: cat/b, dog/a; .*b\.png"):
+        score(folders)
+    scores = score(folders, allow_missing=True)
+    assert (scores.images, scores.missing, list(scores.groups)) == (2, ("cat/b", "dog/a"), ["cat"])
+
+
+def test_an_unreadable_mask_is_an_error_whatever_is_allowed(folders: Path) -> None:
+    (folders / "gts/cat/b.png").write_bytes(b"not a picture")
+    with pytest.raises(DataError, match=r"b\.png"):
+        score(folders, allow_missing=True)
+
+
+def test_a_group_without_maps_is_listed(folders: Path) -> None:
+    (folders / "maps/dog/a.png").unlink()
+    with pytest.raises(DataError, match="dog/a"):
+        score(folders)
+    assert score(folders, allow_missing=True).missing == ("dog/a",)
+
+
+def test_folders_that_share_nothing_are_an_error(folders: Path) -> None:
+    for path in (folders / "maps").rglob("*.png"):
+        path.rename(path.with_stem(f"{path.stem}_map"))
+    with pytest.raises(DataError, match="same groups and stems"):
+        score(folders, allow_missing=True)
+
+
+def test_published_rows_stand_in_the_table(folders: Path) -> None:
+    scores = score_folders(folders / "maps", folders / "gts", dataset="coca")
+    row = next(line for line in format_table(scores).splitlines() if line.startswith("GCoNet (CVPR 2021)"))
+    assert row.split()[-4:] == ["0.760", "0.673", "0.544", "0.105"]  # max E, S, max F, MAE: Table 2
+    assert "GCoNet" not in format_table(scores, published=False)
+    assert "GCoNet" not in format_table(score(folders))
+    for dataset in ("CoCA", "CoSOD3k", "Cosal2015"):
+        assert len(published_results(dataset)) == 18
+
+
+def test_the_table_in_its_styles(folders: Path) -> None:
+    scores = score_folders(folders / "maps", folders / "gts", method="my_maps", dataset="toy")
+    figures = [f"{getattr(scores, name):.3f}" for name in ("max_e", "s_measure", "max_f", "mae")]
+    text = format_table(scores, groups=True).splitlines()
+    assert text[0] == "toy, toolbox convention"
+    assert text[2].split()[:6] == ["my_maps", "4", *figures]
+    assert [line.split()[:2] for line in text[3:]] == [["cat", "3"], ["dog", "1"]]
+    header, rule, row = format_table(scores, style="markdown").splitlines()[2:]
+    assert header.count("|") == rule.count("|") == row.count("|") == 11
+    assert row.startswith(f"| my_maps | 4 | {' | '.join(figures)} |")
+    latex = format_table(scores, style="latex")
+    assert f"my\\_maps & 4 & {' & '.join(figures)} &" in latex
+    with pytest.raises(ValueError, match="text, markdown, latex"):
+        format_table(scores, style="html")
+
+
+def test_csv_has_a_line_per_set_group_and_image(folders: Path) -> None:
+    rows = list(csv.DictReader(StringIO(format_csv(score(folders)))))
+    names = [(row["group"], row["image"]) for row in rows]
+    assert names == [("", ""), ("cat", ""), *(("cat", s) for s in "abc"), ("dog", ""), ("dog", "a")]
+    assert [row["images"] for row in rows] == ["4", "3", "1", "1", "1", "1", "1"]
+    assert float(rows[0]["mae"]) == pytest.approx(
+        np.mean([float(row["mae"]) for row in rows if row["image"]])
+    )
+
+
+def test_json_keeps_the_contract(folders: Path) -> None:
+    document = json.loads(format_json(score(folders)))
+    keys = {"images", "mae", "max_f", "mean_f", "max_e", "mean_e", "s_measure", "ap", "auc"}
+    assert keys <= document.keys()
+    assert keys <= document["groups"]["cat"].keys()
+    assert {len(curve) for curve in document["curves"].values()} == {255}
+    assert document["max_f"] == max(document["curves"]["f"])
+    assert len(json.loads(format_json(score(folders), score(folders)))["results"]) == 2
+
+
+def test_plot_and_tensorboard_show_the_curves(folders: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    scores = score(folders)
+    plot_curves([scores, scores], folders / "curves.png")
+    picture = load(folders / "curves.png")
+    assert picture.shape == (600, 1950)
+    assert np.unique(picture).size > 20
+    for _ in range(2):  # the second replaces the first
+        write_tensorboard([scores], folders / "events")
+    events = EventAccumulator(str(folders / "events/maps/gts"), size_guidance={"tensors": 0})
+    events.Reload()
+    curve = events.Tensors("curves/f")
+    assert [event.step for event in curve] == list(range(255))
+    assert [make_ndarray(event.tensor_proto) for event in curve] == pytest.approx(
+        scores.curves["f"], abs=1e-6
+    )
+    assert make_ndarray(events.Tensors("scores/mae")[0].tensor_proto) == pytest.approx(scores.mae)
+
+
+def test_command_writes_what_is_asked_and_never_over_it(folders: Path, run: Run) -> None:
+    maps, gts, out = folders / "maps", folders / "gts", folders / "out"
+    options = ["--maps", maps, "--gts", gts, "--json", out / "a.json", "--csv", out / "a.csv"]
+    done = run("scripts/evaluate.py", *options, "--latex", out / "a.tex", "--workers", 1)
+    assert format_table(score(folders)) in done.stdout
+    assert json.loads((out / "a.json").read_text()) == score(folders).to_dict()
+    assert (out / "a.csv").read_text() == format_csv(score(folders))
+    (out / "a.json").write_text("kept")
+    refused = run("scripts/evaluate.py", *options, status=2)
+    assert "a.json" in refused.stderr and refused.stderr.count("\n") == 1
+    assert (out / "a.json").read_text() == "kept"
+    run("scripts/evaluate.py", *options, "--overwrite", "--convention", "pysodmetrics")
+    assert json.loads((out / "a.json").read_text())["convention"] == "pysodmetrics"
+
+
+def test_command_scores_several_methods_on_several_sets(folders: Path, run: Run) -> None:
+    for kind in ("maps", "gts"):
+        (folders / kind).rename(folders / "sub")
+        (folders / kind).mkdir()
+        (folders / "sub").rename(folders / kind / "CoCA")
+    write_pair(folders, "other/cow/a", 5)
+    maps, gts, out = folders / "maps", folders / "gts", folders / "all.json"
+    sets = ["--sets", "CoCA,other", "--gts", gts, "--json", out, "--no-published"]
+    run("scripts/evaluate.py", "--maps", f"one={maps}", "--maps", f"two={maps}", *sets)
+    results = json.loads(out.read_text())["results"]
+    assert [(one["method"], one["set"], one["images"]) for one in results] == [
+        ("one", "CoCA", 4), ("two", "CoCA", 4), ("one", "other", 1), ("two", "other", 1),
+    ]  # fmt: skip
+    twice = run("scripts/evaluate.py", "--maps", maps, "--maps", maps, *sets, "--overwrite", status=2)
+    assert "NAME=DIR" in twice.stderr
+
+
+def test_command_fails_in_one_line(folders: Path, run: Run) -> None:
+    (folders / "maps/cat/b.png").unlink()
+    failed = run("scripts/evaluate.py", "--maps", folders / "maps", "--gts", folders / "gts", status=1)
+    assert "cat/b" in failed.stderr and failed.stderr.count("\n") == 1
+    missing = run("scripts/evaluate.py", "--maps", folders / "maps", "--gts", folders / "nowhere", status=1)
+    assert "nowhere" in missing.stderr
+    run("scripts/evaluate.py", "--workers", "-1", status=2)
+    run("scripts/evaluate.py", "--convention", "matlab", status=2)
+
+
+def test_scoring_loads_no_torch(folders: Path) -> None:
+    command = f"""
+import runpy, sys
+sys.argv = ["evaluate.py", "--maps", {str(folders / "maps")!r}, "--gts", {str(folders / "gts")!r},
+            "--tensorboard", {str(folders / "events")!r}]
+try:
+    runpy.run_path({str(ROOT / "scripts/evaluate.py")!r}, run_name="__main__")
+except SystemExit as end:
+    assert end.code == 0, end.code
+assert "gconet.evaluation" in sys.modules
+sys.exit("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert list((folders / "events/maps/gts").iterdir())
+
+
+def test_benchmark_runs(run: Run) -> None:
+    done = run("scripts/benchmark.py", "evaluate", "--maps", 3, "--size", "40x60", "--folder", 5)
+    assert "3 maps of 40x60" in done.stdout
+    assert "5 maps of 40x60 from PNG files" in done.stdout
+    assert run("scripts/benchmark.py", "evaluate", "--size", "large", status=2).stderr
+
+
+@pytest.mark.slow
+def test_speed_against_the_loop_and_pysodmetrics(run: Run) -> None:
+    lines = run("scripts/benchmark.py", "evaluate", "--maps", 40).stdout.splitlines()
+    ratios = {line.split("  ")[0]: float(line.split()[-3]) for line in lines if line.endswith("times ours")}
+    assert ratios["thresholding loop"] >= 100
+    assert ratios["pysodmetrics"] >= 3

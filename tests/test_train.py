@@ -1,0 +1,217 @@
+"""The training loop: resumes bit for bit, stops when told, refuses what would lose something."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import train as command
+from gconet.checkpoint import read_checkpoint
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch, tiny):
+    """Call train.py's main in an empty folder, in this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def train(*args, name="r", fresh=True):
+        source = ["--config", str(ROOT / "configs/gconet.yaml"), f"name={name}", *tiny] if fresh else []
+        monkeypatch.setattr(sys, "argv", ["train.py", *source, *map(str, args)])
+        return command.main()
+
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    yield train
+    for signum, handler in handlers.items():
+        signal.signal(signum, handler)
+
+
+def weights(folder):
+    content = read_checkpoint(folder / "last.pt")
+    return {**content["model"], **content["training"]["heads"]}, content["training"]
+
+
+def log(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_writes_its_folder_and_only_what_should_learn_moves(train, tmp_path):
+    assert train("train.epochs=2", "validation.set=toy_test", "validation.every=1") == 0
+    folder = tmp_path / "runs/r"
+    assert {p.name for p in folder.iterdir()} == {
+        "config.yaml",
+        "log.jsonl",
+        "tensorboard",
+        "last.pt",
+        "best.pt",
+    }
+    records = log(folder)
+    assert [r["event"] for r in records] == ["start", *["step"] * 3, "epoch", "validation",
+                                             *["step"] * 3, "epoch", "validation", "done"]  # fmt: skip
+    start, step = records[0], records[1]
+    assert {"git", "torch", "python", "gpu", "cpu", "command"} <= start.keys()
+    assert {"saliency", "collaboration", "classification", "total", "gradient_norm"} <= step.keys()
+    expected = step["saliency"] + 250 * step["collaboration"] + 3 * step["classification"]
+    assert step["total"] == pytest.approx(expected, rel=1e-5)
+    epoch = next(r for r in records if r["event"] == "epoch")
+    assert epoch["saliency"] == pytest.approx(sum(r["saliency"] for r in records[1:4]) / 3)
+    assert 0 <= records[5]["s_measure"] <= 1
+
+    assert train("train.steps=1", name="start") == 0
+    before, after = weights(tmp_path / "runs/start")[0], weights(folder)[0]
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    frozen = {n for n in before if n.startswith("encoder.") and ".28." not in n}
+    assert moved == set(before) - frozen
+
+
+def test_resuming_is_bit_for_bit_the_uninterrupted_run(train, tmp_path):
+    assert train("train.epochs=2", name="whole") == 0
+    assert train("train.epochs=2", "train.steps=2", name="parts") == 0
+    assert train("--resume", "runs/parts", "train.steps=4", fresh=False) == 0
+    assert train("--resume", "runs/parts", "train.steps=null", fresh=False) == 0
+    (whole, progress), (parts, resumed) = (weights(tmp_path / f"runs/{n}") for n in ("whole", "parts"))
+    assert progress["step"] == resumed["step"] == 6
+    assert same(whole, parts)
+    for a, b in zip(
+        progress["optimizer"]["state"].values(), resumed["optimizer"]["state"].values(), strict=True
+    ):
+        assert same(a, b)
+    means = [
+        [r for r in log(tmp_path / f"runs/{n}") if r["event"] == "epoch"][-1] for n in ("whole", "parts")
+    ]
+    assert means[0] == means[1]
+
+
+def test_recorded_episodes_replace_drawn_ones(train, tmp_path, toy):
+    names = sorted(f"{p.parent.name}/{p.stem}" for p in (toy / "images/toy").glob("*/*"))
+    folders = sorted({n.split("/")[0] for n in names})
+    np.savez(tmp_path / "e.npz", names=names, label_folder=folders, labels=[[[0, 1], [2, 0], [1, 2]]],
+             sizes=np.array([[2, 2, 2]], np.int16), image=[0, 4, 8, 1, 5, 9],
+             angle=np.zeros(6, np.float32), flip=np.zeros(6, bool))  # fmt: skip
+    with pytest.raises(Exception, match="train.epochs: 2, but data.episodes has 1"):
+        train("train.epochs=2", "data.episodes=e.npz", "data.group_size=16", name="none")
+    assert not (tmp_path / "runs").exists()
+    assert train("train.epochs=1", "data.episodes=e.npz", "data.group_size=16") == 0
+    assert sum(r["event"] == "step" for r in log(tmp_path / "runs/r")) == 3
+
+
+def test_nothing_is_overwritten_and_the_folder_is_named(train, tmp_path):
+    train("train.steps=1")
+    before = (tmp_path / "runs/r/last.pt").read_bytes()
+    with pytest.raises(Exception, match="runs/r exists; continue it with --resume runs/r"):
+        train("train.steps=1")
+    with pytest.raises(Exception, match="optimizer.lr=1: --resume can only change"):
+        train("--resume", "runs/r", "optimizer.lr=1", fresh=False)
+    shutil.copytree(tmp_path / "runs/r", tmp_path / "runs/s")
+    assert (tmp_path / "runs/r/last.pt").read_bytes() == before
+
+
+def test_a_resumed_run_needs_the_same_classes(train, tmp_path, toy):
+    train("train.steps=1")
+    shutil.copytree(toy, tmp_path / "other")
+    shutil.rmtree(next((tmp_path / "other/images/toy").iterdir()))
+    with pytest.raises(Exception, match="the run's classes were 3 names, now 2 names"):
+        train("--resume", "runs/r", "data.root=other", fresh=False)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(train, tmp_path, monkeypatch):
+    from gconet import losses
+
+    calls = []
+
+    def broken(*args, **kwargs):
+        calls.append(1)
+        return losses.soft_iou_loss(args[0][0], args[1]).sum() * (float("nan") if len(calls) == 2 else 1)
+
+    monkeypatch.setattr("gconet.losses.saliency_loss", broken)
+    with pytest.raises(Exception, match=r"not finite at step 1: .*'saliency': nan.*episode: .*\.jpg"):
+        train("train.epochs=1")
+    assert all(t.isfinite().all() for t in weights(tmp_path / "runs/r")[0].values())
+
+
+def test_a_bad_image_ends_in_its_name_also_from_a_loader_process(train, tmp_path, toy):
+    shutil.copytree(toy, tmp_path / "bad")
+    for path in (tmp_path / "bad/images/toy").rglob("*.jpg"):
+        path.write_bytes(path.read_bytes()[:300])
+    for extra in (["data.workers=1"], ["data.cache=true", "data.workers=1"]):
+        with pytest.raises(Exception, match=r"bad/images/toy/.*\.jpg: cannot be read") as caught:
+            train("data.root=bad", *extra, name=f"b{len(extra)}")
+        assert "\n" not in str(caught.value)
+
+
+def start(cwd, *args):
+    command = [sys.executable, str(ROOT / "train.py"), *args]
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+
+
+def steps(folder):
+    path = folder / "log.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return sum(json.loads(line)["event"] == "step" for line in lines if line.endswith("}"))
+
+
+def wait_for_steps(process, folder, count):
+    for _ in range(1200):
+        if steps(folder) >= count or process.poll() is not None:
+            return
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path, tiny, signum):
+    settings = [*tiny, "train.epochs=8", "train.save_minutes=0.02"]
+    whole = start(tmp_path, "name=whole", *settings)
+    assert whole.wait(300) == 0
+    process = start(tmp_path, "name=cut", *settings)
+    wait_for_steps(process, tmp_path / "runs/cut", 8)
+    process.send_signal(signum)
+    code = process.wait(60)
+    assert code == (-signal.SIGKILL if signum == signal.SIGKILL else 128 + signum)
+    assert 0 < read_checkpoint(tmp_path / "runs/cut/last.pt")["training"]["step"] < 24
+    again = start(tmp_path, "--resume", "runs/cut")
+    assert again.wait(300) == 0, again.communicate()[0]
+    assert same(weights(tmp_path / "runs/whole")[0], weights(tmp_path / "runs/cut")[0])
+
+
+@pytest.mark.slow
+def test_two_ranks_train_the_smoke_config_and_agree(tmp_path, toy):
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "29517",
+    ]
+    settings = [f"data.root={toy}", "train.epochs=4", "validation.every=4", "train.device=cpu"]
+    command = [*launch, str(ROOT / "train.py"), "--config", str(ROOT / "configs/smoke.yaml"), *settings]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    records = log(tmp_path / "runs/smoke")
+    assert [r["step"] for r in records if r["event"] == "step"] == list(range(8))  # 3 classes on 2 ranks
+    assert [r["event"] for r in records][-2:] == ["validation", "done"]
+
+
+@pytest.mark.slow
+def test_the_smoke_config_learns(tmp_path, run):
+    run("gconet/data/toy.py", "data", cwd=tmp_path)
+    began = time.monotonic()
+    run("train.py", "--config", ROOT / "configs/smoke.yaml", cwd=tmp_path)
+    seconds = time.monotonic() - began
+    record = [r for r in log(tmp_path / "runs/smoke") if r["event"] == "validation"][-1]
+    print(f"{seconds:.0f} s, {record}")
+    assert record["max_f"] > 0.3  # an all-grey map's: 0.15
