@@ -19,12 +19,13 @@ from gconet.evaluation.published import published_results
 from gconet.evaluation.records import format_csv, format_json
 from gconet.evaluation.scorer import MAPS_PER_WORKER
 from gconet.evaluation.scores import FIGURES
+from tests.conftest import Done
 from tests.official import GOLDEN, needs_golden
 from tests.test_metrics import score_by_pysodmetrics
 
 ROOT = Path(__file__).resolve().parents[1]
 METRICS = GOLDEN / "metrics"
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., Done]
 
 
 def write_pair(root: Path, name: str, seed: int, size: tuple[int, int] = (20, 16)) -> None:
@@ -310,16 +311,32 @@ sys.exit("torch" in sys.modules)
     assert list((folders / "events/maps/gts").iterdir())
 
 
-def test_benchmark_runs(run: Run) -> None:
-    done = run("scripts/benchmark.py", "evaluate", "--maps", 3, "--size", "40x60", "--folder", 5)
-    assert "3 maps of 40x60" in done.stdout
-    assert "5 maps of 40x60 from PNG files" in done.stdout
-    assert run("scripts/benchmark.py", "evaluate", "--size", "large", status=2).stderr
+def run_benchmark(*args: object, status: int = 0) -> str:
+    """What `scripts/benchmark.py evaluate` prints; a process of its own, so that nothing else is in it."""
+    command = [sys.executable, str(ROOT / "scripts/benchmark.py"), "evaluate", *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == status, done.stderr
+    return done.stdout
+
+
+def test_benchmark_runs() -> None:
+    printed = run_benchmark("--maps", 3, "--size", "40x60", "--folder", 5)
+    assert "3 maps of 40x60" in printed
+    assert "5 maps of 40x60 from PNG files" in printed
+    run_benchmark("--size", "large", status=2)
 
 
 @pytest.mark.slow
-def test_speed_against_the_loop_and_pysodmetrics(run: Run) -> None:
-    lines = run("scripts/benchmark.py", "evaluate", "--maps", 40).stdout.splitlines()
+def test_speed_against_the_loop_and_pysodmetrics() -> None:
+    lines = run_benchmark("--maps", 40).splitlines()
     ratios = {line.split("  ")[0]: float(line.split()[-3]) for line in lines if line.endswith("times ours")}
     assert ratios["thresholding loop"] >= 100
     assert ratios["pysodmetrics"] >= 3
+
+
+@pytest.mark.slow
+def test_the_three_benchmarks_total_in_a_minute_and_a_gigabyte() -> None:
+    line = run_benchmark("--maps", 0, "--folder", 6626, "--workers", 2).splitlines()[-1]
+    seconds, mebibytes = (float(line.split(after)[0].split()[-1]) for after in (" s,", " MiB"))
+    assert seconds < 60
+    assert mebibytes < 954  # a gigabyte

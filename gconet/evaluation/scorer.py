@@ -78,7 +78,7 @@ def score_folders(
         names, first = name_some(list(broken)), next(iter(broken.values()))
         raise DataError(f"{len(broken)} cannot be read in {maps}: {names}; the first: {first}")
     if not measured:
-        raise DataError(f"no map in {maps} has a mask in {gts}; both need the same groups and stems")
+        raise DataError(f"no readable map in {maps} has a mask in {gts}; both need the same groups and stems")
     return summarise_groups(
         measured,
         convention=convention,
