@@ -9,6 +9,7 @@ with value = floor(255 * co-saliency), so 0 is background.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from gconet.checkpoint import WEIGHTS, load_model
-from gconet.data.groups import scan_groups
+from gconet.data.groups import Group, list_groups, scan_groups
 from gconet.device import pick_device, pick_precision
 from gconet.errors import ConfigError, run_command
 from gconet.evaluation import format_table, score_folders
@@ -30,31 +31,46 @@ def main() -> int:
     device = pick_device(args.device)
     precision = pick_precision(args.precision, device)
     groups = scan_groups(args.images, args.gts)
-    if args.output.exists() and not args.output.is_dir():
-        raise ConfigError(f"--output {args.output} is a file; name a folder")
-    if args.output.is_dir() and any(args.output.iterdir()) and not args.overwrite:
-        raise ConfigError(
-            f"--output {args.output} holds files; name another folder, or pass "
-            "--overwrite to replace maps of the same names"
-        )
+    check_output(args, groups)
     model, config = load_model(args.checkpoint)
     model = model.to(device).to(memory_format=torch.channels_last)
 
     images = sum(len(group.items) for group in groups)
     with tqdm(total=images, desc="maps", unit="image", disable=None) as bar:
         for group in groups:
-            folder = args.output / group.name
-            folder.mkdir(parents=True, exist_ok=True)
             maps = predict_group(
                 model, [item.image for item in group.items], size=config.data.image_size, precision=precision
             )
             for item, m in zip(group.items, maps, strict=True):
-                Image.fromarray(m).save(folder / f"{item.stem}.png")
+                path = args.output / group.name / f"{item.stem}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(m).save(path)
                 bar.update()
     print(f"{images} maps of {len(groups)} groups in {args.output}")
     if args.gts:
         print(format_table(score_folders(args.output, args.gts)))
     return 0
+
+
+def check_output(args: argparse.Namespace, groups: Sequence[Group]) -> None:
+    """Refuse, before anything is computed, what would lose a file or could not be scored."""
+    output, images = args.output.resolve(), sum(len(group.items) for group in groups)
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"--output {args.output} is a file; name a folder")
+    for name, folder in (("--images", args.images), ("--gts", args.gts)):
+        if folder and output.is_relative_to(folder.resolve()):
+            raise ConfigError(f"--output {args.output} lies in {name} {folder}; name another folder")
+    inputs = {path.resolve() for g in groups for i in g.items for path in (i.image, i.mask) if path}
+    if mine := [p for g in groups for i in g.items if (p := output / g.name / f"{i.stem}.png") in inputs]:
+        raise ConfigError(f"the map {mine[0]} would replace one of the inputs; name another --output")
+    if not args.overwrite and any(path.is_file() for path in output.rglob("*")):
+        raise ConfigError(
+            f"--output {args.output} holds files; name another folder, or pass --overwrite to "
+            "replace maps of the same names"
+        )
+    masks = sum(map(len, list_groups(args.gts).values())) if args.gts else images
+    if masks > images:
+        raise ConfigError(f"--gts {args.gts} holds {masks} masks for {images} images; give just theirs")
 
 
 def parse_args() -> argparse.Namespace:

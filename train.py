@@ -14,6 +14,7 @@ import argparse
 import math
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ from gconet.models.encoder import load_vgg16
 from gconet.run import BEST, LAST, RESUMABLE, Run, StopSignal
 from gconet.validation import validate
 
+PATIENCE = timedelta(hours=2)  # of the other ranks, while the first validates
+
 
 def main() -> int:
     args = parse_args()
@@ -45,7 +48,7 @@ def main() -> int:
     if args.resume is None:
         config = load_config(args.config, args.overrides)
         folder = Path("runs") / config.name
-        if folder.exists():
+        if rank == 0 and folder.exists():  # the other ranks may come when rank 0 has made it
             raise ConfigError(f"{folder} exists; continue it with --resume {folder} or choose name=...")
     else:
         folder = args.resume
@@ -58,9 +61,9 @@ def main() -> int:
     local = int(os.environ["LOCAL_RANK"])
     if config.train.device in ("auto", "cuda") and torch.cuda.is_available():
         torch.cuda.set_device(local)
-        dist.init_process_group("nccl")
+        dist.init_process_group("nccl", timeout=PATIENCE)
     else:
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=PATIENCE)
     try:
         return train(config, Run(folder, config, main=rank == 0), content, rank=rank, world=world)
     finally:
@@ -92,20 +95,26 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     if content is None:
         load_vgg16(model.net.encoder, config.encoder.weights)
     model = model.to(device).to(memory_format=torch.channels_last)
-    criterion = Criterion(config.loss)
+    criterion = Criterion(**vars(config.loss))
     optimizer = make_optimizer(config, model)
 
-    classes = [group.name for group in groups]
-    progress: dict[str, Any] = {"step": 0, "best": -math.inf, "sums": {}, "world": world, "classes": classes}
+    fixed = {
+        "ranks": world,
+        "classes": [group.name for group in groups],
+        "images in each class": [len(group.items) for group in groups],
+    }
+    progress: dict[str, Any] = {"step": 0, "best": -math.inf, "sums": {}, **fixed}
     if content is not None:
-        progress = run.restore(content, model, optimizer, expected={"world": world, "classes": classes})
+        progress = run.restore(content, model, optimizer, expected=fixed)
     first, sums = progress["step"], progress["sums"]
+    if first > last:
+        raise ConfigError(f"train.steps or train.epochs: {last} steps, but the run has done {first}")
     run.start(
-        resumed_at=first,
+        first=first,
         device=str(device),
         precision=str(precision),
         images=len(dataset.items),
-        classes=len(classes),
+        classes=len(groups),
         parameters=sum(p.numel() for p in model.net.parameters()),
     )
     if content is None:
@@ -119,7 +128,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         pin=device.type == "cuda",
         workers=0 if config.data.cache else config.data.workers,
     )
-    stop, saved, clock = StopSignal(device, world), time.monotonic(), time.monotonic()
+    stop, saved, clock = StopSignal(device=device, world=world), time.monotonic(), time.monotonic()
     bar = tqdm(total=last, initial=first, desc=config.name, unit="step", disable=None if run.main else True)
     for step, batch in zip(range(first, last), loader, strict=True):
         if isinstance(batch, GCoNetError):
@@ -146,10 +155,10 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         optimizer.step()
 
         epoch, i = divmod(step, dataset.steps_per_epoch)
-        done, ends_epoch = step + 1, i + 1 == dataset.steps_per_epoch or step + 1 == last
+        done, ends_epoch = step + 1, i + 1 == dataset.steps_per_epoch
         sums = {name: sums.get(name, 0.0) * (i > 0) + value for name, value in named.items()}
         progress.update(step=done, sums=sums)
-        speed, clock = len(images) * world / (time.monotonic() - clock), time.monotonic()
+        speed = len(images) * world / (time.monotonic() - clock)
         run.step(step, epoch, named, optimizer, images_per_second=speed, memory_gib=peak_memory(device))
         bar.set_postfix_str(" ".join(f"{n} {v:.3f}" for n, v in named.items()) + f" {speed:.1f} images/s")
         bar.update()
@@ -157,14 +166,14 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         if ends_epoch:
             run.epoch(epoch, {name: value / (i + 1) for name, value in sums.items()})
             run.picture(done, images, masks, output)
-        if ends_epoch and held_out and run.main and is_due(config, epoch, done == last):
+        if ends_epoch and held_out and run.main and is_due(config, epoch):
             scores = validate(model.net, held_out, size=config.data.image_size, precision=precision)
             run.validation(done, epoch, scores)
             if scores["s_measure"] > progress["best"]:
                 progress["best"] = scores["s_measure"]
                 run.save(BEST, model, optimizer, **progress)
         signum = stop.agreed()
-        if ends_epoch or signum or time.monotonic() - saved > 60 * config.train.save_minutes:
+        if ends_epoch or signum or done == last or time.monotonic() - saved > 60 * config.train.save_minutes:
             run.save(LAST, model, optimizer, **progress)
             saved = time.monotonic()
         if signum:
@@ -173,6 +182,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
             if run.main:
                 print(f"stopped after step {done} of {last}; python train.py --resume {run.folder} goes on")
             return 128 + signum
+        clock = time.monotonic()
     bar.close()
     run.close(event="done", step=last)
     if run.main:
@@ -180,9 +190,9 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     return 0
 
 
-def is_due(config: Config, epoch: int, final: bool) -> bool:
-    """Whether to validate after this epoch: every few, and after the final one."""
-    return final or (epoch + 1) % config.validation.every == 0
+def is_due(config: Config, epoch: int) -> bool:
+    """Whether to validate after this epoch: every few, and after the last one."""
+    return (epoch + 1) % config.validation.every == 0 or epoch + 1 == config.train.epochs
 
 
 def make_episodes(config: Config, groups: tuple[Group, ...]) -> Episodes:
@@ -204,8 +214,13 @@ def make_optimizer(config: Config, model: TrainingGCoNet) -> torch.optim.Adam:
     encoder = {id(p) for p in model.net.encoder.parameters()}
     settings = config.optimizer
     groups = [
-        {"params": [p for p in model.parameters() if id(p) not in encoder], "lr": settings.lr},
         {
+            "name": "new_layers",
+            "params": [p for p in model.parameters() if id(p) not in encoder],
+            "lr": settings.lr,
+        },
+        {
+            "name": "encoder",
             "params": [p for p in model.net.encoder.parameters() if p.requires_grad],
             "lr": settings.lr * settings.encoder_lr_scale,
         },

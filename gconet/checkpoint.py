@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read without running code, and the authors' format.
+"""Checkpoints: written whole or not at all, and read without running code.
 
 A file is a dict of plain values and tensors: `format`, `config` (nested plain settings), `model`
 (the state of a GCoNet) and, where training is to go on, `training`.
@@ -28,11 +28,14 @@ def save_checkpoint(
     if training is not None:
         content["training"] = dict(training)
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

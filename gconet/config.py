@@ -99,7 +99,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class ValidationConfig:
-    """Scores on a named set every few epochs; `best.pth` is the epoch with the highest S-measure.
+    """Scores on a named set every few epochs; `best.pt` is the epoch with the highest S-measure.
 
     Never report numbers on the set that chose the checkpoint.
     """
@@ -130,20 +130,34 @@ class Config:
             ("data.group_size", self.data.group_size, 1),
             ("data.workers", self.data.workers, 0),
             ("train.epochs", self.train.epochs, 1),
-            ("train.steps", self.train.steps or 1, 1),
+            ("train.steps", 1 if self.train.steps is None else self.train.steps, 1),
             ("validation.every", self.validation.every, 1),
-            ("seed", self.seed, 0),
         ):
             if value < least:
                 raise ConfigError(f"{key}: {value} is below {least}")
-        if not 0 <= self.data.flip <= 1:
-            raise ConfigError(f"data.flip: {self.data.flip} is no probability")
+        beta1, beta2 = self.optimizer.betas
+        for key, number, low, high in (
+            ("seed", self.seed, 0, 2**32 - 1),
+            ("data.flip", self.data.flip, 0, 1),
+            ("data.rotation", self.data.rotation, 0, 180),
+            ("loss.saliency", self.loss.saliency, 0, 1e9),
+            ("loss.collaboration", self.loss.collaboration, 0, 1e9),
+            ("loss.classification", self.loss.classification, 0, 1e9),
+            ("optimizer.lr", self.optimizer.lr, 0, 1e3),
+            ("optimizer.encoder_lr_scale", self.optimizer.encoder_lr_scale, 0, 1e9),
+            ("optimizer.betas", beta1, 0, 0.9999999),
+            ("optimizer.betas", beta2, 0, 0.9999999),
+            ("train.save_minutes", self.train.save_minutes, 0, 1e9),
+        ):
+            if not low <= number <= high:  # NaN is nowhere
+                raise ConfigError(f"{key}: {number} is not between {low:g} and {high:g}")
         if Path(self.name).name != self.name or self.name in ("", ".", ".."):
             raise ConfigError(f"name: {self.name!r} is no plain folder name")
         if self.validation.set is not None and self.validation.set == self.data.train_set:
             raise ConfigError("validation.set and data.train_set are the same; name a held-out set")
-        if self.data.episodes is not None and self.data.group_size != DataConfig.group_size:
-            raise ConfigError("data.group_size and data.episodes: recorded episodes fix their sizes")
+        for key in ("group_size", "flip", "rotation"):
+            if self.data.episodes is not None and getattr(self.data, key) != getattr(DataConfig, key):
+                raise ConfigError(f"data.{key} and data.episodes: recorded episodes have their own")
 
 
 def load_config(path: Path | None = None, overrides: typing.Sequence[str] = ()) -> Config:
@@ -208,7 +222,7 @@ def _check(hint: Any, value: Any, key: str) -> Any:
     if origin is types.UnionType:  # X | None
         return None if value is None else _check(args[0], value, key)
     if origin is Literal:
-        if value not in args or isinstance(value, bool):
+        if value not in args or type(value) is not type(args[0]):
             raise ConfigError(f"{key}: {value!r} is none of {', '.join(map(str, args))}")
         return value
     if origin is tuple:
@@ -220,8 +234,6 @@ def _check(hint: Any, value: Any, key: str) -> Any:
             return float(value)
         except ValueError:
             pass
-    if hint is str and value is None:  # YAML reads a bare none as text but null as None
-        value = "none"
     if type(value) is not hint:
         raise ConfigError(f"{key}: expected {hint.__name__}, got {value!r}")
     return value

@@ -24,27 +24,25 @@ def predict_group(
 
     Value = floor(255 · m), as the authors save them. Every picture is resized to `size` × `size`
     for the network; all of them are seen at once, however many they are: memory grows by the
-    stage-5 features (0.4 MB an image), not by the affinities. Raises DataError for a picture that
-    cannot be read. The model's own device is used.
+    stage-5 features (0.4 MB an image at 224 px), not by the affinities. Raises DataError for a
+    picture that cannot be read. Computes on the model's own device.
     """
-    device = model.mean.device
     with ThreadPoolExecutor(4) as pool:
         loaded = list(pool.map(lambda path: _load(path, size), images))
     chunks = torch.stack([pixels for pixels, _ in loaded]).split(CHUNK)
     sizes = [own for _, own in loaded]
 
-    with torch.inference_mode(), autocast(device, precision):
-        stages: list[Tensor] = []
-        deepest = []
-        for chunk in chunks:
-            stages = model.encode(_to_device(chunk, device))
-            deepest.append(stages[-1])
+    stages: list[Tensor] = []
+    deepest = []
+    for chunk in chunks:
+        stages = _encode(model, chunk, precision)
+        deepest.append(stages[-1])
+    with torch.inference_mode(), autocast(model.mean.device, precision):
         vector = model.consensus(torch.cat(deepest)).vector
-        for i, chunk in enumerate(chunks):
-            if len(chunks) > 1:  # the finer stages of a large group are computed twice, not kept
-                stages = model.encode(_to_device(chunk, device))
-            for m, own in zip(model.decode(stages, vector), sizes[i * CHUNK :], strict=False):
-                yield (upsample(m[None], own)[0, 0] * 255).to(torch.uint8).cpu().numpy()
+    for i, chunk in enumerate(chunks):
+        if len(chunks) > 1:  # the finer stages of a large group are computed twice, not kept
+            stages = _encode(model, chunk, precision)
+        yield from _decode(model, stages, vector, sizes[i * CHUNK : (i + 1) * CHUNK], precision)
 
 
 def _load(path: Path, size: int) -> tuple[Tensor, tuple[int, int]]:
@@ -53,5 +51,21 @@ def _load(path: Path, size: int) -> tuple[Tensor, tuple[int, int]]:
     return resize_image(image, size), (image.height, image.width)
 
 
-def _to_device(chunk: Tensor, device: torch.device) -> Tensor:
-    return chunk.to(device).float().div(255).contiguous(memory_format=torch.channels_last)
+def _encode(model: GCoNet, chunk: Tensor, precision: torch.dtype) -> list[Tensor]:
+    """Pictures (n,3,S,S) uint8 → the encoder's stages."""
+    device = model.mean.device
+    with torch.inference_mode(), autocast(device, precision):
+        images = chunk.to(device).float().div(255).contiguous(memory_format=torch.channels_last)
+        return model.encode(images)
+
+
+def _decode(
+    model: GCoNet, stages: list[Tensor], vector: Tensor, sizes: list[tuple[int, int]], precision: torch.dtype
+) -> Iterator[np.ndarray]:
+    """Stages of n pictures → their maps, one by one, at their own sizes (H,W)."""
+    with torch.inference_mode(), autocast(model.mean.device, precision):
+        maps = model.decode(stages, vector)
+    for m, own in zip(maps, sizes, strict=True):
+        with torch.inference_mode():
+            pixels = (upsample(m[None], own)[0, 0] * 255).to(torch.uint8).cpu().numpy()
+        yield pixels  # outside of all contexts, which would otherwise leak to the caller

@@ -5,9 +5,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import sigmoid_focal_loss
 
-from gconet.config import LossConfig
 from gconet.models.training import TrainingOutput
 
 
@@ -32,12 +30,15 @@ def saliency_loss(
 
 
 def collaboration_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """L_ctm: binary focal loss (γ = 2, no α), mean over all pixels of the own and the crossed maps.
+    """L_ctm: binary focal loss (Lin et al. 2017; γ = 2, no α), mean over all pixels of both halves.
 
     logits (4N,1,H,W), own half first: its target is masks (2N,1,H,W), the crossed half's is zero.
+    p_t = exp(−BCE), as in the pytorch-toolbelt of the release's time; on grey pixels this is not
+    torchvision's p·g + (1 − p)(1 − g), on binary ones the two are equal.
     """
     target = torch.cat([masks, torch.zeros_like(masks)])
-    return sigmoid_focal_loss(logits, target, alpha=-1, gamma=2, reduction="mean")
+    bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return ((1 - torch.exp(-bce)) ** 2 * bce).mean()
 
 
 def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -48,13 +49,21 @@ def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
 class Criterion:
     """The terms of the training loss, by name; the modules that are on decide which exist."""
 
-    def __init__(self, config: LossConfig) -> None:
+    def __init__(
+        self,
+        *,
+        saliency: float,
+        collaboration: float,
+        classification: float,
+        iou_reduction: Literal["sum", "mean"],
+    ) -> None:
+        """The weights λ₁, λ₂, λ₃ of the terms, and how the saliency loss sums up over images."""
         self.weights = {
-            "saliency": config.saliency,
-            "collaboration": config.collaboration,
-            "classification": config.classification,
+            "saliency": saliency,
+            "collaboration": collaboration,
+            "classification": classification,
         }
-        self.iou_reduction = config.iou_reduction
+        self.iou_reduction = iou_reduction
 
     def __call__(self, output: TrainingOutput, masks: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """masks (2N,1,H,W) in [0,1], labels (2N,) → unweighted scalar terms."""

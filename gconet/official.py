@@ -1,4 +1,4 @@
-"""The authors' checkpoints: a bare state dict of 142 M parameters, and our names for it."""
+"""From the authors' checkpoints to ours: a bare state dict of 142 M parameters, and our names for it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,4 +71,5 @@ def convert_official(source: Path, target: Path) -> None:
     model = build_model(config)
     net = {n.removeprefix("net."): t for n, t in ours.items() if n.startswith("net.")}
     load_state(model, net, source)
+    target.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(target, config=config, model=model)

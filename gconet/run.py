@@ -1,6 +1,7 @@
 """A training run's folder: settings, log, TensorBoard, checkpoints."""
 
 import json
+import math
 import platform
 import signal
 import subprocess
@@ -42,16 +43,24 @@ class Run:
         self.main = main
         self._board: SummaryWriter | None = None
 
-    def start(self, **facts: Any) -> None:
-        """Make the folder, or enter it again; log the settings, versions and machine of this start."""
+    def start(self, *, first: int, **facts: Any) -> None:
+        """Make the folder, or enter it again at step `first`; log settings, versions and machine.
+
+        After a kill, log.jsonl holds the steps since the last checkpoint twice; the later ones count.
+        """
         if not self.main:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = yaml.safe_dump(config_to_dict(self.config), sort_keys=False)
         (self.folder / "config.yaml").write_text(settings, encoding="utf-8")
-        self._board = SummaryWriter(str(self.folder / "tensorboard"))
+        self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=first or None)
+        log = self.folder / "log.jsonl"
+        if log.exists() and not log.read_bytes().endswith(b"\n"):  # a kill cut its last line
+            with log.open("a") as file:
+                file.write("\n")
         self.log(
             event="start",
+            first=first,
             time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             command=sys.argv,
             **environment(),
@@ -67,9 +76,10 @@ class Run:
     def step(
         self, step: int, epoch: int, terms: dict[str, float], optimizer: torch.optim.Optimizer, **speed: float
     ) -> None:
-        """Log one step: the named losses and the gradient's norm, learning rates, speed and memory."""
+        """Log one step: the named losses (of the first rank's pair), the gradient's norm, learning
+        rates, speed and memory."""
         self.log(event="step", step=step, epoch=epoch, **terms, **speed)
-        rates = {f"lr_{i}": float(group["lr"]) for i, group in enumerate(optimizer.param_groups)}
+        rates = {f"lr_{group['name']}": float(group["lr"]) for group in optimizer.param_groups}
         self._scalars(step, "train", {**terms, **rates, **speed})
 
     def epoch(self, epoch: int, means: dict[str, float]) -> None:
@@ -132,11 +142,14 @@ class Run:
         if not training:
             raise CheckpointError(f"{path} holds no training state to continue from")
         for name, value in expected.items():
-            if training[name] != value:
+            if training.get(name) != value:
                 raise CheckpointError(
-                    f"{path}: the run's {name} were {short(training[name])}, now "
+                    f"{path}: the run's {name} were {short(training.get(name))}, now "
                     f"{short(value)}; continue it on the same"
                 )
+        validated = content["config"]["validation"]["set"]
+        if validated != self.config.validation.set:
+            training["best"] = -math.inf
         state = {f"net.{name}": tensor for name, tensor in content["model"].items()}
         load_state(model, {**state, **training.pop("heads")}, path)
         optimizer.load_state_dict(training.pop("optimizer"))
@@ -152,26 +165,28 @@ class Run:
 class StopSignal:
     """SIGINT and SIGTERM ask the loop to save and leave after its step; a second one ends it at once."""
 
-    def __init__(self, device: torch.device, world: int) -> None:
-        self._signal = torch.zeros((), dtype=torch.int64, device=device)
-        self._world = world
+    def __init__(self, *, device: torch.device, world: int) -> None:
+        self.signum = 0
+        self._device, self._world = device, world
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, self._receive)
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         signal.signal(signum, signal.default_int_handler)
-        self._signal.fill_(signum)
+        self.signum = signum
 
     def agreed(self) -> int:
         """The signal's number or 0, the same on all ranks, so that none waits for one that has left."""
-        if self._world > 1:
-            dist.all_reduce(self._signal, dist.ReduceOp.MAX)
-        return int(self._signal)
+        if self._world == 1:
+            return self.signum
+        shared = torch.tensor(self.signum, device=self._device)
+        dist.all_reduce(shared, dist.ReduceOp.MAX)
+        return int(shared)
 
 
 def short(value: Any) -> str:
     """`value` for a message: a long list by its length."""
-    return f"{len(value)} names" if isinstance(value, list) else str(value)
+    return f"a list of {len(value)}" if isinstance(value, list) else str(value)
 
 
 def environment() -> dict[str, str]:

@@ -70,6 +70,16 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
     refused(2, "holds files", output=full)
     refused(2, "is a file", output=full / "thesis.txt")
     assert (full / "thesis.txt").read_text() == "years of work"
+    photos = tmp_path / "photos"
+    shutil.copytree(toy / "images/toy", photos)
+    for path in list(photos.rglob("*.jpg")):
+        Image.open(path).save(path.with_suffix(".png"))
+        path.unlink()
+    group = sorted(photos.iterdir())[0]
+    refused(2, "lies in --images", images=photos, output=photos)
+    refused(2, "lies in --gts", gts=toy / "gts/toy", output=toy / "gts/toy/new")
+    refused(2, "would replace one of the inputs", images=group, output=photos)
+    refused(2, "12 masks for 4 images", images=group, gts=toy / "gts/toy")
     refused(1, "no folder", images=tmp_path / "no")
     refused(1, "no images in", images=full)
     refused(1, "no checkpoint no.pt", checkpoint="no.pt")
@@ -82,11 +92,21 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
     refused(1, "weights of another architecture", checkpoint=tmp_path / "o.pt")
 
 
-def test_an_unreadable_picture_is_named(run, checkpoint, tmp_path):
+def test_an_unreadable_picture_is_named_and_once_mended_the_same_command_runs(run, checkpoint, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/x.jpg").write_bytes(b"no picture")
-    fails(run, "test.py", "--checkpoint", checkpoint, "--images", tmp_path / "bad",
-          "--output", tmp_path / "maps", status=1, saying="x.jpg: cannot be read as an image")  # fmt: skip
+    command = (
+        "test.py",
+        "--checkpoint",
+        checkpoint,
+        "--images",
+        tmp_path / "bad",
+        "--output",
+        tmp_path / "m",
+    )
+    fails(run, *command, status=1, saying="x.jpg: cannot be read as an image")
+    Image.new("RGB", (9, 9)).save(tmp_path / "bad/x.jpg")
+    run(*command)
 
 
 def test_train_py_refuses_and_leaves_no_folder(run, toy, tiny, tmp_path):

@@ -72,6 +72,13 @@ def test_overrides_change_one_key_and_no_default():
         ("train.epochs=0", "train.epochs: 0 is below 1"),
         ("name=../up", "name: '../up'"),
         ("data.flip=2", "data.flip"),
+        ("train.steps=0", "train.steps: 0 is below 1"),
+        ("gam.kernel_size=1.0", "gam.kernel_size: 1.0 is none of 1, 3"),
+        ("optimizer.lr=-1", "optimizer.lr"),
+        ("optimizer.lr=nan", "optimizer.lr"),
+        ("optimizer.betas=[1.5, 2]", "optimizer.betas"),
+        ("seed=5000000000", "seed"),
+        ("name=", "name: expected str"),
         ("validation.set=DUTS_class", "validation.set and data.train_set"),
     ],
 )
@@ -81,9 +88,10 @@ def test_a_wrong_setting_is_named(override, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_contradiction_names_both_keys():
-    with pytest.raises(ConfigError, match="data.group_size and data.episodes"):
-        load_config(None, ["data.episodes=e.npz", "data.group_size=8"])
+@pytest.mark.parametrize("key", ["data.group_size=8", "data.flip=0", "data.rotation=0"])
+def test_a_contradiction_names_both_keys(key):
+    with pytest.raises(ConfigError, match=f"{key.split('=')[0]} and data.episodes"):
+        load_config(None, ["data.episodes=e.npz", key])
 
 
 def test_a_config_that_is_not_there_or_no_mapping(tmp_path):

@@ -109,9 +109,13 @@ def test_replay_maps_their_names_and_labels_to_ours(tmp_path):
 def test_replay_refuses_what_does_not_fit(tmp_path):
     with pytest.raises(DataError, match="lacks: b/z"):
         RecordedEpisodes(record(tmp_path), groups(("a", "w x"), ("b", "y")))
-    (tmp_path / "text.npz").write_text("no")
-    with pytest.raises(DataError, match="cannot be read as episodes"):
-        RecordedEpisodes(tmp_path / "text.npz", groups(("a", "w")))
+    with pytest.raises(DataError, match="do not add up"):
+        RecordedEpisodes(record(tmp_path, sizes=np.array([[2], [2]])), groups(("a", "w x"), ("b", "y z")))
+    whole = record(tmp_path).read_bytes()
+    for content in (b"no", b"", whole[:200]):
+        (tmp_path / "bad.npz").write_bytes(content)
+        with pytest.raises(DataError, match="cannot be read as episodes"):
+            RecordedEpisodes(tmp_path / "bad.npz", groups(("a", "w")))
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded episodes are not beside the repository")

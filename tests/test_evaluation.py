@@ -103,13 +103,12 @@ def test_the_set_is_averaged_over_images_not_groups(folders: Path) -> None:
 
 def test_arrays_score_as_files_in_any_order(folders: Path) -> None:
     names = ["dog/a", "cat/c", "cat/a", "cat/b"]  # the files are read in another order
-    groups: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
-    for name in names:
-        group, stem = name.split("/")
-        pair = load(folders / f"maps/{name}.png"), load(folders / f"gts/{name}.png")
-        groups.setdefault(group, {})[stem] = pair
+    maps = [
+        (*name.split("/"), load(folders / f"maps/{name}.png"), load(folders / f"gts/{name}.png"))
+        for name in names
+    ]
     for convention in CONVENTIONS:
-        ours = score_arrays(groups, convention=convention)
+        ours = score_arrays(maps, convention=convention)
         files = score_folders(folders / "maps", folders / "gts", convention=convention)
         assert ours.figures() == pytest.approx(files.figures(), abs=1e-12)
 

@@ -58,7 +58,7 @@ def test_training_step(model, golden):
     )
     close(output.class_logits, golden["train_class_logits"], 1e-4)
 
-    criterion = Criterion(Config().loss)
+    criterion = Criterion(**vars(Config().loss))
     terms = criterion(output, official.masks(), torch.tensor([3] * 4 + [290] * 4))
     total = criterion.total(terms)
     ours = [terms["saliency"], terms["classification"], terms["collaboration"], total]

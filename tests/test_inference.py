@@ -18,26 +18,29 @@ SIZES = [(40, 60), (33, 91), (1, 7), (64, 64), (120, 50)]
 
 
 @pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    model = build_model(load_config()).eval()
-    with torch.inference_mode():  # a random network's maps are all alike; spread them
-        stages = model.encode(torch.rand(2, 3, 32, 32))
-        p1 = model.decoder(stages, stages[-1]).p1
-        logits = model.side1.layers(p1)
-        last = model.side1.layers[4]
-        last.weight /= logits.std()
-        last.bias -= logits.mean()
-        last.bias /= logits.std()
-    return model
-
-
-@pytest.fixture(scope="module")
 def paths(tmp_path_factory):
     folder, r = tmp_path_factory.mktemp("group"), np.random.RandomState(0)
     for i, (h, w) in enumerate(SIZES):
         Image.fromarray(r.randint(0, 256, (h, w, 3), np.uint8)).save(folder / f"{i}.png")
     return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def model(paths):
+    """A random network whose maps vary, and depend on the consensus."""
+    torch.manual_seed(0)
+    model = build_model(load_config()).eval()
+    images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
+    with torch.no_grad():
+        model.decoder.top[0].weight *= 1e5
+        stages = model.encode(images)
+        pyramid = model.decoder(stages, stages[-1] * model.consensus(stages[-1]).vector)
+        logits = model.side1.layers(pyramid.p1)
+        last = model.side1.layers[4]
+        last.bias -= logits.mean()
+        for parameter in (last.weight, last.bias):
+            parameter /= logits.std()
+    return model
 
 
 def test_maps_have_the_pictures_own_sizes_and_are_the_networks(model, paths):
@@ -50,6 +53,17 @@ def test_maps_have_the_pictures_own_sizes_and_are_the_networks(model, paths):
     for m, own, (h, w) in zip(maps, direct, SIZES, strict=True):
         expected = F.interpolate(own[None], (h, w), mode="bilinear", align_corners=True)[0, 0] * 255
         assert np.abs(m - np.floor(expected.numpy())).max() <= 1
+
+
+def test_the_maps_depend_on_the_whole_group(model, paths):
+    whole = list(predict_group(model, paths, size=32))
+    part = list(predict_group(model, paths[:2], size=32))
+    assert max(np.abs(a.astype(int) - b).max() for a, b in zip(whole[:2], part, strict=True)) > 10
+
+
+def test_an_abandoned_generator_leaves_no_context_behind(model, paths):
+    next(predict_group(model, paths, size=32, precision=torch.bfloat16))
+    assert not torch.is_inference_mode_enabled() and not torch.is_autocast_enabled("cpu")
 
 
 def test_chunks_do_not_change_the_maps(model, paths, monkeypatch):

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
+from torchvision.ops import sigmoid_focal_loss
 
-from gconet.config import LossConfig
 from gconet.losses import Criterion, classification_loss, collaboration_loss, saliency_loss, soft_iou_loss
 from gconet.models.training import TrainingOutput
 
@@ -50,6 +50,20 @@ def test_focal_loss_and_the_pairing_of_its_halves():
     assert collaboration_loss(logits, masks).item() == pytest.approx((own + crossed) / 2)
 
 
+def test_focal_loss_on_a_grey_pixel():
+    bce = -0.5 * (math.log(0.75) + math.log(0.25))  # target 0.5, sigmoid 0.75
+    own, crossed = (1 - math.exp(-bce)) ** 2 * bce, 0.5**2 * math.log(2)
+    loss = collaboration_loss(maps([math.log(3)], [0.0]), maps([0.5]))
+    assert loss.item() == pytest.approx((own + crossed) / 2)
+
+
+def test_focal_loss_on_binary_masks_is_torchvisions():
+    logits, masks = 3 * torch.randn(4, 1, 5, 5), (torch.rand(2, 1, 5, 5) > 0.5).float()
+    target = torch.cat([masks, torch.zeros_like(masks)])
+    theirs = sigmoid_focal_loss(logits, target, alpha=-1, gamma=2, reduction="mean")
+    torch.testing.assert_close(collaboration_loss(logits, masks), theirs)
+
+
 def test_cross_entropy():
     logits = torch.tensor([[0.0, 0.0], [math.log(3), 0.0]])
     expected = (math.log(2) + math.log(4 / 3)) / 2
@@ -60,7 +74,7 @@ def test_the_criterion_names_the_terms_that_exist_and_weights_the_total():
     m = maps([1.0, 0.0], [0.0, 1.0])
     both = torch.zeros(4, 1, 1, 2)
     full = TrainingOutput((m, m, m, m), both, torch.zeros(2, 3), m)
-    criterion = Criterion(LossConfig(saliency=2.0, collaboration=10.0, classification=0.5))
+    criterion = Criterion(saliency=2.0, collaboration=10.0, classification=0.5, iou_reduction="sum")
     terms = criterion(full, maps([1.0, 0.0], [1.0, 0.0]), torch.tensor([0, 2]))
     assert {name: t.item() for name, t in terms.items()} == pytest.approx(
         {"saliency": 4.0, "collaboration": 0.25 * math.log(2), "classification": math.log(3)}

@@ -122,6 +122,11 @@ def test_the_baseline_is_the_plain_mean():
 def test_the_order_of_the_images_does_not_matter(net, group):
     order = torch.tensor([2, 0, 1])
     with torch.inference_mode():
+        features = net.encode(group)[-1]
+        vector, shuffled = net.consensus(features).vector, net.consensus(features[order]).vector
+        torch.testing.assert_close(shuffled, vector, atol=1e-7, rtol=1e-4)
+        others = [net.consensus(features[i : i + 1]).vector for i in range(3)]
+        assert all((other - vector).abs().max() > 0.05 * vector.abs().max() for other in others)
         torch.testing.assert_close(net(group[order]), net(group)[order], atol=1e-5, rtol=1e-4)
 
 
@@ -139,7 +144,7 @@ def training_gradients(*overrides):
     config = load_config(None, overrides)
     model = build_training_model(config, classes=5)
     output = model(torch.rand(4, 3, 32, 32))
-    criterion = Criterion(config.loss)
+    criterion = Criterion(**vars(config.loss))
     criterion.total(
         criterion(output, torch.rand(4, 1, 32, 32).round(), torch.tensor([1, 1, 4, 4]))
     ).backward()
@@ -193,11 +198,16 @@ def test_the_heads_exist_only_in_training_and_only_when_on():
 def test_the_training_model_makes_the_maps_of_the_inference_model():
     torch.manual_seed(0)
     model = build_training_model(load_config(), classes=5).eval()
+    model.net.decoder.top[0].weight.data *= 1e5  # so that the maps depend on the consensus
     images = torch.rand(4, 3, 32, 32)
     with torch.inference_mode():
         final = model(images).side_maps[-1]
-        torch.testing.assert_close(final[:2], model.net(images[:2]))
-        torch.testing.assert_close(final[2:], model.net(images[2:]))
+        first, second = model.net(images[:2]), model.net(images[2:])
+        torch.testing.assert_close(final, torch.cat([first, second]))
+        stages = model.net.encode(images)
+        others = model.net.consensus(stages[-1][2:]).vector
+        wrong = model.net.decode([stage[:2] for stage in stages], others)
+    assert (wrong - first).abs().max() > 1e-3
 
 
 def test_encoder_weights_from_a_file(tmp_path):

@@ -1,5 +1,6 @@
 """An episode → tensors, step by step of a whole run."""
 
+import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -48,7 +49,7 @@ class EpisodeDataset(Dataset[Batch | DataError]):
         they come. Raises DataError for a file that cannot be read."""
         self.items = [item for group in groups for item in group.items]
         self.size, self.rank, self.world = size, rank, world
-        self.steps_per_epoch = -(-len(groups) // world)
+        self.steps_per_epoch = -(-episodes.steps // world)
         self._epoch = lru_cache(maxsize=2)(episodes.epoch)
         self._cache: Tensor | None = None
         if cache_workers is not None:
@@ -109,4 +110,12 @@ def make_loader(
         num_workers=workers,
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
+        worker_init_fn=_outlive_signals,
     )
+
+
+def _outlive_signals(worker: int) -> None:
+    """Ctrl-C, or a scheduler's SIGTERM to the whole process group, is for the main process to handle;
+    a loader process ends when that one does."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -28,12 +29,17 @@ class Episode:
 class Episodes(Protocol):
     """A source of epochs."""
 
+    @property
+    def steps(self) -> int:
+        """Episodes in every epoch."""
+        ...
+
     def epoch(self, epoch: int) -> list[Episode]:
         """The steps of epoch 0, 1, …"""
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DrawnEpisodes:
     """Every class once as the first group, in order, with a random other class as its partner."""
 
@@ -47,8 +53,13 @@ class DrawnEpisodes:
         if len(self.sizes) < 2:
             raise DataError(f"a pair needs two classes, and there is {len(self.sizes)}; add class folders")
 
-    def epoch(self, epoch: int) -> list[Episode]:
+    @property
+    def steps(self) -> int:
         """As many episodes as there are classes."""
+        return len(self.sizes)
+
+    def epoch(self, epoch: int) -> list[Episode]:
+        """Drawn afresh, the same at every call."""
         r = np.random.RandomState([self.seed, epoch])  # its streams never change between versions
         starts = np.cumsum((0, *self.sizes[:-1]))
         episodes = []
@@ -75,27 +86,35 @@ class RecordedEpisodes:
                     name: file[name]
                     for name in ("names", "labels", "label_folder", "sizes", "image", "angle", "flip")
                 }
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise DataError(f"data.episodes: {path} cannot be read as episodes ({error})") from None
         items = (f"{group.name}/{item.stem}" for group in groups for item in group.items)
         place = {name: i for i, name in enumerate(items)}
         if missing := [name for name in self._record["names"] if name not in place]:
             raise DataError(f"{path} names images that the data set lacks: {name_some(missing)}")
-        self._place = np.array([place[name] for name in self._record["names"]])
         label = {group.name: i for i, group in enumerate(groups)}
+        if missing := [folder for folder in self._record["label_folder"] if folder not in label]:
+            raise DataError(f"{path} names classes that the data set lacks: {name_some(missing)}")
+        self._place = np.array([place[name] for name in self._record["names"]])
         self._label = [label[folder] for folder in self._record["label_folder"]]
         self._ends = np.cumsum(self._record["sizes"].astype(np.int64).ravel())
+        if any(len(self._record[name]) != self._ends[-1] for name in ("image", "angle", "flip")):
+            raise DataError(f"data.episodes: {path} is damaged, its images do not add up to its sizes")
 
     def __len__(self) -> int:
         """How many epochs were recorded."""
         return len(self._record["sizes"])
 
+    @property
+    def steps(self) -> int:
+        """Episodes in every epoch."""
+        return int(self._record["sizes"].shape[1])
+
     def epoch(self, epoch: int) -> list[Episode]:
         """Raises DataError past the last recorded epoch."""
         if epoch >= len(self):
             raise DataError(f"only {len(self)} epochs are recorded; lower train.epochs")
-        steps = self._record["sizes"].shape[1]
-        return [self._episode(epoch, i, epoch * steps + i) for i in range(steps)]
+        return [self._episode(epoch, i, epoch * self.steps + i) for i in range(self.steps)]
 
     def _episode(self, epoch: int, i: int, step: int) -> Episode:
         end = int(self._ends[step])

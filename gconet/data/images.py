@@ -21,8 +21,16 @@ def load_image(path: Path) -> Image.Image:
 
 
 def load_mask(path: Path) -> Image.Image:
-    """The mask or map at `path` as 8-bit grey, 0 background to 255 object; raises DataError."""
-    return _open(path).convert("L")
+    """The mask or map at `path` as 8-bit grey, 0 background to 255 object.
+
+    Raises DataError where the file cannot be decoded, or is a palette of colours: a label map.
+    """
+    image = _open(path)
+    if image.mode == "P":
+        red, green, blue = image.convert("RGB").split()
+        if red.tobytes() != green.tobytes() or red.tobytes() != blue.tobytes():
+            raise DataError(f"{path} is a coloured label map, not a mask; save the object as white on black")
+    return image.convert("L")
 
 
 def _open(path: Path) -> Image.Image:

@@ -56,16 +56,16 @@ class Scores:
 
 
 def score_arrays(
-    groups: Mapping[str, Mapping[str, tuple[U8, U8]]], *, convention: str = "toolbox", dataset: str = ""
+    maps: Iterable[tuple[str, str, U8, U8]], *, convention: str = "toolbox", dataset: str = ""
 ) -> Scores:
-    """Score maps in memory: group name → stem → (map, mask), each 8-bit (H, W) of one size.
+    """Score maps in memory: (group, stem, map, mask) each, the last two 8-bit (H, W) of one size.
 
-    For validation while training. Raises ValueError as `score_map` does, and for no maps at all.
+    For validation while training; one pair is held at a time. Raises ValueError as `score_map`
+    does, and for no maps at all.
     """
-    measured = {
-        name: {stem: score_map(*pair, convention) for stem, pair in images.items()}
-        for name, images in groups.items()
-    }
+    measured: dict[str, dict[str, MapScore]] = {}
+    for group, stem, map_u8, gt_u8 in maps:
+        measured.setdefault(group, {})[stem] = score_map(map_u8, gt_u8, convention)
     return summarise_groups(measured, convention=convention, dataset=dataset)
 
 
