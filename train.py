@@ -236,8 +236,8 @@ def parse_args() -> argparse.Namespace:
     source.add_argument(
         "--config",
         type=Path,
-        default=Path("configs/gconet.yaml"),
-        help="settings in YAML (default: %(default)s, the release's recipe)",
+        default=Path(__file__).parent / "configs/gconet.yaml",
+        help="settings in YAML (default: configs/gconet.yaml, the release's recipe)",
     )
     source.add_argument(
         "--resume",
