@@ -11,10 +11,10 @@ from gconet.evaluation.records import format_csv, format_json
 
 EPILOG = """\
 Maps and masks pair by folder and stem; DIR is one group, or folders of groups:
-  $ python scripts/evaluate.py --maps results/CoCA --gts data/gts/CoCA --json coca.json
-  CoCA, toolbox convention
-                 images  max E      S  max F    MAE  mean E  mean F     AP    AUC
-  CoCA             1295  0.760  0.673  0.544  0.105   ...
+  $ python scripts/evaluate.py --maps results/toy_test --gts data/gts/toy_test --json toy.json
+  toy_test, toolbox convention
+            images  max E      S  max F    MAE  mean E  mean F     AP    AUC
+  toy_test      96  0.768  0.554  0.389  0.206   0.666   0.383  0.300  0.729
 
 Several methods are several --maps, named NAME=DIR or else after the folder. With --sets, every DIR
 of maps and of masks holds a folder per set:
@@ -34,7 +34,7 @@ FILES = ("json", "csv", "markdown", "latex", "plot")
 
 def main() -> int:
     args = parse_arguments()
-    methods = name_methods(args.maps or ["results"])
+    methods = name_methods(args.maps or ["results/demo"])
     gts = args.gts or Path("data/gts" if args.sets else "data/demo/gts")
     sets = {name: Path(name) for name in args.sets} if args.sets else {gts.resolve().name: Path()}
     files = {kind: path for kind in FILES if (path := getattr(args, kind))}
@@ -74,7 +74,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--maps", action="append", metavar="[NAME=]DIR", help="8-bit maps (default results); repeatable")
+    add("--maps", action="append", metavar="[NAME=]DIR", help="8-bit maps (default results/demo); repeatable")
     add("--gts", type=Path, metavar="DIR", help="masks (default data/demo/gts; with --sets data/gts)")
     add(
         "--sets",
