@@ -6,6 +6,8 @@
 --images is one group (pictures that share an object, directly inside) or a folder of groups; a
 group is seen as a whole. A map has its picture's size and goes to <output>/<group>/<stem>.png,
 with value = floor(255 * co-saliency), so 0 is background.
+
+Exit status: 0 when every map was written, 1 for failures, 2 for wrong arguments.
 """
 
 import argparse
@@ -110,6 +112,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace maps that are already there")
     args = parser.parse_args()
+    if args.images == DEMO / "images" and not args.images.exists():
+        raise ConfigError("no demo groups or weights ship yet; give --images and --checkpoint, see README.md")
     if args.gts is None and args.images == DEMO / "images":
         args.gts = DEMO / "gts"
     return args

@@ -7,7 +7,8 @@
     torchrun --nproc-per-node 2 train.py             a pair of groups on each GPU
 
 A run writes runs/<name>/: config.yaml, log.jsonl (a line a step), tensorboard/, last.pt and, with
-validation.set, best.pt. Ctrl-C or SIGTERM saves and leaves.
+validation.set, best.pt. Ctrl-C or SIGTERM saves and leaves. Exit status: 0 when the schedule is
+done, 1 for failures, 2 for wrong settings, 128 + the signal's number when stopped.
 """
 
 import argparse
@@ -51,10 +52,13 @@ def main() -> int:
         if rank == 0 and folder.exists():  # the other ranks may come when rank 0 has made it
             raise ConfigError(f"{folder} exists; continue it with --resume {folder} or choose name=...")
     else:
-        folder = args.resume
+        folder = args.resume.parent if args.resume.name == LAST else args.resume
         content = read_checkpoint(folder / LAST)
         if odd := [o for o in args.overrides if not o.startswith(RESUMABLE)]:
-            raise ConfigError(f"{odd[0]}: --resume can only change {' '.join(RESUMABLE)}")
+            raise ConfigError(
+                f"{odd[0]}: --resume can only change data.root, data.cache, data.workers, and train and "
+                "validation settings"
+            )
         config = config_from_dict(apply_overrides(content["config"], args.overrides))
     if world == 1:
         return train(config, Run(folder, config), content)
@@ -120,6 +124,12 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     if content is None:
         run.save(LAST, model, optimizer, **progress)  # so that it can be resumed from the first step on
 
+    if run.main:
+        print(
+            f"{run.folder}: {len(dataset.items)} images in {len(groups)} classes, steps {first} to {last}, "
+            f"{device}, {str(precision).removeprefix('torch.')}",
+            flush=True,
+        )
     parallel = DistributedDataParallel(model) if world > 1 else model
     loader = make_loader(
         dataset,
@@ -160,7 +170,8 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         progress.update(step=done, sums=sums)
         speed = len(images) * world / (time.monotonic() - clock)
         run.step(step, epoch, named, optimizer, images_per_second=speed, memory_gib=peak_memory(device))
-        bar.set_postfix_str(" ".join(f"{n} {v:.3f}" for n, v in named.items()) + f" {speed:.1f} images/s")
+        shown = {name: value for name, value in named.items() if name != "gradient_norm"}
+        bar.set_postfix_str(" ".join(f"{n[:3]} {v:.3g}" for n, v in shown.items()) + f" {speed:.1f} img/s")
         bar.update()
 
         if ends_epoch:

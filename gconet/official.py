@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from gconet.checkpoint import load_state, read_file, save_checkpoint
+from gconet.checkpoint import FORMAT, load_state, read_file, save_checkpoint
 from gconet.config import Config
 from gconet.errors import CheckpointError
 from gconet.models import build_model
@@ -64,6 +64,8 @@ def convert_official(source: Path, target: Path) -> None:
     if target.exists():
         raise CheckpointError(f"{target} exists; name another file")
     state = read_file(source)
+    if isinstance(state, dict) and state.get("format") == FORMAT:
+        raise CheckpointError(f"{source} is a checkpoint of this project already; use it as it is")
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise CheckpointError(f"{source}: no bare state dict, so not the authors' checkpoint")
     ours = from_official(state)

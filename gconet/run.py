@@ -18,6 +18,7 @@ import yaml
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
+from tqdm import tqdm
 
 from gconet import __version__
 from gconet.checkpoint import load_state, save_checkpoint
@@ -83,15 +84,19 @@ class Run:
         self._scalars(step, "train", {**terms, **rates, **speed})
 
     def epoch(self, epoch: int, means: dict[str, float]) -> None:
-        """Log an epoch's mean losses; prints them too where no progress bar shows."""
+        """Log and print an epoch's mean losses."""
         self.log(event="epoch", epoch=epoch, **means)
-        if self.main and not sys.stderr.isatty():
-            print(f"epoch {epoch + 1}:", *(f"{name} {v:.4f}" for name, v in means.items()), flush=True)
+        self._print(f"epoch {epoch + 1}", means)
 
     def validation(self, step: int, epoch: int, scores: dict[str, float]) -> None:
-        """Log the scores on the held-out set."""
+        """Log and print the scores on the held-out set."""
         self.log(event="validation", epoch=epoch, set=self.config.validation.set, **scores)
         self._scalars(step, "validation", scores)
+        self._print(f"epoch {epoch + 1}, {self.config.validation.set}", scores)
+
+    def _print(self, what: str, values: dict[str, float]) -> None:
+        if self.main:  # past a progress bar, if there is one
+            tqdm.write(f"{what}: " + " ".join(f"{name} {value:.4f}" for name, value in values.items()))
 
     def _scalars(self, step: int, section: str, values: dict[str, float]) -> None:
         if self._board:
@@ -174,6 +179,7 @@ class StopSignal:
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         signal.signal(signum, signal.default_int_handler)
         self.signum = signum
+        print("stopping after this step; once more to leave at once", file=sys.stderr)
 
     def agreed(self) -> int:
         """The signal's number or 0, the same on all ranks, so that none waits for one that has left."""

@@ -35,6 +35,8 @@ FILES = ("json", "csv", "markdown", "latex", "plot")
 def main() -> int:
     args = parse_arguments()
     methods = name_methods(args.maps or ["results/demo"])
+    if not args.gts and not args.sets and not Path("data/demo/gts").exists():
+        raise ConfigError("no demo groups ship yet; give --maps and --gts, see --help")
     gts = args.gts or Path("data/gts" if args.sets else "data/demo/gts")
     sets = {name: Path(name) for name in args.sets} if args.sets else {gts.resolve().name: Path()}
     files = {kind: path for kind in FILES if (path := getattr(args, kind))}
@@ -100,6 +102,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--tensorboard", type=Path, metavar="DIR", help="curves and figures as scalars, run <method>/<set>")
     add("--overwrite", action="store_true", help="replace output files that exist")
     args = parser.parse_args()
+    if args.plot and args.plot.suffix.lower() != ".png":
+        parser.error(f"--plot {args.plot}: curves are written as PNG; name a .png file")
     if args.workers < 0:
         parser.error("--workers must be 0 or more")
     if args.sets is not None and not all(args.sets):

@@ -92,6 +92,12 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
     refused(1, "weights of another architecture", checkpoint=tmp_path / "o.pt")
 
 
+def test_the_demo_that_does_not_ship_yet_is_said_to_be_missing(run, tmp_path):
+    fails(run, "test.py", cwd=tmp_path, status=2, saying="no demo groups or weights ship yet")
+    fails(run, "scripts/evaluate.py", cwd=tmp_path, status=2, saying="no demo groups ship yet")
+    fails(run, "scripts/evaluate.py", "--plot", "curves.pdf", cwd=tmp_path, status=2, saying="name a .png")
+
+
 def test_an_unreadable_picture_is_named_and_once_mended_the_same_command_runs(run, checkpoint, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/x.jpg").write_bytes(b"no picture")

@@ -86,7 +86,7 @@ def test_resuming_is_bit_for_bit_the_uninterrupted_run(train, tmp_path):
     assert train("train.epochs=2", name="whole") == 0
     assert train("train.epochs=2", "train.steps=2", name="parts") == 0
     assert train("--resume", "runs/parts", "train.steps=4", fresh=False) == 0
-    assert train("--resume", "runs/parts", "train.steps=null", fresh=False) == 0
+    assert train("--resume", "runs/parts/last.pt", "train.steps=null", fresh=False) == 0  # the file will do
     (whole, progress), (parts, resumed) = (weights(tmp_path / f"runs/{n}") for n in ("whole", "parts"))
     assert progress["step"] == resumed["step"] == 6
     assert same(whole, parts)
@@ -120,6 +120,9 @@ def test_nothing_is_overwritten_and_the_folder_is_named(train, tmp_path):
         train("train.steps=1")
     with pytest.raises(Exception, match="optimizer.lr=1: --resume can only change"):
         train("--resume", "runs/r", "optimizer.lr=1", fresh=False)
+    with pytest.raises(Exception, match="1 steps, but the run has done 2"):
+        train("train.steps=2", name="ahead")
+        train("--resume", "runs/ahead", "train.steps=1", fresh=False)
     shutil.copytree(tmp_path / "runs/r", tmp_path / "runs/s")
     assert (tmp_path / "runs/r/last.pt").read_bytes() == before
 

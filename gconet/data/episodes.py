@@ -80,6 +80,8 @@ class RecordedEpisodes:
 
     def __init__(self, path: Path, groups: Sequence[Group]) -> None:
         """Raises DataError where the file cannot be read or names images that `groups` lack."""
+        if not path.is_file():
+            raise DataError(f"data.episodes: no file {path}; scripts/import_release_episodes.py makes one")
         try:
             with np.load(path, allow_pickle=False) as file:
                 self._record = {

@@ -74,7 +74,7 @@ def _load_file(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {str(name): value for name, value in state.items()}
-    except Exception as error:  # torch.load raises many unrelated types on damaged files
+    except Exception:  # of many unrelated types, with advice to load unsafely
         raise CheckpointError(
-            f"{path}: cannot be read as weights ({' '.join(str(error).split())[:200]})"
+            f"{path}: cannot be read as weights: it is damaged, or no state dict of PyTorch"
         ) from None
