@@ -1,71 +1,117 @@
-"""From one group of pictures to co-saliency maps at their own sizes, in bounded memory."""
+"""From groups of pictures to co-saliency maps at their own sizes, in bounded memory.
 
+A group goes through the network in small batches, twice: once for its consensus, which needs all of
+its images, and once for the maps. What the first pass computed is kept as far as memory allows.
+"""
+
+import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gconet.data.images import load_image
 from gconet.data.transforms import resize_image
 from gconet.device import autocast
+from gconet.memory import Plan, plan_group
 from gconet.models import GCoNet
 from gconet.models.decoder import upsample
 
-CHUNK = 16  # images that go through the encoder and the decoder at a time
+Loading = Sequence[Future[tuple[Tensor, tuple[int, int]]]]  # pixels (3,S,S) uint8 and own (H,W)
+
+
+def prepare(model: GCoNet, device: torch.device, precision: torch.dtype) -> GCoNet:
+    """`model` itself, ready for fast inference: on `device`, channels last, convolutions in `precision`.
+
+    The maps are those of the unprepared model under the same precision; training needs another copy.
+    """
+    model = model.eval().to(device).to(memory_format=torch.channels_last)
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.to(precision)
+    return model
 
 
 def predict_group(
-    model: GCoNet, images: Sequence[Path], *, size: int = 224, precision: torch.dtype = torch.float32
+    model: GCoNet,
+    images: Sequence[Path],
+    *,
+    size: int = 224,
+    precision: torch.dtype = torch.float32,
+    memory: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Co-saliency maps of one whole group, in order: (H,W) uint8 at each picture's own size.
 
-    Value = floor(255 · m), as the authors save them. Every picture is resized to `size` × `size`
-    for the network; all of them are seen at once, however many they are: memory grows by the
-    stage-5 features (0.4 MB an image at 224 px), not by the affinities. Raises DataError for a
-    picture that cannot be read. Computes on the model's own device.
+    Value = floor(255 · m), as the authors save them. Every picture is resized to `size` × `size` for
+    the network; all of them are seen at once, however many they are. `memory`: bytes that the group
+    may take beyond the network, see `plan_group`. Raises DataError for a picture that cannot be read
+    and ConfigError where `memory` is too little. Computes on the model's own device.
     """
-    with ThreadPoolExecutor(4) as pool:
-        loaded = list(pool.map(lambda path: _load(path, size), images))
-    chunks = torch.stack([pixels for pixels, _ in loaded]).split(CHUNK)
-    sizes = [own for _, own in loaded]
+    for maps in predict_groups(model, [images], size=size, precision=precision, memory=memory):
+        yield from maps
 
-    stages: list[Tensor] = []
-    deepest = []
-    for chunk in chunks:
-        stages = _encode(model, chunk, precision)
-        deepest.append(stages[-1])
-    with torch.inference_mode(), autocast(model.mean.device, precision):
-        vector = model.consensus(torch.cat(deepest)).vector
-    for i, chunk in enumerate(chunks):
-        if len(chunks) > 1:  # the finer stages of a large group are computed twice, not kept
-            stages = _encode(model, chunk, precision)
-        yield from _decode(model, stages, vector, sizes[i * CHUNK : (i + 1) * CHUNK], precision)
+
+def predict_groups(
+    model: GCoNet,
+    groups: Sequence[Sequence[Path]],
+    *,
+    size: int = 224,
+    precision: torch.dtype = torch.float32,
+    memory: int | None = None,
+) -> Iterator[Iterator[np.ndarray]]:
+    """`predict_group` of one group after the other; the next group's files are read meanwhile."""
+    pool = ThreadPoolExecutor(min(16, (os.cpu_count() or 1) + 2))
+    try:
+        ahead: Loading = []
+        for images, following in zip_longest(groups, groups[1:], fillvalue=()):
+            loading = ahead or [pool.submit(_load, path, size) for path in images]
+            ahead = [pool.submit(_load, path, size) for path in following]
+            plan = plan_group(len(images), size, device=model.mean.device, precision=precision, memory=memory)
+            yield _predict(model, loading, plan, precision)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _load(path: Path, size: int) -> tuple[Tensor, tuple[int, int]]:
-    """The resized picture (3,size,size) uint8 and its own (H,W)."""
     image = load_image(path)
     return resize_image(image, size), (image.height, image.width)
 
 
-def _encode(model: GCoNet, chunk: Tensor, precision: torch.dtype) -> list[Tensor]:
-    """Pictures (n,3,S,S) uint8 → the encoder's stages."""
-    device = model.mean.device
+def _predict(model: GCoNet, loading: Loading, plan: Plan, precision: torch.dtype) -> Iterator[np.ndarray]:
+    """The two passes over one group."""
+    device, missing = model.mean.device, 4 - plan.kept  # laterals of stages 1 to `missing` come later
+    batches: list[Tensor] = []
+    sizes: list[list[tuple[int, int]]] = []
+    kept, deepest = [], []
     with torch.inference_mode(), autocast(device, precision):
-        images = chunk.to(device).float().div(255).contiguous(memory_format=torch.channels_last)
-        return model.encode(images)
+        for start in range(0, len(loading), plan.batch):
+            loaded = [future.result() for future in loading[start : start + plan.batch]]
+            sizes.append([own for _, own in loaded])
+            batches.append(torch.stack([pixels for pixels, _ in loaded]))
+            *stages, features = model.encode(_images(batches[-1], device))
+            kept.append(model.laterals(stages[missing:], missing + 1))
+            deepest.append(features)
+        vector = model.consensus(torch.cat(deepest), plan.block).vector
+
+    for pixels, own, laterals, features in zip(batches, sizes, kept, deepest, strict=True):
+        with torch.inference_mode(), autocast(device, precision):
+            if missing:
+                laterals[:0] = model.laterals(model.encode(_images(pixels, device), missing))
+            maps = model.decode(laterals, features, vector)
+            laterals.clear()
+            grey = [
+                (upsample(m[None], s)[0, 0] * 255).to(torch.uint8) for m, s in zip(maps, own, strict=True)
+            ]
+        for m in grey:  # outside of all contexts, which would otherwise leak to the caller
+            yield m.cpu().numpy()
 
 
-def _decode(
-    model: GCoNet, stages: list[Tensor], vector: Tensor, sizes: list[tuple[int, int]], precision: torch.dtype
-) -> Iterator[np.ndarray]:
-    """Stages of n pictures → their maps, one by one, at their own sizes (H,W)."""
-    with torch.inference_mode(), autocast(model.mean.device, precision):
-        maps = model.decode(stages, vector)
-    for m, own in zip(maps, sizes, strict=True):
-        with torch.inference_mode():
-            pixels = (upsample(m[None], own)[0, 0] * 255).to(torch.uint8).cpu().numpy()
-        yield pixels  # outside of all contexts, which would otherwise leak to the caller
+def _images(pixels: Tensor, device: torch.device) -> Tensor:
+    """Pixels (n,3,S,S) uint8 → images in [0,1] on the device."""
+    if device.type == "cuda":
+        pixels = pixels.pin_memory()
+    return pixels.to(device, non_blocking=True).float().div(255).contiguous(memory_format=torch.channels_last)

@@ -1,18 +1,22 @@
 """`predict_group`: any number of pictures of any sizes."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from gconet import inference
+from gconet import inference, memory
 from gconet.config import load_config
 from gconet.data.images import load_image
 from gconet.data.transforms import resize_image
-from gconet.errors import DataError
-from gconet.inference import predict_group
+from gconet.errors import ConfigError, DataError
+from gconet.inference import predict_group, predict_groups
+from gconet.memory import Plan, plan_group
 from gconet.models import build_model
+from gconet.models.affinity import BLOCK
 
 SIZES = [(40, 60), (33, 91), (1, 7), (64, 64), (120, 50)]
 
@@ -33,8 +37,8 @@ def model(paths):
     images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
     with torch.no_grad():
         model.decoder.top[0].weight *= 1e5
-        stages = model.encode(images)
-        pyramid = model.decoder(stages, stages[-1] * model.consensus(stages[-1]).vector)
+        *stages, features = model.encode(images)
+        pyramid = model.decoder(model.laterals(stages), features * model.consensus(features).vector)
         logits = model.side1.layers(pyramid.p1)
         last = model.side1.layers[4]
         last.bias -= logits.mean()
@@ -66,11 +70,67 @@ def test_an_abandoned_generator_leaves_no_context_behind(model, paths):
     assert not torch.is_inference_mode_enabled() and not torch.is_autocast_enabled("cpu")
 
 
-def test_chunks_do_not_change_the_maps(model, paths, monkeypatch):
-    whole = list(predict_group(model, paths, size=32))
-    monkeypatch.setattr(inference, "CHUNK", 2)
-    for a, b in zip(whole, predict_group(model, paths, size=32), strict=True):
-        assert np.abs(a.astype(int) - b).max() <= 1
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_the_plan_does_not_change_the_maps(model, paths, monkeypatch, precision):
+    whole = list(predict_group(model, paths, size=32, precision=precision))
+    for plan in [Plan(b, k, n) for b, k, n in ((1, 0, 1), (2, 4, 100), (2, 1, 10**9), (3, 3, 1), (9, 2, 1))]:
+        monkeypatch.setattr(inference, "plan_group", lambda *args, plan=plan, **kwargs: plan)
+        for a, b in zip(whole, predict_group(model, paths, size=32, precision=precision), strict=True):
+            assert np.abs(a.astype(int) - b).max() <= (1 if precision == torch.float32 else 8), plan
+
+
+def test_several_groups_are_predicted_as_one_by_one(model, paths):
+    groups = [paths[:2], paths[2:], paths]
+    together = [list(maps) for maps in predict_groups(model, groups, size=32)]
+    for images, maps in zip(groups, together, strict=True):
+        for a, b in zip(maps, predict_group(model, images, size=32), strict=True):
+            assert np.array_equal(a, b)
+    assert list(predict_groups(model, [])) == []
+
+
+def test_prepare_keeps_the_maps(model, paths):
+    cpu = torch.device("cpu")
+    for precision in (torch.float32, torch.bfloat16):
+        plain = predict_group(model, paths, size=32, precision=precision)
+        ready = inference.prepare(copy.deepcopy(model), cpu, precision)
+        fast = predict_group(ready, paths, size=32, precision=precision)
+        for a, b in zip(plain, fast, strict=True):
+            assert np.abs(a.astype(int) - b).max() <= 1
+    assert ready.mean.dtype == torch.float32  # the normalisation keeps its precision
+
+
+def test_plans_fit_the_memory_they_are_given():
+    cpu = torch.device("cpu")
+    roomy, tight = (plan(100, 224, device=cpu, memory=m * 2**20) for m in (4000, 300))
+    assert roomy.kept == 4 and roomy.block == BLOCK and tight.kept < 4
+    kept = [plan(100, 224, device=cpu, memory=m * 2**20).kept for m in range(250, 4000, 50)]
+    assert kept == sorted(kept) and set(kept) == {0, 1, 2, 3, 4}
+    assert plan(1, 224, device=cpu, memory=2**28).batch == 1
+
+
+def test_too_little_memory_is_refused_with_what_is_needed(model, paths):
+    with pytest.raises(ConfigError, match=r"1000 images of 224 pixels need 1\.\d+ GiB .* raise --memory"):
+        plan(1000, 224, device=torch.device("cpu"), memory=2**29)
+    with pytest.raises(ConfigError, match="5 images of 32 pixels"):
+        list(predict_group(model, paths, size=32, memory=1000))
+
+
+def test_the_default_takes_half_of_what_is_free_at_most_what_is_modest(monkeypatch):
+    cpu = torch.device("cpu")
+    for free in (2**29, 2**31, 2**36):
+        monkeypatch.setattr(memory, "free_memory", lambda device, free=free: free)
+        assert plan(20, 224, device=cpu) == plan(20, 224, device=cpu, memory=min(free // 2, memory.MODEST))
+    monkeypatch.setattr(memory, "free_memory", lambda device: 0)
+    assert (plan(20, 224, device=cpu).batch, plan(20, 224, device=cpu).kept) == (1, 0)
+    assert plan(3000, 224, device=cpu).kept == 0  # as much as it needs, even so
+
+
+def plan(images, size, **how):
+    return plan_group(images, size, precision=torch.float32, **how)
+
+
+def test_free_memory_is_plausible():
+    assert 2**20 < memory.free_memory(torch.device("cpu")) < 2**50
 
 
 def test_one_picture_and_an_unreadable_one(model, paths, tmp_path):

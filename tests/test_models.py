@@ -8,9 +8,10 @@ from torchvision.models import vgg16
 from gconet.config import load_config
 from gconet.errors import CheckpointError
 from gconet.losses import Criterion
-from gconet.models import affinity, build_model, build_training_model
+from gconet.models import build_model, build_training_model
 from gconet.models.affinity import GroupAffinityModule, MeanConsensus
 from gconet.models.encoder import CHANNELS, VGG16Encoder, load_vgg16
+from scripts import reference_path
 
 
 @pytest.fixture(scope="module")
@@ -100,17 +101,22 @@ def test_gam_equals_the_slow_loop(softmax, kernel_size, output_conv):
     assert ours.attention.sum().item() == pytest.approx(1 if softmax == "group" else 3, rel=1e-5)
 
 
-def test_gam_in_blocks_equals_gam_at_once(monkeypatch):
-    module, features = gam(), torch.rand(4, 8, 5, 5)
-    whole = module(features)
-    whole.vector.sum().backward()
-    gradient = module.key.weight.grad.clone()
-    module.zero_grad()
-    monkeypatch.setattr(affinity, "BLOCK", 700)
-    blocks = module(features)
-    blocks.vector.sum().backward()
-    torch.testing.assert_close(blocks.vector, whole.vector)
-    torch.testing.assert_close(module.key.weight.grad, gradient)
+@pytest.mark.parametrize("block", [1, 5000, None])  # a row at a time, some rows, the whole matrix
+@pytest.mark.parametrize(
+    ("N", "h", "w"), [(1, 1, 1), (1, 14, 14), (2, 7, 5), (5, 3, 9), (17, 5, 5), (60, 3, 5)]
+)
+def test_gam_in_blocks_equals_the_whole_affinity_matrix(N, h, w, block):
+    module, features = gam(C=32), torch.rand(N, 32, h, w, requires_grad=True)
+    weights = torch.rand(32)
+    vector = module(features, block).vector.flatten()
+    gradients = torch.autograd.grad((vector * weights).sum(), [features, *module.parameters()])
+
+    module, exact = module.double(), features.detach().double().requires_grad_()
+    state = {f"affinity.{name}": p for name, p in module.named_parameters()}
+    expected = reference_path.consensus(state, exact).flatten()
+    theirs = torch.autograd.grad((expected * weights).sum(), [exact, *module.parameters()])
+    for a, b in zip((vector, *gradients), (expected, *theirs), strict=True):
+        torch.testing.assert_close(a.double(), b, atol=1e-5, rtol=0)
 
 
 def test_the_baseline_is_the_plain_mean():
@@ -204,9 +210,10 @@ def test_the_training_model_makes_the_maps_of_the_inference_model():
         final = model(images).side_maps[-1]
         first, second = model.net(images[:2]), model.net(images[2:])
         torch.testing.assert_close(final, torch.cat([first, second]))
-        stages = model.net.encode(images)
-        others = model.net.consensus(stages[-1][2:]).vector
-        wrong = model.net.decode([stage[:2] for stage in stages], others)
+        *stages, features = model.net.encode(images)
+        others = model.net.consensus(features[2:]).vector
+        laterals = model.net.laterals([stage[:2] for stage in stages])
+        wrong = model.net.decode(laterals, features[:2], others)
     assert (wrong - first).abs().max() > 1e-3
 
 

@@ -3,9 +3,10 @@
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-BLOCK = 2**26  # most affinities held at a time; larger groups go block by block
+BLOCK = 2**28  # bytes of affinities held at a time; larger groups go block by block
 
 
 class Consensus(NamedTuple):
@@ -38,37 +39,51 @@ class GroupAffinityModule(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def forward(self, features: Tensor) -> Consensus:
-        """Stage-5 features of one group (N,C,h,w) → its consensus."""
+    def forward(self, features: Tensor, block: int | None = BLOCK) -> Consensus:
+        """Stage-5 features of one group (N,C,h,w) → its consensus.
+
+        At most `block` bytes of affinities exist at a time; None: the whole matrix.
+        """
         N, C, h, w = features.shape
-        relevance = self.relevance(self.query(features), self.key(features)) * C**-0.5  # (N,P)
+        relevance = best_matches(self.query(features), self.key(features), block) * C**-0.5  # (N,P)
         if self.softmax == "group":
             attention = relevance.flatten().softmax(0).view(N, 1, h, w)
         else:
             attention = relevance.softmax(1).view(N, 1, h, w)
-        attended = self.output(features * attention)  # (N,C,h,w)
-        return Consensus(attended.mean((0, 2, 3), keepdim=True), attention)
+        attended = (features * attention).mean((0, 2, 3), keepdim=True)
+        return Consensus(self.output(attended), attention)  # linear, so the mean may come before it
 
-    @staticmethod
-    def relevance(query: Tensor, key: Tensor) -> Tensor:
-        """Queries and keys (N,C,h,w) → (N,P): per position, the mean over images of its best match.
 
-        The N·P × N·P affinities exist only `BLOCK` at a time, so memory stays linear in N.
-        """
-        N, C, h, w = query.shape
-        P = h * w
-        rows = query.flatten(2).transpose(1, 2).reshape(N * P, C)
-        columns = key.flatten(2).transpose(0, 1).reshape(C, N * P)
-        blocks = [
-            (block @ columns).view(-1, N, P).max(2).values.mean(1)
-            for block in rows.split(max(1, BLOCK // (N * P)))
-        ]
-        return torch.cat(blocks).view(N, P)
+def best_matches(query: Tensor, key: Tensor, block: int | None = BLOCK) -> Tensor:
+    """Queries and keys (N,C,h,w) → (N,P) float32: per position, the mean over images of its best match.
+
+    Only the search for the best keys needs the N·P × N·P affinities, a block of rows at a time, in
+    the inputs' own precision. The mean of a row's N best affinities is its affinity to the mean of
+    the N best keys, which is computed in float32 and differentiable. So memory is linear in N,
+    but for an index for each row and image that the gradient needs.
+    """
+    N, C, h, w = query.shape
+    P = h * w
+    rows = query.flatten(2).transpose(1, 2).reshape(N * P, C)
+    keys = key.flatten(2).transpose(1, 2).reshape(N * P, C)
+    columns, values = keys.detach().T, keys.float()
+    first = P * torch.arange(N, device=key.device)  # of each image's keys
+    if block is None:
+        return _mean_of_best(rows, columns, values, first).view(N, P)
+    count = max(1, block // (N * P * rows.element_size()))
+    return torch.cat([_mean_of_best(r, columns, values, first) for r in rows.split(count)]).view(N, P)
+
+
+def _mean_of_best(rows: Tensor, columns: Tensor, values: Tensor, first: Tensor) -> Tensor:
+    """Some queries (R,C), all keys as (C,N·P) and as (N·P,C), where each image's start → (R,)."""
+    affinities = (rows.detach() @ columns).unflatten(1, (len(first), -1))  # (R,N,P)
+    best = affinities.max(2).indices + first  # (R,N)
+    return (rows.float() * F.embedding_bag(best, values, mode="mean")).sum(1)
 
 
 class MeanConsensus(nn.Module):
     """The baseline without GAM (Table 1, row 1): the plain mean of the features."""
 
-    def forward(self, features: Tensor) -> Consensus:
+    def forward(self, features: Tensor, block: int | None = None) -> Consensus:
         """Stage-5 features of one group (N,C,h,w) → their mean, with uniform attention."""
         return Consensus(features.mean((0, 2, 3), keepdim=True), torch.ones_like(features[:, :1]))

@@ -1,5 +1,6 @@
 """The decoder: a feature pyramid (Lin et al. 2017), top down from the coarse co-saliency features."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -32,14 +33,20 @@ class FPNDecoder(nn.Module):
         self.lateral2, self.smooth2 = _double_conv(C2), _double_conv(WIDTH)
         self.lateral1, self.smooth1 = _double_conv(C1), _double_conv(WIDTH)
 
-    def forward(self, stages: list[Tensor], coarse: Tensor) -> Pyramid:
-        """Encoder stages 1 to 5 and F·E (N,512,h,w) → the pyramid; stage 5 itself is not read."""
-        stage1, stage2, stage3, stage4, _ = stages
+    def lateral(self, k: int, stage: Tensor) -> Tensor:
+        """The encoder's stage k = 1 … 4 → its lateral features (N,64,·,·), whatever the group."""
+        lateral = (self.lateral1, self.lateral2, self.lateral3, self.lateral4)[k - 1]
+        features: Tensor = lateral(stage)
+        return features
+
+    def forward(self, laterals: Sequence[Tensor], coarse: Tensor) -> Pyramid:
+        """The lateral features of stages 1 to 4 and F·E (N,512,h,w) → the pyramid."""
+        lateral1, lateral2, lateral3, lateral4 = laterals
         p5 = self.top(coarse)
-        p4 = self.smooth4(_add_upsampled(p5, self.lateral4(stage4)))
-        p3 = self.smooth3(_add_upsampled(p4, self.lateral3(stage3)))
-        p2 = self.smooth2(_add_upsampled(p3, self.lateral2(stage2)))
-        p1 = self.smooth1(_add_upsampled(p2, self.lateral1(stage1)))
+        p4 = self.smooth4(_add_upsampled(p5, lateral4))
+        p3 = self.smooth3(_add_upsampled(p4, lateral3))
+        p2 = self.smooth2(_add_upsampled(p3, lateral2))
+        p1 = self.smooth1(_add_upsampled(p2, lateral1))
         return Pyramid(p5, p4, p3, p2, p1)
 
 

@@ -32,10 +32,10 @@ class VGG16Encoder(nn.Module):
         if trainable == "conv5_3":
             self.features[CONV5_3].requires_grad_(True)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Normalised images (N,3,H,W) → features of the five stages, (N,64,H,W) to (N,512,H/16,W/16)."""
+    def forward(self, x: Tensor, depth: int = 5) -> list[Tensor]:
+        """Normalised images (N,3,H,W) → the first `depth` of five stages, (N,64,H,W) to (N,512,H/16,W/16)."""
         stages = []
-        for start, stop in STAGES:
+        for start, stop in STAGES[:depth]:
             x = self.features[start:stop](x)
             stages.append(x)
         return stages

@@ -1,9 +1,11 @@
 """The network for inference: one group in, co-saliency maps out."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from gconet.models.affinity import Consensus
+from gconet.models.affinity import BLOCK, Consensus
 from gconet.models.decoder import FPNDecoder, SideOutput
 from gconet.models.encoder import VGG16Encoder
 
@@ -31,22 +33,29 @@ class GCoNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """RGB images of one group, (N,3,H,W) in [0,1] → co-saliency maps (N,1,H,W) in [0,1]."""
-        stages = self.encode(images)
-        return self.decode(stages, self.consensus(stages[-1]).vector)
+        *stages, features = self.encode(images)
+        return self.decode(self.laterals(stages), features, self.consensus(features).vector)
 
-    def encode(self, images: Tensor) -> list[Tensor]:
-        """RGB images (N,3,H,W) in [0,1], of any groups → the encoder's five stages."""
-        stages: list[Tensor] = self.encoder((images - self.mean) / self.std)
+    def encode(self, images: Tensor, depth: int = 5) -> list[Tensor]:
+        """RGB images (N,3,H,W) in [0,1], of any groups → the first `depth` of the encoder's five stages."""
+        stages: list[Tensor] = self.encoder((images - self.mean) / self.std, depth)
         return stages
 
-    def consensus(self, features: Tensor) -> Consensus:
-        """Stage-5 features of one whole group (N,C,h,w) → what they have in common."""
-        consensus: Consensus = self.affinity(features)
+    def laterals(self, stages: Sequence[Tensor], first: int = 1) -> list[Tensor]:
+        """The encoder's stages from number `first` up to 4 → what the decoder takes from each."""
+        return [self.decoder.lateral(k, stage) for k, stage in enumerate(stages, first)]
+
+    def consensus(self, features: Tensor, block: int | None = BLOCK) -> Consensus:
+        """Stage-5 features of one whole group (N,C,h,w) → what they have in common.
+
+        `block`: at most so many bytes of affinities at a time; None: all.
+        """
+        consensus: Consensus = self.affinity(features, block)
         return consensus
 
-    def decode(self, stages: list[Tensor], vector: Tensor) -> Tensor:
-        """Stages of any of the group's images and its consensus vector (1,C,1,1) → maps (N,1,H,W)."""
-        H, W = stages[0].shape[-2:]
-        pyramid = self.decoder(stages, stages[-1] * vector)
+    def decode(self, laterals: Sequence[Tensor], features: Tensor, vector: Tensor) -> Tensor:
+        """Laterals 1 to 4 and stage 5 of any of a group's images, E (1,C,1,1) → maps (N,1,H,W)."""
+        H, W = laterals[0].shape[-2:]
+        pyramid = self.decoder(laterals, features * vector)
         maps: Tensor = self.side1(pyramid.p1, (H, W))
         return maps

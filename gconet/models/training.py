@@ -30,11 +30,11 @@ class TrainingGCoNet(nn.Module):
     def forward(self, images: Tensor) -> TrainingOutput:
         """RGB images of two groups of N each, (2N,3,H,W) in [0,1]."""
         N2, _, H, W = images.shape
-        stages = self.net.encode(images)
-        first, second = stages[-1].split(N2 // 2)
+        *stages, features = self.net.encode(images)
+        first, second = features.split(N2 // 2)
         consensus1, consensus2 = self.net.consensus(first), self.net.consensus(second)
         E1, E2 = consensus1.vector, consensus2.vector
-        pyramid = self.net.decoder(stages, torch.cat([first * E1, second * E2]))
+        pyramid = self.net.decoder(self.net.laterals(stages), torch.cat([first * E1, second * E2]))
         return TrainingOutput(
             side_maps=(
                 self.net.side4(pyramid.p4, (H, W)),
@@ -43,6 +43,6 @@ class TrainingGCoNet(nn.Module):
                 self.net.side1(pyramid.p1, (H, W)),
             ),
             collaboration=self.gcm((first, second), (E1, E2), (H, W)) if self.gcm else None,
-            class_logits=self.acm(stages[-1]) if self.acm else None,
+            class_logits=self.acm(features) if self.acm else None,
             attention=torch.cat([consensus1.attention, consensus2.attention]),
         )

@@ -1,0 +1,88 @@
+"""How much memory there is, and what to keep of a group while it lasts."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gconet.errors import ConfigError
+from gconet.models.affinity import BLOCK
+from gconet.models.decoder import WIDTH
+from gconet.models.encoder import CHANNELS
+
+MODEST = 2**30  # bytes; on a CPU more is rarely worth taking from other programs
+GUESS = 2**32  # bytes taken as free where the system does not say
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to compute a group."""
+
+    batch: int  # images that go through the network at a time
+    kept: int  # lateral features kept between the passes: of the coarsest 0 to 4 stages
+    block: int  # bytes of affinities at a time
+
+
+def plan_group(
+    images: int, size: int, *, device: torch.device, precision: torch.dtype, memory: int | None = None
+) -> Plan:
+    """The fastest plan for a group of `images` at `size` pixels a side within `memory` bytes.
+
+    `memory` counts what the group takes beyond the network and the program. None: on a GPU what is
+    free; on a CPU half of what is free, but at most 1 GiB if that is enough. Raises ConfigError
+    where `memory` is too little for the group.
+    """
+    number = precision.itemsize
+    coarse = CHANNELS[-1] * (size // 16) ** 2  # numbers of an image at stage 5
+    always = images * (3 * size**2 + coarse * number)  # the pictures' pixels and stage 5
+    consensus = images * coarse * (3 * number + 4 * (number != 4))  # stage 5 as one, queries, keys
+    network = 6 * WIDTH * size**2 * number  # of one image on its way, about
+    laterals = [images * WIDTH * (size // 2**k) ** 2 * number for k in (3, 2, 1, 0)]  # coarsest first
+
+    least = always + max(consensus + 2**24, network)
+    if memory is None:
+        free = free_memory(device)
+        memory = max(least, free * 9 // 10 if device.type == "cuda" else min(free // 2, MODEST))
+    elif memory < least:
+        raise ConfigError(
+            f"{images} images of {size} pixels need {least / 2**30:.2f} GiB of memory beyond the network, "
+            f"but only {memory / 2**30:.2f} are allowed; raise --memory or make the group smaller"
+        )
+    spare = memory - always
+    batch = max(1, min(16 if device.type == "cuda" else 2, images, spare // 2 // network))
+    block = max(2**24, min(BLOCK, spare - consensus))
+    spare -= max(consensus + block, batch * network)
+    kept = 0
+    while kept < 4 and laterals[kept] <= spare:
+        spare -= laterals[kept]
+        kept += 1
+    return Plan(batch, kept, block)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can be had now: of the GPU's memory, or of the machine's within the container's limit."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + unused
+    figures = [_available()]
+    try:  # cgroup v2; "max" where there is no limit
+        limit, used = (Path(f"/sys/fs/cgroup/memory.{n}").read_text() for n in ("max", "current"))
+        figures.append(max(0, int(limit) - int(used)))
+    except (OSError, ValueError):
+        pass
+    return min(figures)
+
+
+def _available() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 2**10
+        return GUESS
+    except OSError:
+        pass
+    try:  # macOS tells the whole, not the free; a quarter of it is modest
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    except (AttributeError, ValueError, OSError):  # Windows
+        return GUESS
