@@ -2,6 +2,7 @@
 
     python test.py --checkpoint runs/gconet/last.pt --images data/images/CoCA --output results/CoCA
     python test.py --checkpoint gconet.pt --images ~/photos/bikes --output bikes
+    torchrun --nproc-per-node 2 test.py ...          the groups are shared out among GPUs
 
 --images is one group (pictures that share an object, directly inside) or a folder of groups; a
 group is seen as a whole. A map has its picture's size and goes to <output>/<group>/<stem>.png,
@@ -11,47 +12,63 @@ Exit status: 0 when every map was written, 1 for failures, 2 for wrong arguments
 """
 
 import argparse
+import os
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import torch
-from PIL import Image
-from tqdm import tqdm
+import torch.distributed as dist
 
 from gconet.checkpoint import WEIGHTS, load_model
 from gconet.data.groups import Group, list_groups, scan_groups
 from gconet.device import pick_device, pick_precision
 from gconet.errors import ConfigError, run_command
 from gconet.evaluation import format_table, score_folders
-from gconet.inference import predict_group
+from gconet.inference import dump_maps, prepare
 
 DEMO = Path("data/demo")
+PATIENCE = timedelta(hours=2)  # of the ranks for the slowest one
 
 
 def main() -> int:
     args = parse_args()
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if world > 1:
+        dist.init_process_group("gloo", timeout=PATIENCE)
+        if args.device in ("auto", "cuda") and torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     device = pick_device(args.device)
     precision = pick_precision(args.precision, device)
     groups = scan_groups(args.images, args.gts)
     check_output(args, groups)
     model, config = load_model(args.checkpoint)
-    model = model.to(device).to(memory_format=torch.channels_last)
-
-    images = sum(len(group.items) for group in groups)
-    with tqdm(total=images, desc="maps", unit="image", disable=None) as bar:
-        for group in groups:
-            maps = predict_group(
-                model, [item.image for item in group.items], size=config.data.image_size, precision=precision
-            )
-            for item, m in zip(group.items, maps, strict=True):
-                path = args.output / group.name / f"{item.stem}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(m).save(path)
-                bar.update()
-    print(f"{images} maps of {len(groups)} groups in {args.output}")
-    if args.gts:
-        print(format_table(score_folders(args.output, args.gts)))
+    if world > 1:
+        dist.barrier()  # nobody writes before everybody has looked at the output folder
+    dump_maps(
+        prepare(model, device, precision),
+        share(groups, world)[rank],
+        args.output,
+        size=config.data.image_size,
+        precision=precision,
+        memory=None if args.memory is None else int(args.memory * 2**30),
+    )
+    if world > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+    if rank == 0:
+        print(f"{sum(len(g.items) for g in groups)} maps of {len(groups)} groups in {args.output}")
+        if args.gts:
+            print(format_table(score_folders(args.output, args.gts)))
     return 0
+
+
+def share(groups: Sequence[Group], world: int) -> list[list[Group]]:
+    """The groups of each rank: the largest ones first, each to the rank with the fewest images."""
+    shares: list[list[Group]] = [[] for _ in range(world)]
+    for group in sorted(groups, key=lambda group: -len(group.items)):
+        min(shares, key=lambda own: sum(len(g.items) for g in own)).append(group)
+    return shares
 
 
 def check_output(args: argparse.Namespace, groups: Sequence[Group]) -> None:
@@ -107,11 +124,20 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--precision",
         default="auto",
-        choices=("auto", "fp32", "bf16"),
+        choices=("auto", "fp32", "tf32", "bf16"),
         help="auto takes bf16 where the hardware computes it natively (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--memory",
+        type=float,
+        metavar="GIB",
+        help="what a group may take beyond the network (default: on a GPU what is free; on a CPU half "
+        "of it, at most 1 unless the group needs more); with less, more is computed twice",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace maps that are already there")
     args = parser.parse_args()
+    if args.memory is not None and not args.memory > 0:
+        raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")
     if args.images == DEMO / "images" and not args.images.exists():
         raise ConfigError("no demo groups or weights ship yet; give --images and --checkpoint, see README.md")
     if args.gts is None and args.images == DEMO / "images":

@@ -93,7 +93,7 @@ class TrainConfig:
     epochs: int = 50
     steps: int | None = None  # stop after this many steps in all, if before the last epoch ends
     device: str = "auto"  # auto | cpu | cuda | cuda:N
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the hardware has it
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: bf16 where the hardware has it
     save_minutes: float = 5.0  # between checkpoints within an epoch
 
 

@@ -25,9 +25,10 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """`fp32`, `bf16`, or `auto`: bf16 where the hardware computes it natively.
+    """`fp32`, `tf32`, `bf16`, or `auto`: bf16 where the hardware computes it natively, else fp32.
 
-    Natively: compute capability of at least 8.0, and CPUs with AVX512-BF16.
+    Natively: compute capability of at least 8.0, and CPUs with AVX512-BF16. tf32 is float32 whose
+    products a GPU rounds to 10 bits; this switches PyTorch to it, and away from it for the others.
     """
     if name == "auto":
         if device.type == "cuda":
@@ -36,8 +37,11 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
             cpuinfo = Path("/proc/cpuinfo")
             native = device.type == "cpu" and cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text()
         name = "bf16" if native else "fp32"
-    if name not in ("fp32", "bf16"):
-        raise ConfigError(f"precision {name!r} is not known; use auto, fp32 or bf16")
+    if name not in ("fp32", "tf32", "bf16"):
+        raise ConfigError(f"precision {name!r} is not known; use auto, fp32, tf32 or bf16")
+    if name == "tf32" and device.type != "cuda":
+        raise ConfigError(f"precision tf32 needs a CUDA GPU, this is {device}; use auto, fp32 or bf16")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
     return torch.bfloat16 if name == "bf16" else torch.float32
 
 

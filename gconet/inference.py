@@ -5,6 +5,7 @@ its images, and once for the maps. What the first pass computed is kept as far a
 """
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import zip_longest
@@ -12,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
+from tqdm import tqdm
 
+from gconet.data.groups import Group
 from gconet.data.images import load_image
 from gconet.data.transforms import resize_image
 from gconet.device import autocast
@@ -21,6 +25,7 @@ from gconet.memory import Plan, plan_group
 from gconet.models import GCoNet
 from gconet.models.decoder import upsample
 
+BACKLOG = 64  # maps that may wait to be written
 Loading = Sequence[Future[tuple[Tensor, tuple[int, int]]]]  # pixels (3,S,S) uint8 and own (H,W)
 
 
@@ -74,6 +79,38 @@ def predict_groups(
             yield _predict(model, loading, plan, precision)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def dump_maps(
+    model: GCoNet,
+    groups: Sequence[Group],
+    output: Path,
+    *,
+    size: int = 224,
+    precision: torch.dtype = torch.float32,
+    memory: int | None = None,
+) -> None:
+    """Write the maps of all groups as <output>/<group>/<stem>.png, in threads beside the network.
+
+    Maps of the same names are replaced. Otherwise as `predict_group`; shows a progress bar.
+    """
+    files = [[item.image for item in group.items] for group in groups]
+    predicted = predict_groups(model, files, size=size, precision=precision, memory=memory)
+    waiting: deque[Future[None]] = deque()
+    with (
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+        tqdm(total=sum(map(len, files)), desc="maps", unit="image", disable=None) as bar,
+    ):
+        for group, maps in zip(groups, predicted, strict=True):
+            folder = output / group.name
+            folder.mkdir(parents=True, exist_ok=True)
+            for item, m in zip(group.items, maps, strict=True):
+                waiting.append(pool.submit(Image.fromarray(m).save, folder / f"{item.stem}.png"))
+                if len(waiting) > BACKLOG:
+                    waiting.popleft().result()
+                bar.update()
+        for future in waiting:
+            future.result()
 
 
 def _load(path: Path, size: int) -> tuple[Tensor, tuple[int, int]]:

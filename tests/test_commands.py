@@ -1,5 +1,6 @@
 """The commands from outside: what they write, and one clear line for each bad input."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,24 @@ def test_maps_mirror_the_groups_and_the_scores_follow(run, checkpoint, toy, tmp_
     assert "12 maps of 3 groups" in done.stdout and "MAE" in done.stdout
     with Image.open(next((tmp_path / "maps").rglob("*.png"))) as m:
         assert m.mode == "L" and m.size == (48, 48)
+
+
+@pytest.mark.slow
+def test_two_ranks_share_the_groups(run, checkpoint, toy, tmp_path):
+    options = ["--checkpoint", checkpoint, "--images", toy / "images/toy", "--gts", toy / "gts/toy"]
+    alone = run("test.py", *options, "--output", tmp_path / "one")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", ROOT / "test.py"]
+    both = subprocess.run(
+        [*map(str, command), *map(str, options), "--output", str(tmp_path / "two")],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert both.returncode == 0, both.stderr
+    ones, twos = (sorted((tmp_path / name).rglob("*.png")) for name in ("one", "two"))
+    assert len(ones) == len(twos) == 12
+    for a, b in zip(ones, twos, strict=True):
+        difference = np.asarray(Image.open(a)).astype(int) - np.asarray(Image.open(b))
+        assert a.name == b.name and np.abs(difference).max() <= 1
+    assert both.stdout.count("12 maps of 3 groups") == 1 and "MAE" in both.stdout and "MAE" in alone.stdout
 
 
 def test_one_group_of_odd_pictures(run, checkpoint, tmp_path):
@@ -85,6 +104,9 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
     refused(1, "no checkpoint no.pt", checkpoint="no.pt")
     refused(2, "'tpu9'", device="tpu9")
     refused(2, "int4", precision="int4")
+    refused(2, "tf32 needs a CUDA GPU", precision="tf32", device="cpu")
+    refused(2, "above 0", memory="-1")
+    refused(2, "4 images of 32 pixels need", memory="0.001")
     torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "resnet.pt")
     refused(1, "no checkpoint of this project", checkpoint=tmp_path / "resnet.pt")
     other = build_model(load_config())
