@@ -9,11 +9,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
 import cv2
 import numpy as np
+from benchmark_network import add_parsers
 from tqdm import tqdm
 
 from gconet.errors import ConfigError, DataError, run_command
@@ -26,7 +28,10 @@ EPILOG = """\
   pysodmetrics              7.78 ms     4.1 times ours
   ours                      1.89 ms
   ours, as pysodmetrics     0.93 ms
-  $ python scripts/benchmark.py evaluate --folder 6626 --workers 2    # the three benchmarks' total"""
+  $ python scripts/benchmark.py evaluate --folder 6626 --workers 2    # the three benchmarks' total
+  $ python scripts/benchmark.py inference                             # a pair, and a group of 20
+  $ python scripts/benchmark.py train
+  $ python scripts/benchmark.py group-size --precisions bf16"""
 
 EVALUATE = """\
 Time the scorer on synthetic maps and grey-edged masks: per map against the toolbox's thresholding
@@ -44,6 +49,7 @@ def main() -> int:
     evaluate.add_argument("--folder", type=int, default=0, help="maps to score as a folder (default none)")
     evaluate.add_argument("--workers", type=int, default=2, help="processes for --folder (default 2)")
     evaluate.set_defaults(run=benchmark_evaluate)
+    add_parsers(commands)
     args = parser.parse_args()
     print(describe_machine())
     args.run(args)
@@ -58,7 +64,8 @@ def describe_machine() -> str:
         models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         cpu = models[0].split(":")[1].strip() if models else cpu
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return f"{cpu}, {os.cpu_count()} cores{load}; Python {platform.python_version()}, numpy {np.__version__}"
+    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "torch"))
+    return f"{cpu}, {os.cpu_count()} cores{load}; Python {platform.python_version()}, {versions}"
 
 
 def benchmark_evaluate(args: argparse.Namespace) -> None:

@@ -17,9 +17,13 @@ from torch import Tensor
 State = dict[str, Tensor]  # names of GCoNet's state dict
 
 
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
 def predict_files(state: State, images: Sequence[Path], output: Path, size: int = 224) -> None:
     """Read a group's pictures, write one 8-bit PNG of each picture's own size to `output`."""
-    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    device = state["decoder.top.0.weight"].device
+    mean, std = torch.tensor(MEAN), torch.tensor(STD)
     inputs, sizes = [], []
     for path in images:
         picture = Image.open(path).convert("RGB")
@@ -27,9 +31,9 @@ def predict_files(state: State, images: Sequence[Path], output: Path, size: int 
         pixels = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR), np.float32) / 255
         inputs.append(((torch.from_numpy(pixels) - mean) / std).permute(2, 0, 1).contiguous())
     with torch.no_grad():
-        maps = side_maps(state, *features(state, torch.stack(inputs)))[-1]
+        maps = side_maps(state, *features(state, torch.stack(inputs).to(device)))[-1]
         for path, m, own in zip(images, maps, sizes, strict=True):
-            pixels = (upsample(m[None], own)[0, 0] * 255).to(torch.uint8).numpy()
+            pixels = (upsample(m[None], own)[0, 0] * 255).to(torch.uint8).cpu().numpy()
             Image.fromarray(pixels).save(output / f"{path.stem}.png")
 
 
@@ -74,6 +78,22 @@ def side_maps(state: State, stages: Sequence[Tensor], E: Tensor) -> list[Tensor]
         x = F.relu(double_conv(state, f"side{k}.layers", p))
         maps.append(upsample(conv(state, f"side{k}.layers.4", x).sigmoid(), size))
     return maps
+
+
+def train_pair(state: State, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Normalised images of two groups of N (2N,3,H,W) → side maps, GCM logits (4N,1,H,W), class logits.
+
+    `state` also holds TrainingGCoNet's two heads.
+    """
+    stages = encode(state, x)
+    F1, F2 = stages[-1].chunk(2)
+    E1, E2 = consensus(state, F1), consensus(state, F2)
+    products = torch.cat([F1 * E1, F2 * E2, F1 * E2, F2 * E1])
+    logits = conv(state, "gcm.layers.2", F.relu(conv(state, "gcm.layers.0", products)))
+    pooled = stages[-1].mean((2, 3))
+    classes = F.linear(pooled, state["acm.linear.weight"], state["acm.linear.bias"])
+    E = torch.cat([E1.expand_as(F1), E2.expand_as(F2)])
+    return side_maps(state, stages, E), upsample(logits, tuple(x.shape[-2:])), classes
 
 
 def double_conv(state: State, name: str, x: Tensor) -> Tensor:

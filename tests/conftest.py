@@ -12,6 +12,7 @@ import torch
 
 from gconet.config import Config, load_config
 from gconet.data.toy import make_toy_set
+from gconet.models import GCoNet
 
 ROOT = Path(__file__).resolve().parents[1]
 torch.set_num_threads(2)
@@ -38,6 +39,20 @@ def tiny(toy: Path) -> list[str]:
 @pytest.fixture
 def tiny_config(tiny: list[str]) -> Config:
     return load_config(None, tiny)
+
+
+def lively(model: GCoNet, images: torch.Tensor) -> GCoNet:
+    """`model`, scaled so that its maps of `images` (N,3,S,S) vary and depend on the consensus."""
+    with torch.no_grad():
+        model.decoder.top[0].weight *= 1e5
+        *stages, features = model.encode(images)
+        pyramid = model.decoder(model.laterals(stages), features * model.consensus(features).vector)
+        logits = model.side1.layers(pyramid.p1)
+        last = model.side1.layers[4]
+        last.bias -= logits.mean()
+        for parameter in (last.weight, last.bias):
+            parameter /= logits.std()
+    return model
 
 
 class Done(NamedTuple):

@@ -17,6 +17,8 @@ from gconet.inference import predict_group, predict_groups
 from gconet.memory import Plan, plan_group
 from gconet.models import build_model
 from gconet.models.affinity import BLOCK
+from scripts import reference_path
+from tests.conftest import lively
 
 SIZES = [(40, 60), (33, 91), (1, 7), (64, 64), (120, 50)]
 
@@ -31,20 +33,9 @@ def paths(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(paths):
-    """A random network whose maps vary, and depend on the consensus."""
     torch.manual_seed(0)
-    model = build_model(load_config()).eval()
     images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
-    with torch.no_grad():
-        model.decoder.top[0].weight *= 1e5
-        *stages, features = model.encode(images)
-        pyramid = model.decoder(model.laterals(stages), features * model.consensus(features).vector)
-        logits = model.side1.layers(pyramid.p1)
-        last = model.side1.layers[4]
-        last.bias -= logits.mean()
-        for parameter in (last.weight, last.bias):
-            parameter /= logits.std()
-    return model
+    return lively(build_model(load_config()).eval(), images)
 
 
 def test_maps_have_the_pictures_own_sizes_and_are_the_networks(model, paths):
@@ -57,6 +48,13 @@ def test_maps_have_the_pictures_own_sizes_and_are_the_networks(model, paths):
     for m, own, (h, w) in zip(maps, direct, SIZES, strict=True):
         expected = F.interpolate(own[None], (h, w), mode="bilinear", align_corners=True)[0, 0] * 255
         assert np.abs(m - np.floor(expected.numpy())).max() <= 1
+
+
+def test_maps_are_the_reference_paths(model, paths, tmp_path):
+    reference_path.predict_files(model.state_dict(), paths, tmp_path, 32)
+    for path, m in zip(paths, predict_group(model, paths, size=32), strict=True):
+        with Image.open(tmp_path / path.name) as theirs:
+            assert np.abs(m.astype(int) - np.asarray(theirs)).max() <= 1
 
 
 def test_the_maps_depend_on_the_whole_group(model, paths):

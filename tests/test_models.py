@@ -217,6 +217,21 @@ def test_the_training_model_makes_the_maps_of_the_inference_model():
     assert (wrong - first).abs().max() > 1e-3
 
 
+def test_the_training_model_is_the_reference_path():
+    torch.manual_seed(0)
+    model = build_training_model(load_config(), classes=5).eval()
+    model.net.decoder.top[0].weight.data *= 1e5
+    images = torch.rand(6, 3, 32, 32)
+    state = {name.removeprefix("net."): t for name, t in model.state_dict().items()}
+    with torch.inference_mode():
+        ours = model(images)
+        sides, logits, classes = reference_path.train_pair(state, (images - model.net.mean) / model.net.std)
+    for a, b in zip(ours.side_maps, sides, strict=True):
+        torch.testing.assert_close(a, b)
+    torch.testing.assert_close(ours.collaboration, logits)
+    torch.testing.assert_close(ours.class_logits, classes)
+
+
 def test_encoder_weights_from_a_file(tmp_path):
     theirs = dict(VGG16Encoder(trainable="none").state_dict().items())
     torch.save({**theirs, "classifier.0.weight": torch.zeros(2)}, tmp_path / "vgg.pth")

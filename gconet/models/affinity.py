@@ -57,28 +57,25 @@ class GroupAffinityModule(nn.Module):
 def best_matches(query: Tensor, key: Tensor, block: int | None = BLOCK) -> Tensor:
     """Queries and keys (N,C,h,w) → (N,P) float32: per position, the mean over images of its best match.
 
-    Only the search for the best keys needs the N·P × N·P affinities, a block of rows at a time, in
-    the inputs' own precision. The mean of a row's N best affinities is its affinity to the mean of
-    the N best keys, which is computed in float32 and differentiable. So memory is linear in N,
-    but for an index for each row and image that the gradient needs.
+    With `block` None the whole N·P × N·P affinity matrix is built. Else only blocks of its rows, of so
+    many bytes, in the inputs' own precision, and only to find the best keys: the mean of a row's N
+    best affinities is its affinity to the mean of the N best keys, which is computed in float32 and
+    differentiable. So memory is linear in N, but for an index for each row and image that the
+    gradient needs.
     """
     N, C, h, w = query.shape
     P = h * w
     rows = query.flatten(2).transpose(1, 2).reshape(N * P, C)
     keys = key.flatten(2).transpose(1, 2).reshape(N * P, C)
+    if block is None:
+        return (rows @ keys.T).float().view(N, P, N, P).amax(3).mean(2)
     columns, values = keys.detach().T, keys.float()
     first = P * torch.arange(N, device=key.device)  # of each image's keys
-    if block is None:
-        return _mean_of_best(rows, columns, values, first).view(N, P)
-    count = max(1, block // (N * P * rows.element_size()))
-    return torch.cat([_mean_of_best(r, columns, values, first) for r in rows.split(count)]).view(N, P)
-
-
-def _mean_of_best(rows: Tensor, columns: Tensor, values: Tensor, first: Tensor) -> Tensor:
-    """Some queries (R,C), all keys as (C,N·P) and as (N·P,C), where each image's start → (R,)."""
-    affinities = (rows.detach() @ columns).unflatten(1, (len(first), -1))  # (R,N,P)
-    best = affinities.max(2).indices + first  # (R,N)
-    return (rows.float() * F.embedding_bag(best, values, mode="mean")).sum(1)
+    matches = []
+    for some in rows.split(max(1, block // (N * P * rows.element_size()))):
+        best = (some.detach() @ columns).view(-1, N, P).max(2).indices + first  # (R,N)
+        matches.append((some.float() * F.embedding_bag(best, values, mode="mean")).sum(1))
+    return torch.cat(matches).view(N, P)
 
 
 class MeanConsensus(nn.Module):

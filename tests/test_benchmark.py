@@ -1,0 +1,26 @@
+"""`scripts/benchmark.py`: every subject runs and prints what it promises."""
+
+import re
+
+SMALL = ("--size", "32", "--repeats", "2", "--device", "cpu", "--precisions", "fp32")
+
+
+def test_inference_against_the_reference_path(run):
+    out = run("scripts/benchmark.py", "inference", "--groups", "2", *SMALL).stdout
+    line = r"^(reference path|ours, fp32) .* images/s +[\d.]+ GiB +([\d.]+) times as fast"
+    ratios = re.findall(line, out, re.M)
+    assert [name for name, _ in ratios] == ["reference path", "ours, fp32"] and ratios[0][1] == "1.00"
+    assert float(re.search(r"maps, fp32: .*largest (\d+) of 255", out)[1]) <= 1
+
+
+def test_training_step_and_group_size(run):
+    out = run("scripts/benchmark.py", "train", "--group", "2", *SMALL).stdout
+    assert "training step, 2 x 2 images" in out and out.count("times as fast") == 2
+    out = run("scripts/benchmark.py", "group-size", "--sizes", "1,3", *SMALL).stdout
+    assert len(re.findall(r"^ +[13] +[\d.]+ +[\d.]+ +[\d.]+$", out, re.M)) == 2
+
+
+def test_bad_arguments(run, tmp_path):
+    for bad in (["--groups", "0"], ["--groups", "two"], ["--images", str(tmp_path)]):
+        done = run("scripts/benchmark.py", "inference", *SMALL, *bad, status=2)
+        assert "error: " in done.stderr and done.stderr.count("\n") == 1
