@@ -1,0 +1,43 @@
+"""`scripts/export_onnx.py`: one file for groups of any size, equal to PyTorch."""
+
+import numpy as np
+import pytest
+import torch
+
+from gconet.checkpoint import save_checkpoint
+from gconet.config import load_config
+from gconet.data.images import load_image
+from gconet.data.transforms import resize_image
+from gconet.models import build_model
+from tests.conftest import lively
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+PAPER = ["gam.softmax=group", "gam.kernel_size=3", "gam.output_conv=false"]
+
+
+@pytest.mark.parametrize("overrides", [[], PAPER, ["gam.enabled=false"]])
+def test_maps_are_pytorchs_for_any_group_size(run, toy, tmp_path, overrides):
+    config = load_config(None, ["data.image_size=32", *overrides])
+    paths = sorted((toy / "images/toy").rglob("*.jpg"))[:7]
+    images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
+    torch.manual_seed(0)
+    model = lively(build_model(config).eval(), images)
+    save_checkpoint(tmp_path / "a.pt", config=config, model=model)
+    arguments = ("--checkpoint", tmp_path / "a.pt", "--output", tmp_path / "a.onnx")
+    assert "agree with PyTorch within" in run("scripts/export_onnx.py", *arguments).stdout
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.onnx", "a.pt"]
+
+    session = onnxruntime.InferenceSession(str(tmp_path / "a.onnx"), providers=["CPUExecutionProvider"])
+    for count in (1, 2, 7):
+        with torch.inference_mode():
+            expected = model(images[:count]).numpy()
+        [maps] = session.run(["maps"], {"images": images[:count].numpy()})
+        assert expected.std() > 0.01
+        np.testing.assert_allclose(maps, expected, atol=1e-4)
+
+    written = (tmp_path / "a.onnx").read_bytes()
+    assert "exists" in run("scripts/export_onnx.py", *arguments, status=2).stderr
+    assert (tmp_path / "a.onnx").read_bytes() == written
