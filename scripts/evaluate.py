@@ -59,11 +59,12 @@ def main() -> int:
         for name, folder in sets.items()
         for method, maps in methods.items()
     ]
-    print(format_table(*scores, published=args.published, groups=args.groups))
+    layout = {"published": args.published, "groups": args.groups, "segmentation": args.segmentation}
+    print(format_table(*scores, **layout))
     for kind, path in files.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_file(kind, path, scores, published=args.published, groups=args.groups)
+            write_file(kind, path, scores, layout)
         except OSError as error:
             raise DataError(f"cannot write {path}: {error.strerror}; choose another place") from None
     if args.tensorboard:
@@ -88,6 +89,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per CPU)")
     add("--allow-missing", action="store_true", help="score the maps that pair, and say what was left out")
     add("--groups", action="store_true", help="a row per group in the tables")
+    add("--segmentation", action="store_true", help="columns for P and J, cut at 0.5 and at twice the mean")
     add(
         "--published",
         action=argparse.BooleanOptionalAction,
@@ -131,7 +133,7 @@ def check_outputs(paths: list[Path], *, overwrite: bool) -> None:
         raise ConfigError("two outputs go to one file; give each a name of its own")
 
 
-def write_file(kind: str, path: Path, scores: list[Scores], *, published: bool, groups: bool) -> None:
+def write_file(kind: str, path: Path, scores: list[Scores], layout: dict[str, bool]) -> None:
     """Write the scores to `path` as one of `FILES`."""
     if kind == "plot":
         plot_curves(scores, path)
@@ -139,7 +141,7 @@ def write_file(kind: str, path: Path, scores: list[Scores], *, published: bool, 
     if kind in ("json", "csv"):
         text = {"json": format_json, "csv": format_csv}[kind](*scores)
     else:
-        text = format_table(*scores, style=kind, published=published, groups=groups) + "\n"
+        text = format_table(*scores, style=kind, **layout) + "\n"
     path.write_text(text, encoding="utf-8")
 
 

@@ -203,6 +203,9 @@ def test_the_table_in_its_styles(folders: Path) -> None:
     header, rule, row = format_table(scores, style="markdown").splitlines()[2:]
     assert header.count("|") == rule.count("|") == row.count("|") == 11
     assert row.startswith(f"| my_maps | 4 | {' | '.join(figures)} |")
+    text = format_table(scores, segmentation=True).splitlines()
+    assert text[1].split()[-4:] == ["P@.5", "J@.5", "P@ad", "J@ad"]
+    assert text[2].split()[-3] == f"{scores.j_half:.3f}"
     latex = format_table(scores, style="latex")
     assert f"my\\_maps & 4 & {' & '.join(figures)} &" in latex
     with pytest.raises(ValueError, match="text, markdown, latex"):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from gconet.evaluation.histogram import joint_histogram
 from gconet.evaluation.s_measure import s_measure
+from gconet.evaluation.segmentation import HALF, adaptive_level, precision_jaccard
 
 CONVENTIONS = ("toolbox", "pysodmetrics")
 CURVES = ("f", "e", "precision", "recall", "fpr")
@@ -25,10 +26,14 @@ I32 = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class MapScore:
-    """The scores of one map: two numbers, and the curves of `CURVES` over rising thresholds."""
+    """The scores of one map: numbers, and the curves of `CURVES` over rising thresholds."""
 
     mae: float
     s_measure: float
+    p_half: float  # precision and Jaccard index of the map as it is, cut at 0.5,
+    j_half: float
+    p_adaptive: float  # and at twice its mean
+    j_adaptive: float
     curves: F64  # (5, T), T = 255 (toolbox) or 256; in [0, 1], but E up to pixels / (pixels - 1)
 
 
@@ -61,6 +66,8 @@ def score_map(map_u8: U8, gt_u8: U8, convention: str = "toolbox") -> MapScore:
         gt_u8 = np.where(gt_u8 > 128, np.uint8(255), np.uint8(0))
 
     joint = joint_histogram(map_u8, gt_u8)
+    p_half, j_half = precision_jaccard(joint, HALF)
+    p_adaptive, j_adaptive = precision_jaccard(joint, adaptive_level(joint.sum(axis=1)))
     levels = np.flatnonzero(joint.any(axis=1))  # present in the map
     greys = np.flatnonzero(joint.any(axis=0))  # present in the mask
     joint = joint.take(greys, axis=1)  # in rows: indexing would leave it in columns, slower below
@@ -70,6 +77,10 @@ def score_map(map_u8: U8, gt_u8: U8, convention: str = "toolbox") -> MapScore:
     return MapScore(
         mae=mean_absolute_error(joint, greys / 255, offset, scale),
         s_measure=s_measure(map_u8, gt_u8 >= 128, stretch.offset, stretch.scale, toolbox=toolbox),
+        p_half=p_half,
+        j_half=j_half,
+        p_adaptive=p_adaptive,
+        j_adaptive=j_adaptive,
         curves=threshold_curves(joint, greys / 255, stretch.first, toolbox=toolbox),
     )
 

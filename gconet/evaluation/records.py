@@ -4,7 +4,7 @@ import csv
 import io
 import json
 
-from gconet.evaluation.scores import FIGURES, Scores
+from gconet.evaluation.scores import FIGURES, SEGMENTATION, Scores
 
 
 def format_json(*scores: Scores) -> str:
@@ -18,7 +18,7 @@ def format_csv(*scores: Scores) -> str:
     """A header, then of each method: the set, its groups, their images; an empty name is "all"."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["method", "set", "convention", "group", "image", "images", *FIGURES])
+    table.writerow(["method", "set", "convention", "group", "image", "images", *FIGURES, *SEGMENTATION])
     for one in scores:
         labels = [one.method, one.dataset, one.convention]
         table.writerow([*labels, "", "", one.images, *one.figures().values()])

@@ -9,6 +9,7 @@ import numpy as np
 from gconet.evaluation.metrics import CURVES, F64, U8, MapScore, score_map, thresholds
 
 FIGURES = ("mae", "max_f", "mean_f", "max_e", "mean_e", "s_measure", "ap", "auc")
+SEGMENTATION = ("p_half", "j_half", "p_adaptive", "j_adaptive")  # of `MapScore`, averaged over images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,10 @@ class Scores:
     s_measure: float
     ap: float
     auc: float
+    p_half: float
+    j_half: float
+    p_adaptive: float
+    j_adaptive: float
     curves: Mapping[str, F64]  # "threshold" and the names in CURVES, (T,) each
     method: str = ""
     dataset: str = ""
@@ -34,8 +39,8 @@ class Scores:
     extra: tuple[str, ...] = ()  # "group/stem" of maps left out: no mask
 
     def figures(self) -> dict[str, float]:
-        """The eight numbers by name, in the order of `FIGURES`."""
-        return {name: getattr(self, name) for name in FIGURES}
+        """All numbers by name, in the order of `FIGURES` and `SEGMENTATION`."""
+        return {name: getattr(self, name) for name in FIGURES + SEGMENTATION}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and strings, ready for `json.dump`."""
@@ -116,6 +121,7 @@ def summarise(scores: Iterable[MapScore], *, convention: str, **labels: Any) -> 
     for score in scores:  # not `np.mean`, which would first copy the curves of a whole set
         total += score.curves
     curves = {"threshold": thresholds(convention), **dict(zip(CURVES, total / len(scores), strict=True))}
+    labels |= {name: float(np.mean([getattr(score, name) for score in scores])) for name in SEGMENTATION}
     return Scores(
         convention=convention,
         images=len(scores),

@@ -18,6 +18,7 @@ COLUMNS = {  # in the order of the paper's tables; then what they leave out
     "ap": "AP",
     "auc": "AUC",
 }
+SEGMENTATION_COLUMNS = {"p_half": "P@.5", "j_half": "J@.5", "p_adaptive": "P@ad", "j_adaptive": "J@ad"}
 LATEX_SPECIAL = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"~": "\\textasciitilde{}",
                               "^": "\\textasciicircum{}", "\\": "\\textbackslash{}"})  # fmt: skip
 
@@ -27,20 +28,25 @@ class Table:
     """One data set's table; rows hold a name, a count of images and the figures, all as text."""
 
     title: str
+    header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
 
-    @property
-    def header(self) -> tuple[str, ...]:
-        return ("", "images", *COLUMNS.values())
 
-
-def format_table(*scores: Scores, style: str = "text", published: bool = True, groups: bool = False) -> str:
+def format_table(
+    *scores: Scores,
+    style: str = "text",
+    published: bool = True,
+    groups: bool = False,
+    segmentation: bool = False,
+) -> str:
     """One table per data set, methods as rows; `style` is one of `STYLES`.
 
     `published` adds the published rows where the set is one of the three benchmarks, `groups` a row
-    per group. What was left out of the scores is said below the table.
+    per group, `segmentation` the columns P and J at 0.5 and at the adaptive threshold. What was left
+    out of the scores is said below the table.
     """
+    columns = COLUMNS | (SEGMENTATION_COLUMNS if segmentation else {})
     if style not in STYLES:
         raise ValueError(f"style {style!r} is none of {', '.join(STYLES)}")
     render = {"text": render_text, "markdown": render_markdown, "latex": render_latex}[style]
@@ -48,22 +54,28 @@ def format_table(*scores: Scores, style: str = "text", published: bool = True, g
     for one in scores:
         sets.setdefault((one.dataset, one.convention), []).append(one)
     return "\n\n".join(
-        render(build_table(dataset, convention, group, published=published, groups=groups))
+        render(build_table(dataset, convention, group, columns, published=published, groups=groups))
         for (dataset, convention), group in sets.items()
     )
 
 
 def build_table(
-    dataset: str, convention: str, scores: Iterable[Scores], *, published: bool, groups: bool
+    dataset: str,
+    convention: str,
+    scores: Iterable[Scores],
+    columns: Mapping[str, str],
+    *,
+    published: bool,
+    groups: bool,
 ) -> Table:
-    """The rows and notes of one data set's table."""
+    """The rows and notes of one data set's table; `columns` maps figures to their headings."""
     rows, notes = [], []
     for one in scores:
         method = one.method or "maps"
-        rows.append(format_row(method, str(one.images), one.figures()))
+        rows.append(format_row(method, str(one.images), one.figures(), columns))
         if groups:
             rows += [
-                format_row(f"  {name}", str(group.images), group.figures())
+                format_row(f"  {name}", str(group.images), group.figures(), columns)
                 for name, group in one.groups.items()
             ]
         if one.missing:
@@ -73,15 +85,18 @@ def build_table(
             names = name_some(list(one.extra))
             notes.append(f"{method}: {len(one.extra)} left out, without a mask: {names}")
     others = published_results(dataset) if published else []
-    rows += [format_row(f"{row.method} ({row.source})", "", row.figures) for row in others]
+    rows += [format_row(f"{row.method} ({row.source})", "", row.figures, columns) for row in others]
     if others:
         notes.append("rows with a venue are published results, under the toolbox's convention")
-    return Table(f"{dataset or 'scores'}, {convention} convention", tuple(rows), tuple(notes))
+    title = f"{dataset or 'scores'}, {convention} convention"
+    return Table(title, ("", "images", *columns.values()), tuple(rows), tuple(notes))
 
 
-def format_row(name: str, images: str, figures: Mapping[str, float]) -> tuple[str, ...]:
+def format_row(
+    name: str, images: str, figures: Mapping[str, float], columns: Iterable[str]
+) -> tuple[str, ...]:
     """Three decimals, as published; empty where a table does not tell."""
-    return (name, images, *(f"{figures[key]:.3f}" if key in figures else "" for key in COLUMNS))
+    return (name, images, *(f"{figures[key]:.3f}" if key in figures else "" for key in columns))
 
 
 def render_text(table: Table) -> str:
