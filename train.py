@@ -3,6 +3,7 @@
     python train.py                                  the release's recipe, configs/gconet.yaml
     python train.py --config configs/smoke.yaml      toy data, under a minute on a CPU
     python train.py data.root=/data name=mine        any setting, as section.key=value
+    python train.py init=pretrained data.root=/data  fine-tunes on one's own classes
     python train.py --resume runs/mine               goes on at the exact step
     torchrun --nproc-per-node 2 train.py             a pair of groups on each GPU
 
@@ -25,7 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 from tqdm import tqdm
 
-from gconet.checkpoint import read_checkpoint
+from gconet.checkpoint import WEIGHTS, load_weights, read_checkpoint
 from gconet.config import Config, apply_overrides, config_from_dict, load_config
 from gconet.data.dataset import EpisodeDataset, make_loader
 from gconet.data.episodes import DrawnEpisodes, Episodes, RecordedEpisodes
@@ -96,7 +97,9 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
 
     torch.manual_seed(config.seed)
     model = build_training_model(config, classes=len(groups))
-    if content is None:
+    if content is None and config.init:
+        load_weights(model.net, WEIGHTS if config.init == "pretrained" else Path(config.init))
+    elif content is None:
         load_vgg16(model.net.encoder, config.encoder.weights)
     model = model.to(device).to(memory_format=torch.channels_last)
     criterion = Criterion(**vars(config.loss))

@@ -1,3 +1,20 @@
 """GCoNet: group collaborative learning for co-salient object detection (Fan et al., CVPR 2021)."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gconet.models import GCoNet
+
 __version__ = "0.1.0"
+
+
+def load_pretrained() -> "GCoNet":
+    """The network with the trained weights that ship (gconet/weights/README.md), in eval mode on the CPU.
+
+    Called with RGB images of one group, (N,3,H,W) float32 in [0,1], best 224 × 224, it gives their
+    co-saliency maps (N,1,H,W) in [0,1]; `gconet.inference.predict_group` does it from picture files.
+    Raises CheckpointError where the file is missing or altered.
+    """
+    from gconet.checkpoint import WEIGHTS, load_model  # here: most of the package needs no torch
+
+    return load_model(WEIGHTS)[0]

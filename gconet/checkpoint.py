@@ -4,15 +4,17 @@ A file is a dict of plain values and tensors: `format`, `config` (nested plain s
 (the state of a GCoNet) and, where training is to go on, `training`.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gconet.config import Config, config_from_dict, config_to_dict
+from gconet.config import Config, DataConfig, EncoderConfig, config_from_dict, config_to_dict
 from gconet.errors import CheckpointError, ConfigError
 from gconet.models import GCoNet, build_model
 
@@ -68,6 +70,33 @@ def load_model(path: Path) -> tuple[GCoNet, Config]:
     return model.eval(), config
 
 
+def load_weights(model: GCoNet, path: Path) -> None:
+    """Copy the network's weights in the checkpoint at `path` into `model`; raises CheckpointError."""
+    load_state(model, read_checkpoint(path)["model"], path)
+
+
+def ship_weights(source: Path, target: Path) -> str:
+    """Write the checkpoint `source` as float16 weights for inference; returns the file's SHA-256.
+
+    The digest goes beside it as `<target>.sha256`, and `read_file` checks it. Paths of the machine
+    that trained are left out. Raises CheckpointError where `target` exists.
+    """
+    if target.exists():
+        raise CheckpointError(f"{target} exists; move it away first")
+    model, config = load_model(source)
+    data = replace(config.data, root=DataConfig.root, episodes=None)
+    encoder = replace(config.encoder, weights=EncoderConfig.weights)
+    save_checkpoint(target, config=replace(config, data=data, encoder=encoder, init=None), model=model.half())
+    digest = hashlib.sha256(target.read_bytes()).hexdigest()
+    digest_file(target).write_text(f"{digest}  {target.name}\n", encoding="ascii")
+    return digest
+
+
+def digest_file(path: Path) -> Path:
+    """Where the SHA-256 of the file at `path` stands, if it has one: in the form of `sha256sum`."""
+    return path.with_name(path.name + ".sha256")
+
+
 def load_state(module: torch.nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Copy `state` into `module`; a name or a shape that does not fit is a CheckpointError."""
     try:
@@ -87,6 +116,12 @@ def read_file(path: Path) -> Any:
     if not path.is_file():
         near = sorted(p.name for p in path.parent.glob("*.p*t*")) if path.parent.is_dir() else []
         raise CheckpointError(f"no checkpoint {path} (there: {', '.join(near[:8]) or 'none'})")
+    if digest_file(path).is_file():
+        expected = digest_file(path).read_text(encoding="ascii").split()[:1]
+        if [hashlib.sha256(path.read_bytes()).hexdigest()] != expected:
+            raise CheckpointError(
+                f"{path}: damaged or altered, its SHA-256 is not that of {digest_file(path)}"
+            )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # of many unrelated types, with advice to load unsafely

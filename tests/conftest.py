@@ -69,6 +69,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def run(script: str, *args: object, cwd: Path = ROOT, status: int = 0) -> Done:
         monkeypatch.chdir(cwd)
+        monkeypatch.syspath_prepend((ROOT / script).parent)  # as Python does
         monkeypatch.setattr(sys, "argv", [str(ROOT / script), *map(str, args)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as exited:

@@ -1,5 +1,6 @@
 """Checkpoints: round trip, refusals, and the authors' format."""
 
+import hashlib
 import pickle
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gconet.checkpoint import load_model, save_checkpoint
+from gconet.checkpoint import load_model, save_checkpoint, ship_weights
 from gconet.config import load_config
 from gconet.errors import CheckpointError
 from gconet.models import build_model
@@ -72,6 +73,36 @@ def test_what_is_no_checkpoint_of_ours_is_refused(saved, tmp_path, capsys):
     with pytest.raises(CheckpointError, match="another architecture.*affinity.query") as caught:
         load_model(tmp_path / "other.pt")
     assert "\n" not in str(caught.value)
+
+
+def test_weights_that_ship_are_half_as_large_and_checked(saved, tmp_path, run):
+    path, config, model = saved
+    weights = tmp_path / "w.pt"
+    out = run("scripts/ship_weights.py", path, weights).stdout
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert digest in out and (tmp_path / "w.pt.sha256").read_text() == f"{digest}  w.pt\n"
+    assert weights.stat().st_size < 0.51 * path.stat().st_size
+    loaded, its_config = load_model(weights)
+    assert its_config == config and next(loaded.parameters()).dtype == torch.float32
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor.half().float()), name
+    assert "exists" in run("scripts/ship_weights.py", path, weights, status=1).stderr
+
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1  # one bit of one weight
+    weights.write_bytes(content)
+    with pytest.raises(CheckpointError, match="w.pt: damaged or altered: its SHA-256 is not w.pt.sha256"):
+        load_model(weights)
+    weights.write_bytes(content[:-100])
+    with pytest.raises(CheckpointError, match="damaged or altered"):
+        load_model(weights)
+
+
+def test_machine_paths_do_not_ship(tmp_path):
+    config = load_config(None, ["data.root=/home/me/data", "encoder.weights=/home/me/vgg.pth", "init=x.pt"])
+    save_checkpoint(tmp_path / "a.pt", config=config, model=build_model(config))
+    ship_weights(tmp_path / "a.pt", tmp_path / "w.pt")
+    assert load_model(tmp_path / "w.pt")[1] == load_config()
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from gconet.config import load_config
 from gconet.data.dataset import EpisodeDataset
 from gconet.data.groups import scan_set
 from gconet.data.transforms import augment
+from gconet.errors import CheckpointError
 from gconet.losses import Criterion
 from gconet.models import build_training_model
 from tests.conftest import ROOT
@@ -98,6 +99,16 @@ def test_resuming_is_bit_for_bit_the_uninterrupted_run(train, tmp_path):
         [r for r in log(tmp_path / f"runs/{n}") if r["event"] == "epoch"][-1] for n in ("whole", "parts")
     ]
     assert means[0] == means[1]
+
+
+def test_fine_tuning_starts_from_the_given_weights(train, tmp_path):
+    train("train.epochs=1", name="first")
+    train("train.steps=1", "optimizer.lr=0.0", "init=runs/first/last.pt", name="second")
+    first, second = (read_checkpoint(tmp_path / f"runs/{name}/last.pt") for name in ("first", "second"))
+    assert same(first["model"], second["model"]) and second["training"]["step"] == 1
+    with pytest.raises(CheckpointError, match="no checkpoint none.pt"):
+        train("init=none.pt", name="third")
+    assert not (tmp_path / "runs/third").exists()
 
 
 def test_recorded_episodes_replace_drawn_ones(train, tmp_path, toy):

@@ -1,0 +1,30 @@
+"""Make the weights file that ships: inference only, float16, with its digest beside it.
+
+    python scripts/ship_weights.py runs/release/last.pt gconet/weights/gconet.pt
+
+Then describe them in gconet/weights/README.md, and score them again: float16 moves the maps a little.
+"""
+
+import argparse
+from pathlib import Path
+
+from gconet.errors import run_command
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a checkpoint of train.py")
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="a new file to write")
+    args = parser.parse_args()
+
+    from gconet.checkpoint import ship_weights  # here, so that --help need not wait for torch
+
+    digest = ship_weights(args.checkpoint, args.weights)
+    print(f"{args.weights}: {args.weights.stat().st_size / 1e6:.1f} MB, SHA-256 {digest}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
