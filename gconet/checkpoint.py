@@ -119,9 +119,8 @@ def read_file(path: Path) -> Any:
     if digest_file(path).is_file():
         expected = digest_file(path).read_text(encoding="ascii").split()[:1]
         if [hashlib.sha256(path.read_bytes()).hexdigest()] != expected:
-            raise CheckpointError(
-                f"{path}: damaged or altered, its SHA-256 is not that of {digest_file(path)}"
-            )
+            name = digest_file(path).name
+            raise CheckpointError(f"{path}: damaged or altered: its SHA-256 is not the one in {name}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # of many unrelated types, with advice to load unsafely

@@ -71,9 +71,13 @@ def best_matches(query: Tensor, key: Tensor, block: int | None = BLOCK) -> Tenso
         return (rows @ keys.T).float().view(N, P, N, P).amax(3).mean(2)
     columns, values = keys.detach().T, keys.float()
     first = P * torch.arange(N, device=key.device)  # of each image's keys
+    count = max(1, block // (N * P * rows.element_size()))
+    affinities = rows.new_empty(min(count, N * P), N * P)  # one for all blocks: fresh memory costs time
     matches = []
-    for some in rows.split(max(1, block // (N * P * rows.element_size()))):
-        best = (some.detach() @ columns).view(-1, N, P).max(2).indices + first  # (R,N)
+    for some in rows.split(count):
+        with torch.no_grad():
+            torch.mm(some, columns, out=affinities[: len(some)])
+        best = affinities[: len(some)].view(-1, N, P).max(2).indices + first  # (R,N)
         matches.append((some.float() * F.embedding_bag(best, values, mode="mean")).sum(1))
     return torch.cat(matches).view(N, P)
 
