@@ -6,7 +6,7 @@
 
 --images is one group (pictures that share an object, directly inside) or a folder of groups; a
 group is seen as a whole. A map has its picture's size and goes to <output>/<group>/<stem>.png,
-with value = floor(255 * co-saliency), so 0 is background.
+with value = floor(255 * co-saliency), so 0 is background; <output>/index.html shows them all.
 
 Exit status: 0 when every map was written, 1 for failures, 2 for wrong arguments.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from gconet.applications.page import write_maps_page
 from gconet.checkpoint import WEIGHTS, load_model
 from gconet.data.groups import Group, list_groups, scan_groups
 from gconet.device import pick_device, pick_precision
@@ -58,8 +59,11 @@ def main() -> int:
         dist.destroy_process_group()
     if rank == 0:
         print(f"{sum(len(g.items) for g in groups)} maps of {len(groups)} groups in {args.output}")
-        if args.gts:
-            print(format_table(score_folders(args.output, args.gts)))
+        scores = score_folders(args.output, args.gts) if args.gts else None
+        if scores:
+            print(format_table(scores, segmentation=True))
+        if args.page:
+            print(f"to look at: {write_maps_page(args.output, groups, scores)}")
     return 0
 
 
@@ -133,6 +137,12 @@ def parse_args() -> argparse.Namespace:
         metavar="GIB",
         help="what a group may take beyond the network (default: on a GPU what is free; on a CPU half "
         "of it, at most 1 unless the group needs more); with less, more is computed twice",
+    )
+    parser.add_argument(
+        "--page",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="index.html with previews of all maps (default: yes)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace maps that are already there")
     args = parser.parse_args()

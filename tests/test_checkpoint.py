@@ -91,9 +91,7 @@ def test_weights_that_ship_are_half_as_large_and_checked(saved, tmp_path, run):
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1  # one bit of one weight
     weights.write_bytes(content)
-    with pytest.raises(
-        CheckpointError, match="w.pt: damaged or altered: its SHA-256 is not"
-    ):
+    with pytest.raises(CheckpointError, match="w.pt: damaged or altered: its SHA-256 is not"):
         load_model(weights)
     weights.write_bytes(content[:-100])
     with pytest.raises(CheckpointError, match="damaged or altered"):

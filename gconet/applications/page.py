@@ -1,0 +1,160 @@
+"""A page to look at a run's results: one `index.html`, small previews beside it, no network.
+
+Every image is one strip of panels (the picture, its map, …), so that a page of thousands loads a
+small file for each, and only when it is scrolled to.
+"""
+
+import html
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tqdm import tqdm
+
+from gconet.data.groups import Group
+from gconet.data.images import load_image, load_mask
+from gconet.evaluation import Scores
+
+HEIGHT = 150  # pixels of a preview
+WIDEST = 300  # pixels of one panel
+PREVIEWS = ".previews"  # hidden, so that a folder of maps stays one
+TEMPLATE = Path(__file__).with_name("page.html")
+
+RGB = npt.NDArray[np.uint8]
+U8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image of a page."""
+
+    name: str
+    panels: Callable[[], Sequence[RGB]]  # pictures (H,W,3) of any sizes, shown side by side
+    link: Path  # the file that a click opens
+    score: float | None = None  # in [0,1], higher is better
+
+
+def write_maps_page(output: Path, groups: Sequence[Group], scores: Scores | None = None) -> Path:
+    """The page of `test.py`: picture, map, overlay and, where there is one, the mask outlined.
+
+    `output` holds the maps as <group>/<stem>.png; `scores` adds the Jaccard index at 0.5 of every
+    image. Returns the path of the page.
+    """
+
+    per_image = {name: scored.per_image for name, scored in scores.groups.items()} if scores else {}
+    if len(per_image) == len(groups) == 1:  # a single group's masks may have another name
+        per_image = {groups[0].name: next(iter(per_image.values()))}
+
+    def entry(group: Group, index: int) -> Entry:
+        item = group.items[index]
+        link = output / group.name / f"{item.stem}.png"
+        figures = per_image[group.name][item.stem] if scores else {}
+        return Entry(item.stem, lambda: map_panels(item.image, link, item.mask), link, figures.get("j_half"))
+
+    entries = {group.name: [entry(group, i) for i in range(len(group.items))] for group in groups}
+    legend = "Picture, co-saliency map, overlay" + (" with the mask's outline" if scores else "")
+    return write_page(output, entries, title=f"Co-saliency maps: {output.resolve().name}", legend=legend)
+
+
+def map_panels(image: Path, map_file: Path, mask: Path | None = None) -> list[RGB]:
+    """A picture, its map, and the map's colours over the picture; the mask's outline in white."""
+    picture = shrink(np.asarray(load_image(image)))
+    size = picture.shape[1], picture.shape[0]
+    m = cv2.resize(np.asarray(load_mask(map_file)), size, interpolation=cv2.INTER_AREA)
+    heat = cv2.cvtColor(cv2.applyColorMap(m, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    share = (0.2 + 0.6 * m[..., None] / 255).astype(np.float32)
+    overlay = np.ascontiguousarray((share * heat + (1 - share) * picture).astype(np.uint8))
+    if mask is not None:
+        truth = cv2.resize(np.asarray(load_mask(mask)), size, interpolation=cv2.INTER_AREA)
+        outlines, _ = cv2.findContours(
+            np.where(truth > 127, 255, 0).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
+        )
+        cv2.drawContours(overlay, outlines, -1, (255, 255, 255), 1)
+    return [picture, np.repeat(m[..., None], 3, 2), overlay]
+
+
+def write_page(output: Path, groups: Mapping[str, Sequence[Entry]], *, title: str, legend: str) -> Path:
+    """Write `output`/index.html and its previews; earlier ones are replaced. Returns its path.
+
+    `legend` says what the panels are. Names are escaped: no file name can become markup.
+    """
+    shutil.rmtree(output / PREVIEWS, ignore_errors=True)
+    (output / PREVIEWS).mkdir(parents=True)
+    entries = [(group, entry) for group, members in groups.items() for entry in members]
+    files = [Path(PREVIEWS) / f"{i:06d}.jpg" for i in range(len(entries))]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        jobs = pool.map(
+            lambda job: write_strip(output / job[0], job[1][1].panels()), zip(files, entries, strict=True)
+        )
+        sizes = list(tqdm(jobs, desc="page", total=len(entries), unit="image", disable=None))
+
+    figures: dict[str, list[str]] = {group: [] for group in groups}
+    for place, ((group, entry), file, (width, height)) in enumerate(zip(entries, files, sizes, strict=True)):
+        name, score = html.escape(entry.name), "" if entry.score is None else f" · J {entry.score:.2f}"
+        figures[group].append(
+            f'<figure data-place="{place}" data-score="{1 if entry.score is None else entry.score:.4f}">'
+            f'<a href="{link_to(entry.link, output)}">'
+            f'<img src="{link_to(output / file, output)}" width="{width}" height="{height}" loading="lazy" '
+            f'decoding="async" alt="{html.escape(legend)}: {html.escape(group)}, {name}"></a>'
+            f"<figcaption>{name}{score}</figcaption></figure>"
+        )
+    scored = any(entry.score is not None for _, entry in entries)
+    page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        title=html.escape(title),
+        summary=f"{len(entries)} images in {len(groups)} groups. {html.escape(legend)}."
+        + (" J: intersection over union at 0.5." if scored else ""),
+        sorter='<button id="sort" type="button" aria-pressed="false">Worst first</button>' if scored else "",
+        contents=" ".join(f'<a href="#g{i}">{html.escape(g)}</a>' for i, g in enumerate(groups)),
+        groups="\n".join(section(i, g, figures[g], groups[g]) for i, g in enumerate(groups)),
+        width=f"{max((width for width, _ in sizes), default=HEIGHT)}px",
+    )
+    path = output / "index.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def section(number: int, group: str, figures: Sequence[str], entries: Sequence[Entry]) -> str:
+    """One group as HTML."""
+    scores = [entry.score for entry in entries if entry.score is not None]
+    mean = sum(scores) / len(scores) if scores else 1.0
+    told = f", mean J {mean:.2f}" if scores else ""
+    return (
+        f'<section id="g{number}" data-place="{number}" data-score="{mean:.4f}">'
+        f"<h2>{html.escape(group)} ({len(figures)}{told})</h2>\n"
+        f'<div class="images">{"".join(figures)}</div></section>'
+    )
+
+
+def link_to(target: Path, folder: Path) -> str:
+    """A relative link from a page in `folder`, every character of the names percent-encoded."""
+    parts = Path(os.path.relpath(target, folder)).parts
+    return "/".join(quote(part, safe="", errors="surrogateescape") for part in parts)
+
+
+def shrink(picture: RGB) -> RGB:
+    """`picture` (H,W,3) no larger than a panel."""
+    h, w = picture.shape[:2]
+    scale = min(HEIGHT / h, WIDEST / w, 1)
+    size = max(1, round(w * scale)), max(1, round(h * scale))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def write_strip(path: Path, panels: Sequence[RGB]) -> tuple[int, int]:
+    """Save the panels side by side as a small JPEG; returns its (width, height)."""
+    small = [shrink(panel) for panel in panels]
+    strip = np.zeros((max(p.shape[0] for p in small), sum(p.shape[1] for p in small), 3), np.uint8)
+    left = 0
+    for panel in small:
+        strip[: panel.shape[0], left : left + panel.shape[1]] = panel
+        left += panel.shape[1]
+    Image.fromarray(strip).save(path, quality=80)
+    return strip.shape[1], strip.shape[0]
