@@ -148,8 +148,6 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.memory is not None and not args.memory > 0:
         raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")
-    if args.images == DEMO / "images" and not args.images.exists():
-        raise ConfigError("no demo groups or weights ship yet; give --images and --checkpoint, see README.md")
     if args.gts is None and args.images == DEMO / "images":
         args.gts = DEMO / "gts"
     return args

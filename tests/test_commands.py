@@ -114,9 +114,9 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
     refused(1, "weights of another architecture", checkpoint=tmp_path / "o.pt")
 
 
-def test_the_demo_that_does_not_ship_yet_is_said_to_be_missing(run, tmp_path):
-    fails(run, "test.py", cwd=tmp_path, status=2, saying="no demo groups or weights ship yet")
-    fails(run, "scripts/evaluate.py", cwd=tmp_path, status=2, saying="no demo groups ship yet")
+def test_what_the_bare_commands_need_is_named(run, tmp_path):
+    fails(run, "test.py", cwd=tmp_path, status=1, saying="no folder data/demo/images")
+    fails(run, "scripts/evaluate.py", cwd=tmp_path, status=1, saying="no folder data/demo/gts")
     fails(run, "scripts/evaluate.py", "--plot", "curves.pdf", cwd=tmp_path, status=2, saying="name a .png")
 
 
