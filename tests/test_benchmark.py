@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 SMALL = ("--size", "32", "--repeats", "2", "--device", "cpu", "--precisions", "fp32")
 
 
@@ -18,6 +20,16 @@ def test_training_step_and_group_size(run):
     assert "training step, 2 x 2 images" in out and out.count("times as fast") == 2
     out = run("scripts/benchmark.py", "group-size", "--sizes", "1,3", *SMALL).stdout
     assert len(re.findall(r"^ +[13] +[\d.]+ +[\d.]+ +[\d.]+$", out, re.M)) == 2
+
+
+@pytest.mark.slow
+def test_memory_grows_no_faster_than_the_group(run):
+    settings = ("--repeats", "1", "--device", "cpu", "--precisions", "fp32")
+    out = run("scripts/benchmark.py", "group-size", "--sizes", "1,100", *settings).stdout
+    small, large = (float(line.split()[3]) for line in out.splitlines()[-2:])
+    assert small < 1.5 and large < 2.5
+    out = run("scripts/benchmark.py", "group-size", "--sizes", "1000", "--size", "64", *settings).stdout
+    assert float(out.split()[-1]) < 2.5  # the whole affinity matrix would take 1 GiB, all features 5.6
 
 
 def test_bad_arguments(run, tmp_path):

@@ -253,6 +253,45 @@ def test_two_ranks_train_the_smoke_config(tmp_path, toy):
 
 
 @pytest.mark.slow
+def test_two_ranks_train_to_the_loss_of_one_with_the_same_pairs(tmp_path):
+    """The smoke config: two ranks against one process that averages both pairs' gradients itself."""
+    subprocess.run([sys.executable, "-m", "gconet.data.toy", "data"], cwd=tmp_path, check=True)
+    settings = ["--config", str(ROOT / "configs/smoke.yaml"), "train.device=cpu", "train.steps=24",
+                "validation.set=null"]  # fmt: skip
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*command, str(ROOT / "train.py"), *settings],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    ranks = [r["total"] for r in log(tmp_path / "runs/smoke") if r["event"] == "step"]  # of the first rank
+
+    config = load_config(ROOT / "configs/smoke.yaml", settings[2:])
+    groups = scan_set(tmp_path / "data", "toy")
+    dataset = EpisodeDataset(groups, command_module.make_episodes(config, groups), size=48)
+    torch.manual_seed(config.seed)
+    model = build_training_model(config, classes=len(groups)).to(memory_format=torch.channels_last)
+    optimizer, criterion = command_module.make_optimizer(config, model), Criterion(**vars(config.loss))
+    alone = []
+    for step in range(24):
+        optimizer.zero_grad()
+        losses = []
+        for index in (2 * step, 2 * step + 1):
+            images, masks, labels, angles, flips = dataset[index]
+            images, masks = augment(images, masks, angles, flips)
+            output = model(images.contiguous(memory_format=torch.channels_last))
+            losses.append(criterion.total(criterion(output, masks, labels)))
+            (losses[-1] / 2).backward()
+        optimizer.step()
+        alone.append(losses[0].item())
+    assert alone[-6:] != alone[:6] and sum(alone[-6:]) < sum(alone[:6])
+    assert ranks == pytest.approx(alone, rel=2e-3)
+
+
+@pytest.mark.slow
 def test_the_smoke_config_learns_in_under_a_minute(tmp_path, run):
     run("gconet/data/toy.py", "data", cwd=tmp_path)
     process = start(tmp_path, "--config", str(ROOT / "configs/smoke.yaml"))
