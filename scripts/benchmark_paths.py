@@ -1,0 +1,216 @@
+"""What benchmark.py times, each in a process of its own: the reference path's and our code."""
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from gconet.errors import DataError
+
+
+class Worker:
+    """A process that builds a path, warms it up and then runs it on demand."""
+
+    def __init__(self, build: Callable[..., Callable[[], object]], options: dict[str, Any]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, build, options), daemon=True)
+        self.process.start()
+        theirs.close()
+        self._receive()
+
+    def run(self) -> tuple[float, float]:
+        """Seconds of one run, and the GiB at most held so far (by PyTorch on a GPU, else by the process)."""
+        self.pipe.send(True)
+        return self._receive()
+
+    def _receive(self) -> tuple[float, float]:
+        try:
+            spent: tuple[float, float] = self.pipe.recv()
+        except EOFError:
+            raise DataError("a benchmark process failed; its message is above") from None
+        return spent
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.pipe.close()
+        self.process.join()
+
+
+def _serve(pipe: Connection, build: Callable[..., Callable[[], object]], options: dict[str, Any]) -> None:
+    import torch
+
+    from gconet.device import peak_memory, pick_device
+
+    device = pick_device(options["device"])
+    run = build(**options)
+    pipe.send((0.0, 0.0))
+    while True:
+        try:
+            pipe.recv()
+        except EOFError:
+            return
+        start = time.perf_counter()
+        run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        pipe.send((time.perf_counter() - start, peak_memory(device)))
+
+
+def build_reference(
+    images: list[Path], output: Path, checkpoint: Path | None, device: str, size: int, network: bool
+) -> Callable[[], object]:
+    import reference_path
+    import torch
+
+    from gconet.device import pick_device, pick_precision
+
+    where = pick_device(device)
+    pick_precision("fp32", where)
+    state = {n: t.to(where) for n, t in _model(checkpoint).state_dict().items()}
+    output.mkdir()
+    if network:
+        x = torch.rand(len(images), 3, size, size, device=where)
+
+        def run() -> None:
+            with torch.no_grad():
+                reference_path.side_maps(state, *reference_path.features(state, x))
+
+    else:
+
+        def run() -> None:
+            reference_path.predict_files(state, images, output, size)
+
+    run()
+    return run
+
+
+def build_ours(
+    images: list[Path],
+    output: Path,
+    checkpoint: Path | None,
+    device: str,
+    size: int,
+    network: bool,
+    precision: str,
+    memory: int | None = None,
+    warm: int | None = None,
+) -> Callable[[], object]:
+    import torch
+
+    from gconet.data.groups import Group, Item
+    from gconet.device import autocast, pick_device, pick_precision
+    from gconet.inference import dump_maps, prepare
+
+    where = pick_device(device)
+    dtype = pick_precision(precision, where)
+    model = prepare(_model(checkpoint), where, dtype)
+    if network:
+        x = torch.rand(len(images), 3, size, size, device=where)
+        x = x.contiguous(memory_format=torch.channels_last)
+
+        def run(count: int | None = None) -> None:
+            with torch.inference_mode(), autocast(where, dtype):
+                model(x)
+
+    else:
+
+        def run(count: int | None = None) -> None:
+            items = tuple(Item(stem=path.stem, image=path, mask=None) for path in images[:count])
+            group = Group(name="", items=items)
+            dump_maps(model, [group], output, size=size, precision=dtype, memory=memory)
+
+    run(warm)
+    return run
+
+
+def _model(checkpoint: Path | None) -> Any:
+    import torch
+
+    from gconet.checkpoint import load_model
+    from gconet.config import Config
+    from gconet.models import build_model
+
+    torch.manual_seed(0)
+    return (build_model(Config()) if checkpoint is None else load_model(checkpoint)[0]).eval()
+
+
+def build_reference_step(group: int, size: int, device: str) -> Callable[[], object]:
+    import reference_path
+    import torch
+
+    from gconet.config import Config
+    from gconet.device import pick_device, pick_precision
+    from gconet.losses import Criterion
+    from gconet.models.training import TrainingOutput
+
+    where = pick_device(device)
+    pick_precision("fp32", where)
+    model, images, masks, labels = _training(group, size, where)
+    mean, std = (
+        torch.tensor(v, device=where).view(3, 1, 1) for v in (reference_path.MEAN, reference_path.STD)
+    )
+    state = {name.removeprefix("net."): p for name, p in model.named_parameters()}
+    optimizer = torch.optim.Adam([p for p in state.values() if p.requires_grad], lr=1e-4, betas=(0.9, 0.99))
+    criterion = Criterion(**vars(Config().loss))
+
+    def run() -> float:
+        sides, logits, classes = reference_path.train_pair(state, (images - mean) / std)
+        output = TrainingOutput(tuple(sides), logits, classes, attention=logits)  # type: ignore[arg-type]
+        loss = criterion.total(criterion(output, masks, labels))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    run()
+    return run
+
+
+def build_step(group: int, size: int, device: str, precision: str) -> Callable[[], object]:
+    import torch
+
+    from gconet.config import Config
+    from gconet.device import autocast, pick_device, pick_precision
+    from gconet.losses import Criterion
+
+    where = pick_device(device)
+    dtype = pick_precision(precision, where)
+    model, images, masks, labels = _training(group, size, where)
+    model = model.to(memory_format=torch.channels_last)
+    images = images.contiguous(memory_format=torch.channels_last)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.99))
+    criterion = Criterion(**vars(Config().loss))
+
+    def run() -> float:
+        with autocast(where, dtype):
+            output = model(images)
+        loss = criterion.total(criterion(output, masks, labels))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    run()
+    return run
+
+
+def _training(group: int, size: int, device: Any) -> tuple[Any, Any, Any, Any]:
+    """The full recipe's network with random weights, and a made-up pair of groups."""
+    import torch
+
+    from gconet.config import Config
+    from gconet.models import build_training_model
+
+    torch.manual_seed(0)
+    model = build_training_model(Config(), classes=291).to(device)
+    images = torch.rand(2 * group, 3, size, size)
+    masks = (torch.rand(2 * group, 1, size, size) > 0.5).float()
+    labels = torch.arange(2).repeat_interleave(group)
+    return model, images.to(device), masks.to(device), labels.to(device)
