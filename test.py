@@ -12,6 +12,7 @@ Exit status: 0 when every map was written, 1 for failures, 2 for wrong arguments
 """
 
 import argparse
+import math
 import os
 from collections.abc import Sequence
 from datetime import timedelta
@@ -20,10 +21,10 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from gconet.applications.page import write_maps_page
+from gconet.applications.page import check_page, write_maps_page
 from gconet.checkpoint import WEIGHTS, load_model
 from gconet.data.groups import Group, list_groups, scan_groups
-from gconet.device import pick_device, pick_precision
+from gconet.device import pick_device, pick_precision, use_gpu
 from gconet.errors import ConfigError, run_command
 from gconet.evaluation import format_table, score_folders
 from gconet.inference import dump_maps, prepare
@@ -38,7 +39,7 @@ def main() -> int:
     if world > 1:
         dist.init_process_group("gloo", timeout=PATIENCE)
         if args.device in ("auto", "cuda") and torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+            use_gpu(int(os.environ["LOCAL_RANK"]))
     device = pick_device(args.device)
     precision = pick_precision(args.precision, device)
     groups = scan_groups(args.images, args.gts)
@@ -53,6 +54,7 @@ def main() -> int:
         size=config.data.image_size,
         precision=precision,
         memory=None if args.memory is None else int(args.memory * 2**30),
+        progress=rank == 0,
     )
     if world > 1:
         dist.barrier()
@@ -83,6 +85,8 @@ def check_output(args: argparse.Namespace, groups: Sequence[Group]) -> None:
     for name, folder in (("--images", args.images), ("--gts", args.gts)):
         if folder and output.is_relative_to(folder.resolve()):
             raise ConfigError(f"--output {args.output} lies in {name} {folder}; name another folder")
+    if args.page:
+        check_page(output)
     inputs = {path.resolve() for g in groups for i in g.items for path in (i.image, i.mask) if path}
     if mine := [p for g in groups for i in g.items if (p := output / g.name / f"{i.stem}.png") in inputs]:
         raise ConfigError(f"the map {mine[0]} would replace one of the inputs; name another --output")
@@ -146,7 +150,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace maps that are already there")
     args = parser.parse_args()
-    if args.memory is not None and not args.memory > 0:
+    if args.memory is not None and not 0 < args.memory < math.inf:
         raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")
     if args.gts is None and args.images == DEMO / "images":
         args.gts = DEMO / "gts"

@@ -32,7 +32,7 @@ from gconet.data.dataset import EpisodeDataset, make_loader
 from gconet.data.episodes import DrawnEpisodes, Episodes, RecordedEpisodes
 from gconet.data.groups import Group, scan_set
 from gconet.data.transforms import augment
-from gconet.device import autocast, peak_memory, pick_device, pick_precision
+from gconet.device import autocast, peak_memory, pick_device, pick_precision, use_gpu
 from gconet.errors import ConfigError, GCoNetError, run_command
 from gconet.losses import Criterion
 from gconet.models import TrainingGCoNet, build_training_model
@@ -65,7 +65,7 @@ def main() -> int:
         return train(config, Run(folder, config), content)
     local = int(os.environ["LOCAL_RANK"])
     if config.train.device in ("auto", "cuda") and torch.cuda.is_available():
-        torch.cuda.set_device(local)
+        use_gpu(local)
         dist.init_process_group("nccl", timeout=PATIENCE)
     else:
         dist.init_process_group("gloo", timeout=PATIENCE)
@@ -98,7 +98,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     torch.manual_seed(config.seed)
     model = build_training_model(config, classes=len(groups))
     if content is None and config.init:
-        load_weights(model.net, WEIGHTS if config.init == "pretrained" else Path(config.init))
+        load_weights(model.net, config, WEIGHTS if config.init == "pretrained" else Path(config.init))
     elif content is None:
         load_vgg16(model.net.encoder, config.encoder.weights)
     model = model.to(device).to(memory_format=torch.channels_last)

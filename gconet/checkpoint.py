@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gconet.config import Config, DataConfig, EncoderConfig, config_from_dict, config_to_dict
+from gconet.config import Config, DataConfig, config_from_dict, config_to_dict
 from gconet.errors import CheckpointError, ConfigError
 from gconet.models import GCoNet, build_model
 
@@ -70,23 +70,31 @@ def load_model(path: Path) -> tuple[GCoNet, Config]:
     return model.eval(), config
 
 
-def load_weights(model: GCoNet, path: Path) -> None:
-    """Copy the network's weights in the checkpoint at `path` into `model`; raises CheckpointError."""
-    load_state(model, read_checkpoint(path)["model"], path)
+def load_weights(model: GCoNet, config: Config, path: Path) -> None:
+    """Copy the network's weights in the checkpoint at `path` into `model`, which `config` describes.
+
+    Raises CheckpointError where the file is missing, damaged or trained with another GAM.
+    """
+    content = read_checkpoint(path)
+    if (theirs := content["config"].get("gam")) != (ours := config_to_dict(config)["gam"]):
+        raise CheckpointError(f"{path}: trained with gam {theirs}, not with {ours}; set the same")
+    load_state(model, content["model"], path)
 
 
 def ship_weights(source: Path, target: Path) -> str:
     """Write the checkpoint `source` as float16 weights for inference; returns the file's SHA-256.
 
-    The digest goes beside it as `<target>.sha256`, and `read_file` checks it. Paths of the machine
-    that trained are left out. Raises CheckpointError where `target` exists.
+    The digest goes beside it as `<target>.sha256`, and `read_file` checks it. Of paths in the
+    settings only the names stay. Raises CheckpointError where `target` exists.
     """
     if target.exists():
         raise CheckpointError(f"{target} exists; move it away first")
     model, config = load_model(source)
-    data = replace(config.data, root=DataConfig.root, episodes=None)
-    encoder = replace(config.encoder, weights=EncoderConfig.weights)
-    save_checkpoint(target, config=replace(config, data=data, encoder=encoder, init=None), model=model.half())
+    episodes, init = (path and Path(path).name for path in (config.data.episodes, config.init))
+    data = replace(config.data, root=DataConfig.root, episodes=episodes)
+    encoder = replace(config.encoder, weights=Path(config.encoder.weights).name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(target, config=replace(config, data=data, encoder=encoder, init=init), model=model.half())
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
     digest_file(target).write_text(f"{digest}  {target.name}\n", encoding="ascii")
     return digest
@@ -116,8 +124,11 @@ def read_file(path: Path) -> Any:
     if not path.is_file():
         near = sorted(p.name for p in path.parent.glob("*.p*t*")) if path.parent.is_dir() else []
         raise CheckpointError(f"no checkpoint {path} (there: {', '.join(near[:8]) or 'none'})")
-    if digest_file(path).is_file():
-        expected = digest_file(path).read_text(encoding="ascii").split()[:1]
+    if digest_file(path).is_file() or path == WEIGHTS:
+        try:
+            expected = digest_file(path).read_text(encoding="ascii", errors="replace").split()[:1]
+        except FileNotFoundError:
+            raise CheckpointError(f"{path}: {digest_file(path).name} is missing; reinstall both") from None
         if [hashlib.sha256(path.read_bytes()).hexdigest()] != expected:
             name = digest_file(path).name
             raise CheckpointError(f"{path}: damaged or altered: its SHA-256 is not the one in {name}")

@@ -156,6 +156,8 @@ class Config:
             raise ConfigError(f"name: {self.name!r} is no plain folder name")
         if self.validation.set is not None and self.validation.set == self.data.train_set:
             raise ConfigError("validation.set and data.train_set are the same; name a held-out set")
+        if self.init is not None and self.encoder.weights != EncoderConfig.weights:
+            raise ConfigError("init and encoder.weights: init brings the encoder's weights; leave one out")
         for key in ("group_size", "flip", "rotation"):
             if self.data.episodes is not None and getattr(self.data, key) != getattr(DataConfig, key):
                 raise ConfigError(f"data.{key} and data.episodes: recorded episodes have their own")

@@ -24,6 +24,16 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def use_gpu(rank: int) -> None:
+    """Make GPU number `rank` this process's `cuda`; raises ConfigError where there are fewer GPUs."""
+    if rank >= torch.cuda.device_count():
+        raise ConfigError(
+            f"local rank {rank} has no GPU, there are {torch.cuda.device_count()}; start that many "
+            "processes with --nproc-per-node"
+        )
+    torch.cuda.set_device(rank)
+
+
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
     """`fp32`, `tf32`, `bf16`, or `auto`: bf16 where the hardware computes it natively, else fp32.
 

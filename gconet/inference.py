@@ -25,8 +25,8 @@ from gconet.memory import Plan, plan_group
 from gconet.models import GCoNet
 from gconet.models.decoder import upsample
 
-BACKLOG = 64  # maps that may wait to be written
-Loading = Sequence[Future[tuple[Tensor, tuple[int, int]]]]  # pixels (3,S,S) uint8 and own (H,W)
+BACKLOG = 2**26  # bytes of maps that may wait to be written
+Loading = deque[Future[tuple[Tensor, tuple[int, int]]]]  # pixels (3,S,S) uint8 and own (H,W)
 
 
 def prepare(model: GCoNet, device: torch.device, precision: torch.dtype) -> GCoNet:
@@ -71,10 +71,10 @@ def predict_groups(
     """`predict_group` of one group after the other; the next group's files are read meanwhile."""
     pool = ThreadPoolExecutor(min(16, (os.cpu_count() or 1) + 2))
     try:
-        ahead: Loading = []
+        ahead: Loading = deque()
         for images, following in zip_longest(groups, groups[1:], fillvalue=()):
-            loading = ahead or [pool.submit(_load, path, size) for path in images]
-            ahead = [pool.submit(_load, path, size) for path in following]
+            loading = ahead or deque(pool.submit(_load, path, size) for path in images)
+            ahead = deque(pool.submit(_load, path, size) for path in following)
             plan = plan_group(len(images), size, device=model.mean.device, precision=precision, memory=memory)
             yield _predict(model, loading, plan, precision)
     finally:
@@ -89,27 +89,30 @@ def dump_maps(
     size: int = 224,
     precision: torch.dtype = torch.float32,
     memory: int | None = None,
+    progress: bool = True,
 ) -> None:
     """Write the maps of all groups as <output>/<group>/<stem>.png, in threads beside the network.
 
-    Maps of the same names are replaced. Otherwise as `predict_group`; shows a progress bar.
+    Maps of the same names are replaced. Otherwise as `predict_group`; `progress` shows a bar on a
+    terminal.
     """
     files = [[item.image for item in group.items] for group in groups]
     predicted = predict_groups(model, files, size=size, precision=precision, memory=memory)
-    waiting: deque[Future[None]] = deque()
+    waiting: deque[tuple[Future[None], int]] = deque()
+    total, hidden = sum(map(len, files)), None if progress else True
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-        tqdm(total=sum(map(len, files)), desc="maps", unit="image", disable=None) as bar,
+        tqdm(total=total, desc="maps", unit="image", disable=hidden) as bar,
     ):
         for group, maps in zip(groups, predicted, strict=True):
             folder = output / group.name
             folder.mkdir(parents=True, exist_ok=True)
             for item, m in zip(group.items, maps, strict=True):
-                waiting.append(pool.submit(Image.fromarray(m).save, folder / f"{item.stem}.png"))
-                if len(waiting) > BACKLOG:
-                    waiting.popleft().result()
+                waiting.append((pool.submit(Image.fromarray(m).save, folder / f"{item.stem}.png"), m.nbytes))
+                while sum(size for _, size in waiting) > BACKLOG:
+                    waiting.popleft()[0].result()
                 bar.update()
-        for future in waiting:
+        for future, _ in waiting:
             future.result()
 
 
@@ -119,19 +122,23 @@ def _load(path: Path, size: int) -> tuple[Tensor, tuple[int, int]]:
 
 
 def _predict(model: GCoNet, loading: Loading, plan: Plan, precision: torch.dtype) -> Iterator[np.ndarray]:
-    """The two passes over one group."""
+    """The two passes over one group; `loading` is used up."""
+    if not loading:
+        return
     device, missing = model.mean.device, 4 - plan.kept  # laterals of stages 1 to `missing` come later
     batches: list[Tensor] = []
     sizes: list[list[tuple[int, int]]] = []
     kept, deepest = [], []
     with torch.inference_mode(), autocast(device, precision):
-        for start in range(0, len(loading), plan.batch):
-            loaded = [future.result() for future in loading[start : start + plan.batch]]
+        while loading:
+            loaded = [loading.popleft().result() for _ in range(min(plan.batch, len(loading)))]
             sizes.append([own for _, own in loaded])
-            batches.append(torch.stack([pixels for pixels, _ in loaded]))
-            *stages, features = model.encode(_images(batches[-1], device))
+            pixels = torch.stack([image for image, _ in loaded])
+            batches.append(pixels if missing else pixels[:0])
+            *stages, features = model.encode(_images(pixels, device))
             kept.append(model.laterals(stages[missing:], missing + 1))
             deepest.append(features)
+        del stages, loaded
         vector = model.consensus(torch.cat(deepest), plan.block).vector
 
     for pixels, own, laterals, features in zip(batches, sizes, kept, deepest, strict=True):

@@ -35,14 +35,14 @@ def plan_group(
     """
     number = precision.itemsize
     coarse = CHANNELS[-1] * (size // 16) ** 2  # numbers of an image at stage 5
-    always = images * (3 * size**2 + coarse * number)  # the pictures' pixels and stage 5
+    always = images * (2 * 3 * size**2 + coarse * number)  # this and the next group's pixels; stage 5
     consensus = images * coarse * (3 * number + 4 * (number != 4))  # stage 5 as one, queries, keys
     network = 6 * WIDTH * size**2 * number  # of one image on its way, about
     laterals = [images * WIDTH * (size // 2**k) ** 2 * number for k in (3, 2, 1, 0)]  # coarsest first
 
     least = always + max(consensus + 2**24, network)
     if memory is None:
-        free = free_memory(device)
+        free = free_memory(device) // sharing(device)
         memory = max(least, free * 9 // 10 if device.type == "cuda" else min(free // 2, MODEST))
     elif memory < least:
         raise ConfigError(
@@ -60,16 +60,29 @@ def plan_group(
     return Plan(batch, kept, block)
 
 
+def sharing(device: torch.device) -> int:
+    """How many processes of torchrun share the memory of `device`: all of a machine's, if it has no GPU
+    for each."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return 1 if device.type == "cuda" and torch.cuda.device_count() >= processes else processes
+
+
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be had now: of the GPU's memory, or of the machine's within the container's limit."""
+    """Bytes that can be had now: of the GPU's memory, or of the machine's within a container's limit.
+
+    Of containers, cgroup v2 is read.
+    """
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
     figures = [_available()]
     try:  # cgroup v2; "max" where there is no limit
-        limit, used = (Path(f"/sys/fs/cgroup/memory.{n}").read_text() for n in ("max", "current"))
-        figures.append(max(0, int(limit) - int(used)))
-    except (OSError, ValueError):
+        limit, used, stat = (
+            Path(f"/sys/fs/cgroup/memory.{n}").read_text() for n in ("max", "current", "stat")
+        )
+        cached = int(dict(line.split() for line in stat.splitlines())["inactive_file"])  # given back at need
+        figures.append(max(0, int(limit) - int(used) + cached))
+    except (OSError, ValueError, KeyError):
         pass
     return min(figures)
 

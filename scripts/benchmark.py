@@ -4,6 +4,7 @@ import argparse
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,10 @@ def describe_machine() -> str:
         cpu = models[0].split(":")[1].strip() if models else cpu
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "torch"))
+    if shutil.which("nvidia-smi"):
+        query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        gpus = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
+        cpu = " + ".join([*gpus, cpu])
     return f"{cpu}, {os.cpu_count()} cores{load}; Python {platform.python_version()}, {versions}"
 
 

@@ -14,6 +14,7 @@ from benchmark_paths import Worker, build_ours, build_reference, build_reference
 from PIL import Image
 from tqdm import tqdm
 
+from gconet.data.groups import list_files
 from gconet.errors import ConfigError
 
 INFERENCE = """\
@@ -58,8 +59,18 @@ def add_parsers(commands: Any) -> None:
         parser.add_argument("--images", type=Path, help="a folder of pictures (default: made-up ones)")
 
 
+def check_arguments(args: argparse.Namespace) -> None:
+    """Raise ConfigError for what no process could run."""
+    for name, least in (("repeats", 1), ("size", 32), ("group", 1)):
+        if getattr(args, name, least) < least:
+            raise ConfigError(f"--{name} {getattr(args, name)}: give {least} or more")
+    if odd := [p for p in args.precisions.split(",") if p not in ("auto", "fp32", "tf32", "bf16")]:
+        raise ConfigError(f"--precisions {odd[0]!r}: give some of auto, fp32, tf32, bf16")
+
+
 def benchmark_inference(args: argparse.Namespace) -> None:
     """Print each path's median time, throughput, memory and ratio, and how its maps differ."""
+    check_arguments(args)
     for count in _numbers("--groups", args.groups):
         with tempfile.TemporaryDirectory() as folder:
             images = _pictures(args.images, Path(folder), count)
@@ -73,12 +84,14 @@ def benchmark_inference(args: argparse.Namespace) -> None:
                 builds[f"ours, {precision}"] = (build_ours, common | options)
             print(f"group of {count}, {'network alone' if args.network else 'files to files'}, ", end="")
             _compare(builds, args.repeats, count)
-            for precision in [] if args.network else args.precisions.split(","):
+            compared = [] if args.network or args.checkpoint is None else args.precisions.split(",")
+            for precision in compared:  # random weights give flat maps, which would say nothing
                 print(f"maps, {precision}: {_difference(Path(folder), precision)}")
 
 
 def benchmark_train(args: argparse.Namespace) -> None:
     """Print each path's median time of a step, throughput, memory and ratio."""
+    check_arguments(args)
     common = {"group": args.group, "size": args.size, "device": args.device}
     builds: dict[str, tuple[Callable, dict]] = {"reference path": (build_reference_step, common)}
     for precision in args.precisions.split(","):
@@ -89,6 +102,7 @@ def benchmark_train(args: argparse.Namespace) -> None:
 
 def benchmark_group_size(args: argparse.Namespace) -> None:
     """Print a table of group size against time and memory."""
+    check_arguments(args)
     for precision in args.precisions.split(","):
         print(f"ours, {precision}, files to files\n{'N':>6}{'seconds':>10}{'images/s':>10}{'peak GiB':>10}")
         for count in _numbers("--sizes", args.sizes):
@@ -127,9 +141,11 @@ def _compare(builds: dict[str, tuple[Callable, dict]], repeats: int, images: int
 def _pictures(source: Path | None, folder: Path, count: int) -> list[Path]:
     """`count` pictures: of the folder `source`, repeated under new names where it has fewer; or blobs."""
     (folder / "pictures").mkdir()
-    files = sorted(p for p in source.iterdir() if p.is_file()) if source else []
+    if source and not source.is_dir():
+        raise ConfigError(f"--images {source} is no folder; name one group of pictures")
+    files = list(list_files(source).values()) if source else []
     if source and not files:
-        raise ConfigError(f"--images {source} holds no files; name one group of pictures")
+        raise ConfigError(f"--images {source} holds no pictures; name one group of pictures")
     paths = []
     for i in range(count):
         if files:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gconet.errors import DataError
+from gconet.errors import DataError, GCoNetError
 
 
 class Worker:
@@ -29,9 +29,11 @@ class Worker:
 
     def _receive(self) -> tuple[float, float]:
         try:
-            spent: tuple[float, float] = self.pipe.recv()
+            spent: tuple[float, float] | GCoNetError = self.pipe.recv()
         except EOFError:
             raise DataError("a benchmark process failed; its message is above") from None
+        if isinstance(spent, GCoNetError):
+            raise spent
         return spent
 
     def __enter__(self) -> "Worker":
@@ -47,8 +49,12 @@ def _serve(pipe: Connection, build: Callable[..., Callable[[], object]], options
 
     from gconet.device import peak_memory, pick_device
 
-    device = pick_device(options["device"])
-    run = build(**options)
+    try:
+        device = pick_device(options["device"])
+        run = build(**options)
+    except GCoNetError as error:
+        pipe.send(error)
+        return
     pipe.send((0.0, 0.0))
     while True:
         try:
@@ -65,6 +71,7 @@ def _serve(pipe: Connection, build: Callable[..., Callable[[], object]], options
 def build_reference(
     images: list[Path], output: Path, checkpoint: Path | None, device: str, size: int, network: bool
 ) -> Callable[[], object]:
+    """Pictures to maps by the reference path: files to files or, with `network`, in memory."""
     import reference_path
     import torch
 
@@ -101,6 +108,7 @@ def build_ours(
     memory: int | None = None,
     warm: int | None = None,
 ) -> Callable[[], object]:
+    """The same by our code; warmed up on the first `warm` pictures, by default on all."""
     import torch
 
     from gconet.data.groups import Group, Item
@@ -141,6 +149,7 @@ def _model(checkpoint: Path | None) -> Any:
 
 
 def build_reference_step(group: int, size: int, device: str) -> Callable[[], object]:
+    """A training step by the reference path."""
     import reference_path
     import torch
 
@@ -173,6 +182,7 @@ def build_reference_step(group: int, size: int, device: str) -> Callable[[], obj
 
 
 def build_step(group: int, size: int, device: str, precision: str) -> Callable[[], object]:
+    """A training step by our code."""
     import torch
 
     from gconet.config import Config

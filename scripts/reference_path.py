@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 State = dict[str, Tensor]  # names of GCoNet's state dict
@@ -26,7 +26,7 @@ def predict_files(state: State, images: Sequence[Path], output: Path, size: int 
     mean, std = torch.tensor(MEAN), torch.tensor(STD)
     inputs, sizes = [], []
     for path in images:
-        picture = Image.open(path).convert("RGB")
+        picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
         sizes.append((picture.height, picture.width))
         pixels = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR), np.float32) / 255
         inputs.append(((torch.from_numpy(pixels) - mean) / std).permute(2, 0, 1).contiguous())
@@ -97,13 +97,16 @@ def train_pair(state: State, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
 
 
 def double_conv(state: State, name: str, x: Tensor) -> Tensor:
+    """Convolution, ReLU, convolution: layers `name`.0 and `name`.2."""
     return conv(state, f"{name}.2", F.relu(conv(state, f"{name}.0", x)))
 
 
 def conv(state: State, name: str, x: Tensor) -> Tensor:
+    """The convolution `name` with padding that keeps the size."""
     weight = state[f"{name}.weight"]
     return F.conv2d(x, weight, state[f"{name}.bias"], padding=weight.shape[-1] // 2)
 
 
 def upsample(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Bilinear with aligned corners."""
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)

@@ -3,12 +3,25 @@
 import re
 
 import pytest
+import torch
+
+from gconet.checkpoint import save_checkpoint
+from gconet.config import Config
+from gconet.data.images import load_image
+from gconet.data.transforms import resize_image
+from gconet.models import build_model
+from tests.conftest import lively
 
 SMALL = ("--size", "32", "--repeats", "2", "--device", "cpu", "--precisions", "fp32")
 
 
-def test_inference_against_the_reference_path(run):
-    out = run("scripts/benchmark.py", "inference", "--groups", "2", *SMALL).stdout
+def test_inference_against_the_reference_path(run, toy, tmp_path):
+    pictures = sorted((toy / "images/toy").iterdir())[0]
+    images = torch.stack([resize_image(load_image(p), 32) for p in sorted(pictures.iterdir())[:2]]).float()
+    model = lively(build_model(Config()).eval(), images / 255)
+    save_checkpoint(tmp_path / "a.pt", config=Config(), model=model)
+    given = ("--checkpoint", tmp_path / "a.pt", "--images", pictures)
+    out = run("scripts/benchmark.py", "inference", "--groups", "2", *SMALL, *given).stdout
     line = r"^(reference path|ours, fp32) .* images/s +[\d.]+ GiB +([\d.]+) times as fast"
     ratios = re.findall(line, out, re.M)
     assert [name for name, _ in ratios] == ["reference path", "ours, fp32"] and ratios[0][1] == "1.00"
@@ -32,7 +45,11 @@ def test_memory_grows_no_faster_than_the_group(run):
     assert float(out.split()[-1]) < 2.5  # the whole affinity matrix would take 1 GiB, all features 5.6
 
 
-def test_bad_arguments(run, tmp_path):
-    for bad in (["--groups", "0"], ["--groups", "two"], ["--images", str(tmp_path)]):
-        done = run("scripts/benchmark.py", "inference", *SMALL, *bad, status=2)
-        assert "error: " in done.stderr and done.stderr.count("\n") == 1
+@pytest.mark.parametrize(
+    "bad",
+    ["--groups 0", "--groups two", "--images .git", "--images none", "--repeats 0", "--precisions fp31",
+     "--device tpu9", "--size 8"],
+)  # fmt: skip
+def test_bad_arguments(run, bad):
+    done = run("scripts/benchmark.py", "inference", *SMALL, *bad.split(), status=2)
+    assert done.stderr.count("error: ") == 1 and done.stderr.count("\n") == 1

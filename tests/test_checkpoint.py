@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gconet import checkpoint
 from gconet.checkpoint import load_model, save_checkpoint, ship_weights
 from gconet.config import load_config
 from gconet.errors import CheckpointError
@@ -98,11 +99,20 @@ def test_weights_that_ship_are_half_as_large_and_checked(saved, tmp_path, run):
         load_model(weights)
 
 
-def test_machine_paths_do_not_ship(tmp_path):
-    config = load_config(None, ["data.root=/home/me/data", "encoder.weights=/home/me/vgg.pth", "init=x.pt"])
+def test_of_machine_paths_only_names_ship(tmp_path):
+    config = load_config(None, ["data.root=/home/me/data", "encoder.weights=/home/me/vgg.pth"])
     save_checkpoint(tmp_path / "a.pt", config=config, model=build_model(config))
-    ship_weights(tmp_path / "a.pt", tmp_path / "w.pt")
-    assert load_model(tmp_path / "w.pt")[1] == load_config()
+    ship_weights(tmp_path / "a.pt", tmp_path / "new/w.pt")
+    assert load_model(tmp_path / "new/w.pt")[1] == load_config(None, ["encoder.weights=vgg.pth"])
+
+
+def test_the_weights_that_ship_need_their_digest(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path / "w.pt")
+    ship_weights(saved[0], tmp_path / "w.pt")
+    load_model(tmp_path / "w.pt")
+    (tmp_path / "w.pt.sha256").unlink()
+    with pytest.raises(CheckpointError, match=r"w.pt.sha256 is missing"):
+        load_model(tmp_path / "w.pt")
 
 
 @pytest.fixture(scope="module")

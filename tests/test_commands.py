@@ -46,7 +46,8 @@ def test_maps_mirror_the_groups_and_the_scores_follow(run, checkpoint, toy, tmp_
 def test_two_ranks_share_the_groups(run, checkpoint, toy, tmp_path):
     options = ["--checkpoint", checkpoint, "--images", toy / "images/toy", "--gts", toy / "gts/toy"]
     alone = run("test.py", *options, "--output", tmp_path / "one")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", ROOT / "test.py"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+               ROOT / "test.py"]  # fmt: skip
     both = subprocess.run(
         [*map(str, command), *map(str, options), "--output", str(tmp_path / "two")],
         env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
@@ -106,6 +107,7 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
     refused(2, "int4", precision="int4")
     refused(2, "tf32 needs a CUDA GPU", precision="tf32", device="cpu")
     refused(2, "above 0", memory="-1")
+    refused(2, "above 0", memory="inf")
     refused(2, "4 images of 32 pixels need", memory="0.001")
     torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "resnet.pt")
     refused(1, "no checkpoint of this project", checkpoint=tmp_path / "resnet.pt")

@@ -83,7 +83,7 @@ def test_several_groups_are_predicted_as_one_by_one(model, paths):
     for images, maps in zip(groups, together, strict=True):
         for a, b in zip(maps, predict_group(model, images, size=32), strict=True):
             assert np.array_equal(a, b)
-    assert list(predict_groups(model, [])) == []
+    assert list(predict_groups(model, [])) == [] and list(predict_group(model, [])) == []
 
 
 def test_prepare_keeps_the_maps(model, paths):
@@ -97,7 +97,7 @@ def test_prepare_keeps_the_maps(model, paths):
     assert ready.mean.dtype == torch.float32  # the normalisation keeps its precision
 
 
-def test_plans_fit_the_memory_they_are_given():
+def test_more_memory_keeps_more():
     cpu = torch.device("cpu")
     roomy, tight = (plan(100, 224, device=cpu, memory=m * 2**20) for m in (4000, 300))
     assert roomy.kept == 4 and roomy.block == BLOCK and tight.kept < 4

@@ -11,11 +11,12 @@ from PIL import Image
 
 from gconet.applications.page import map_panels, write_maps_page
 from gconet.data.groups import Group, Item, scan_groups
+from gconet.errors import ConfigError
 from gconet.evaluation import score_folders
 
 HOSTILE = [
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a&b #?%41", "emoji \U0001f43c", "-n",
-    "javascript:alert(1)", "$title", "new\nline",
+    "javascript:alert(1)", "$title", "new\nline", "caf\udce9",
 ]  # fmt: skip
 
 
@@ -62,10 +63,33 @@ def test_no_name_becomes_markup_and_every_link_leads_to_its_file(hostile):
     images, links = tags.of("img"), [a["href"] for a in tags.of("a") if not a["href"].startswith("#")]
     assert len(images) == len(links) == len(HOSTILE)
     for link in [*links, *(image["src"] for image in images)]:
-        assert re.fullmatch(r"[\w.~%/-]+", link) and (output / unquote(link)).is_file()
+        assert (
+            re.fullmatch(r"[\w.~%/-]+", link) and (output / unquote(link, errors="surrogateescape")).is_file()
+        )
     for item, image in zip(groups[0].items, images, strict=True):
-        assert item.stem in image["alt"] and image["loading"] == "lazy"
-    assert all(item.stem in tags.text for item in groups[0].items)
+        assert readable(item.stem) in image["alt"] and image["loading"] == "lazy"
+    assert all(readable(item.stem) in tags.text for item in groups[0].items)
+
+
+def readable(name: str) -> str:
+    return name.encode(errors="replace").decode()
+
+
+def test_only_a_page_of_ours_is_replaced(hostile, tmp_path):
+    output, groups = hostile
+    page = output / "index.html"
+    page.write_text("my home page")
+    with pytest.raises(ConfigError, match="index.html is no page of this project and stays"):
+        write_maps_page(output, groups)
+    assert page.read_text() == "my home page" and not (output / ".previews").exists()
+    page.unlink()
+    (output / ".previews").mkdir()
+    (output / ".previews/mine.jpg").write_text("mine")
+    with pytest.raises(ConfigError, match="previews is no page of this project"):
+        write_maps_page(output, groups)
+    (output / ".previews/mine.jpg").unlink()
+    (output / ".previews").rmdir()
+    assert write_maps_page(output, groups).read_bytes() == write_maps_page(output, groups).read_bytes()
 
 
 def test_nothing_is_fetched_from_a_network(hostile):

@@ -1,5 +1,6 @@
 """The README's commands, run on toy data as they stand there."""
 
+import re
 import shlex
 import shutil
 
@@ -40,7 +41,9 @@ def test_every_command_of_the_readme_runs(run, tmp_path):
         if script == "-m":
             script, arguments = command[1].replace(".", "/") + ".py", command[2:]
         if script == "train.py" and "--resume" not in arguments:
-            arguments += [s for s in SMALL if "smoke" not in " ".join(arguments) or "group_size" not in s]
+            given = " ".join(arguments)
+            unfit = "data.group_size" if "smoke" in given else "encoder.weights" if "init=" in given else "-"
+            arguments += [setting for setting in SMALL if not setting.startswith(unfit)]
         # the toy stand-ins have not the known totals, which check_data.py must say
         run(script, *arguments, cwd=tmp_path, status=1 if "check_data" in script else 0)
     assert (tmp_path / "results/accordions/Accordion/000.png").exists()
@@ -54,4 +57,4 @@ def test_links_in_the_readme_exist():
 
 
 def test_results_are_filled_in():
-    assert "RESULTS\n\n" not in README and "TODO" not in README
+    assert not re.search("TODO|^[A-Z]+$", README, re.M)

@@ -19,7 +19,7 @@ from gconet.config import load_config
 from gconet.data.dataset import EpisodeDataset
 from gconet.data.groups import scan_set
 from gconet.data.transforms import augment
-from gconet.errors import CheckpointError
+from gconet.errors import CheckpointError, ConfigError
 from gconet.losses import Criterion
 from gconet.models import build_training_model
 from tests.conftest import ROOT
@@ -103,11 +103,16 @@ def test_resuming_is_bit_for_bit_the_uninterrupted_run(train, tmp_path):
 
 def test_fine_tuning_starts_from_the_given_weights(train, tmp_path):
     train("train.epochs=1", name="first")
-    train("train.steps=1", "optimizer.lr=0.0", "init=runs/first/last.pt", name="second")
+    start = ("init=runs/first/last.pt", "encoder.weights=imagenet")  # as if it were not given
+    train("train.steps=1", "optimizer.lr=0.0", *start, name="second")
     first, second = (read_checkpoint(tmp_path / f"runs/{name}/last.pt") for name in ("first", "second"))
     assert same(first["model"], second["model"]) and second["training"]["step"] == 1
     with pytest.raises(CheckpointError, match="no checkpoint none.pt"):
-        train("init=none.pt", name="third")
+        train("init=none.pt", "encoder.weights=imagenet", name="third")
+    with pytest.raises(CheckpointError, match="trained with gam .*'softmax': 'image'"):
+        train(*start, "gam.softmax=group", name="third")
+    with pytest.raises(ConfigError, match="init and encoder.weights"):
+        train("init=runs/first/last.pt", name="third")
     assert not (tmp_path / "runs/third").exists()
 
 
@@ -289,6 +294,27 @@ def test_two_ranks_train_to_the_loss_of_one_with_the_same_pairs(tmp_path):
         alone.append(losses[0].item())
     assert alone[-6:] != alone[:6] and sum(alone[-6:]) < sum(alone[:6])
     assert ranks == pytest.approx(alone, rel=2e-3)
+
+
+@pytest.mark.slow
+def test_twice_the_ranks_need_twice_the_learning_rate(tmp_path):
+    """The README's rule: with it, two ranks end the smoke config's epochs at the loss of one rank."""
+    subprocess.run([sys.executable, "-m", "gconet.data.toy", "data"], cwd=tmp_path, check=True)
+    settings = [str(ROOT / "train.py"), "--config", str(ROOT / "configs/smoke.yaml"), "validation.set=null"]
+    two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    last = {}
+    for name, command in (
+        ("one", [*settings, "name=one"]),
+        ("same", [*two, *settings, "name=same"]),
+        ("twice", [*two, *settings, "name=twice", "optimizer.lr=6.0e-4"]),
+    ):
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        last[name] = [r["total"] for r in log(tmp_path / "runs" / name) if r["event"] == "epoch"][-1]
+    print(last)
+    assert last["twice"] == pytest.approx(last["one"], rel=0.06) and last["twice"] < last["same"]
 
 
 @pytest.mark.slow

@@ -22,11 +22,13 @@ from tqdm import tqdm
 
 from gconet.data.groups import Group
 from gconet.data.images import load_image, load_mask
+from gconet.errors import ConfigError
 from gconet.evaluation import Scores
 
 HEIGHT = 150  # pixels of a preview
 WIDEST = 300  # pixels of one panel
 PREVIEWS = ".previews"  # hidden, so that a folder of maps stays one
+GENERATOR = b'<meta name="generator" content="gconet">'  # marks a page as ours
 TEMPLATE = Path(__file__).with_name("page.html")
 
 RGB = npt.NDArray[np.uint8]
@@ -83,11 +85,14 @@ def map_panels(image: Path, map_file: Path, mask: Path | None = None) -> list[RG
 
 
 def write_page(output: Path, groups: Mapping[str, Sequence[Entry]], *, title: str, legend: str) -> Path:
-    """Write `output`/index.html and its previews; earlier ones are replaced. Returns its path.
+    """Write `output`/index.html and its previews; an earlier page is replaced. Returns its path.
 
-    `legend` says what the panels are. Names are escaped: no file name can become markup.
+    `legend` says what the panels are. Names are escaped: no file name can become markup. Raises
+    ConfigError as `check_page` does.
     """
-    shutil.rmtree(output / PREVIEWS, ignore_errors=True)
+    check_page(output)
+    if (output / PREVIEWS).exists():
+        shutil.rmtree(output / PREVIEWS)
     (output / PREVIEWS).mkdir(parents=True)
     entries = [(group, entry) for group, members in groups.items() for entry in members]
     files = [Path(PREVIEWS) / f"{i:06d}.jpg" for i in range(len(entries))]
@@ -118,8 +123,16 @@ def write_page(output: Path, groups: Mapping[str, Sequence[Entry]], *, title: st
         width=f"{max((width for width, _ in sizes), default=HEIGHT)}px",
     )
     path = output / "index.html"
-    path.write_text(page, encoding="utf-8")
+    path.write_text(page, encoding="utf-8", errors="replace")  # names may hold bytes that are no text
     return path
+
+
+def check_page(output: Path) -> None:
+    """Raise ConfigError where a page in `output` would replace something that is not a page of ours."""
+    page = output / "index.html"
+    ours = page.is_file() and GENERATOR in page.read_bytes()
+    if not ours and (other := next((p for p in (page, output / PREVIEWS) if p.exists()), None)):
+        raise ConfigError(f"{other} is no page of this project and stays; name another folder, or --no-page")
 
 
 def section(number: int, group: str, figures: Sequence[str], entries: Sequence[Entry]) -> str:
