@@ -179,6 +179,7 @@ def test_scripts_that_need_no_torch_start_without_it():
     code = """
 import sys, runpy
 sys.argv = ["x", "--help"]
+import gconet.applications.page
 for script in ("check_data", "evaluate", "convert_checkpoint", "download_vgg16"):
     try:
         runpy.run_path(f"scripts/{script}.py", run_name="__main__")

@@ -32,7 +32,6 @@ GENERATOR = b'<meta name="generator" content="gconet">'  # marks a page as ours
 TEMPLATE = Path(__file__).with_name("page.html")
 
 RGB = npt.NDArray[np.uint8]
-U8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
