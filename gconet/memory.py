@@ -40,7 +40,8 @@ def plan_group(
     network = 6 * WIDTH * size**2 * number  # of one image on its way, about
     laterals = [images * WIDTH * (size // 2**k) ** 2 * number for k in (3, 2, 1, 0)]  # coarsest first
 
-    least = always + max(consensus + 2**24, network)
+    rows = min(BLOCK, 256 * images * (size // 16) ** 2 * number)  # fewer rows a block make the search slow
+    least = always + max(consensus + rows, network)
     if memory is None:
         free = free_memory(device) // sharing(device)
         memory = max(least, free * 9 // 10 if device.type == "cuda" else min(free // 2, MODEST))
@@ -51,7 +52,7 @@ def plan_group(
         )
     spare = memory - always
     batch = max(1, min(16 if device.type == "cuda" else 2, images, spare // 2 // network))
-    block = max(2**24, min(BLOCK, spare - consensus))
+    block = max(rows, min(BLOCK, spare - consensus))
     spare -= max(consensus + block, batch * network)
     kept = 0
     while kept < 4 and laterals[kept] <= spare:

@@ -120,7 +120,8 @@ def test_the_default_takes_half_of_what_is_free_at_most_what_is_modest(monkeypat
         assert plan(20, 224, device=cpu) == plan(20, 224, device=cpu, memory=min(free // 2, memory.MODEST))
     monkeypatch.setattr(memory, "free_memory", lambda device: 0)
     assert (plan(20, 224, device=cpu).batch, plan(20, 224, device=cpu).kept) == (1, 0)
-    assert plan(3000, 224, device=cpu).kept == 0  # as much as it needs, even so
+    assert plan(3000, 224, device=cpu).kept == 0  # as much as it needs, even so,
+    assert plan(1000, 224, device=cpu).block >= 256 * 1000 * 14**2 * 4  # and large blocks, which are faster
 
 
 def plan(images, size, **how):
