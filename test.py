@@ -140,7 +140,8 @@ def parse_args() -> argparse.Namespace:
         type=float,
         metavar="GIB",
         help="what a group may take beyond the network (default: on a GPU what is free; on a CPU half "
-        "of it, at most 1 unless the group needs more); with less, more is computed twice",
+        "of it, at most 1 unless the group needs more); with less, more is computed twice, down to a least "
+        "that grows with the group",
     )
     parser.add_argument(
         "--page",

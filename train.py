@@ -130,7 +130,8 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     if run.main:
         print(
             f"{run.folder}: {len(dataset.items)} images in {len(groups)} classes, steps {first} to {last}, "
-            f"{device}, {str(precision).removeprefix('torch.')}",
+            f"{device}, {str(precision).removeprefix('torch.')}"
+            + (f", from the weights {config.init}" if config.init and content is None else ""),
             flush=True,
         )
     parallel = DistributedDataParallel(model) if world > 1 else model

@@ -106,8 +106,8 @@ def dump_maps(
     ):
         for group, maps in zip(groups, predicted, strict=True):
             folder = output / group.name
-            folder.mkdir(parents=True, exist_ok=True)
             for item, m in zip(group.items, maps, strict=True):
+                folder.mkdir(parents=True, exist_ok=True)
                 waiting.append((pool.submit(Image.fromarray(m).save, folder / f"{item.stem}.png"), m.nbytes))
                 while sum(size for _, size in waiting) > BACKLOG:
                     waiting.popleft()[0].result()

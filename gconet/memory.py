@@ -48,7 +48,7 @@ def plan_group(
     elif memory < least:
         raise ConfigError(
             f"{images} images of {size} pixels need {least / 2**30:.2f} GiB of memory beyond the network, "
-            f"but only {memory / 2**30:.2f} are allowed; raise --memory or make the group smaller"
+            f"but only {memory / 2**30:.2g} are allowed; raise --memory or make the group smaller"
         )
     spare = memory - always
     batch = max(1, min(16 if device.type == "cuda" else 2, images, spare // 2 // network))

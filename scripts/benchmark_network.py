@@ -71,6 +71,7 @@ def check_arguments(args: argparse.Namespace) -> None:
 def benchmark_inference(args: argparse.Namespace) -> None:
     """Print each path's median time, throughput, memory and ratio, and how its maps differ."""
     check_arguments(args)
+    print(f"weights: {args.checkpoint or 'random'}; pictures: {args.images or 'made up'}")
     for count in _numbers("--groups", args.groups):
         with tempfile.TemporaryDirectory() as folder:
             images = _pictures(args.images, Path(folder), count)

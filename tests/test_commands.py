@@ -108,7 +108,7 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
     refused(2, "tf32 needs a CUDA GPU", precision="tf32", device="cpu")
     refused(2, "above 0", memory="-1")
     refused(2, "above 0", memory="inf")
-    refused(2, "4 images of 32 pixels need", memory="0.001")
+    refused(2, "4 images of 32 pixels need", memory="0.0001")
     torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "resnet.pt")
     refused(1, "no checkpoint of this project", checkpoint=tmp_path / "resnet.pt")
     other = build_model(load_config())

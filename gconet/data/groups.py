@@ -63,7 +63,8 @@ def list_groups(root: Path, *, allow_empty: bool = False) -> dict[str, dict[str,
     With `allow_empty`, a folder without pictures is an empty group, if another has some.
     """
     if not root.is_dir():
-        raise DataError(f"no folder {root}; give one group's folder or a folder of groups")
+        what = "is a file" if root.is_file() else "does not exist"
+        raise DataError(f"no folder {root}: it {what}; give one group's folder or a folder of groups")
     subfolders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     own = list_files(root)
     if not own:
