@@ -153,9 +153,7 @@ def build_reference_step(group: int, size: int, device: str) -> Callable[[], obj
     import reference_path
     import torch
 
-    from gconet.config import Config
     from gconet.device import pick_device, pick_precision
-    from gconet.losses import Criterion
     from gconet.models.training import TrainingOutput
 
     where = pick_device(device)
@@ -165,43 +163,46 @@ def build_reference_step(group: int, size: int, device: str) -> Callable[[], obj
         torch.tensor(v, device=where).view(3, 1, 1) for v in (reference_path.MEAN, reference_path.STD)
     )
     state = {name.removeprefix("net."): p for name, p in model.named_parameters()}
-    optimizer = torch.optim.Adam([p for p in state.values() if p.requires_grad], lr=1e-4, betas=(0.9, 0.99))
-    criterion = Criterion(**vars(Config().loss))
 
-    def run() -> float:
+    def forward() -> TrainingOutput:
         sides, logits, classes = reference_path.train_pair(state, (images - mean) / std)
-        output = TrainingOutput(tuple(sides), logits, classes, attention=logits)  # type: ignore[arg-type]
-        loss = criterion.total(criterion(output, masks, labels))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
+        return TrainingOutput(tuple(sides), logits, classes, attention=logits)  # type: ignore[arg-type]
 
-    run()
-    return run
+    return _warm_step(model, forward, masks, labels)
 
 
 def build_step(group: int, size: int, device: str, precision: str) -> Callable[[], object]:
     """A training step by our code."""
     import torch
 
-    from gconet.config import Config
     from gconet.device import autocast, pick_device, pick_precision
-    from gconet.losses import Criterion
 
     where = pick_device(device)
     dtype = pick_precision(precision, where)
     model, images, masks, labels = _training(group, size, where)
     model = model.to(memory_format=torch.channels_last)
     images = images.contiguous(memory_format=torch.channels_last)
+
+    def forward() -> Any:
+        with autocast(where, dtype):
+            return model(images)
+
+    return _warm_step(model, forward, masks, labels)
+
+
+def _warm_step(model: Any, forward: Callable[[], Any], masks: Any, labels: Any) -> Callable[[], object]:
+    """A step of the release's recipe that gets its outputs from `forward`, run once."""
+    import torch
+
+    from gconet.config import Config
+    from gconet.losses import Criterion
+
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.99))
     criterion = Criterion(**vars(Config().loss))
 
     def run() -> float:
-        with autocast(where, dtype):
-            output = model(images)
-        loss = criterion.total(criterion(output, masks, labels))
+        loss = criterion.total(criterion(forward(), masks, labels))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
