@@ -21,9 +21,10 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from gconet.applications.page import check_page, write_maps_page
+from gconet.applications.files import check_masks, check_output
+from gconet.applications.page import write_maps_page
 from gconet.checkpoint import WEIGHTS, load_model
-from gconet.data.groups import Group, list_groups, scan_groups
+from gconet.data.groups import Group, scan_groups
 from gconet.device import pick_device, pick_precision, use_gpu
 from gconet.errors import ConfigError, run_command
 from gconet.evaluation import format_table, score_folders
@@ -43,7 +44,10 @@ def main() -> int:
     device = pick_device(args.device)
     precision = pick_precision(args.precision, device)
     groups = scan_groups(args.images, args.gts)
-    check_output(args, groups)
+    sources = {"--images": args.images, "--gts": args.gts}
+    check_output(args.output, sources, overwrite=args.overwrite, page=args.page)
+    if args.gts:
+        check_masks(args.gts, groups)
     model, config = load_model(args.checkpoint)
     if world > 1:
         dist.barrier()  # nobody writes before everybody has looked at the output folder
@@ -75,29 +79,6 @@ def share(groups: Sequence[Group], world: int) -> list[list[Group]]:
     for group in sorted(groups, key=lambda group: -len(group.items)):
         min(shares, key=lambda own: sum(len(g.items) for g in own)).append(group)
     return shares
-
-
-def check_output(args: argparse.Namespace, groups: Sequence[Group]) -> None:
-    """Refuse, before anything is computed, what would lose a file or could not be scored."""
-    output, images = args.output.resolve(), sum(len(group.items) for group in groups)
-    if output.exists() and not output.is_dir():
-        raise ConfigError(f"--output {args.output} is a file; name a folder")
-    for name, folder in (("--images", args.images), ("--gts", args.gts)):
-        if folder and output.is_relative_to(folder.resolve()):
-            raise ConfigError(f"--output {args.output} lies in {name} {folder}; name another folder")
-    if args.page:
-        check_page(output)
-    inputs = {path.resolve() for g in groups for i in g.items for path in (i.image, i.mask) if path}
-    if mine := [p for g in groups for i in g.items if (p := output / g.name / f"{i.stem}.png") in inputs]:
-        raise ConfigError(f"the map {mine[0]} would replace one of the inputs; name another --output")
-    if not args.overwrite and any(path.is_file() for path in output.rglob("*")):
-        raise ConfigError(
-            f"--output {args.output} holds files; name another folder, or pass --overwrite to "
-            "replace maps of the same names"
-        )
-    masks = sum(map(len, list_groups(args.gts).values())) if args.gts else images
-    if masks > images:
-        raise ConfigError(f"--gts {args.gts} holds {masks} masks for {images} images; give just theirs")
 
 
 def parse_args() -> argparse.Namespace:

@@ -98,7 +98,7 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
     group = sorted(photos.iterdir())[0]
     refused(2, "lies in --images", images=photos, output=photos)
     refused(2, "lies in --gts", gts=toy / "gts/toy", output=toy / "gts/toy/new")
-    refused(2, "would replace one of the inputs", images=group, output=photos)
+    refused(2, f"--images {group} lies in --output", images=group, output=photos)
     refused(2, "12 masks for 4 images", images=group, gts=toy / "gts/toy")
     refused(1, "no folder", images=tmp_path / "no")
     refused(1, "no images in", images=full)

@@ -10,7 +10,9 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from statistics import median
 from string import Template
 from urllib.parse import quote
 
@@ -20,7 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 from tqdm import tqdm
 
-from gconet.data.groups import Group
+from gconet.data.groups import Group, Item
 from gconet.data.images import load_image, load_mask
 from gconet.errors import ConfigError
 from gconet.evaluation import Scores
@@ -51,19 +53,26 @@ def write_maps_page(output: Path, groups: Sequence[Group], scores: Scores | None
     image. Returns the path of the page.
     """
 
-    per_image = {name: scored.per_image for name, scored in scores.groups.items()} if scores else {}
-    if len(per_image) == len(groups) == 1:  # a single group's masks may have another name
-        per_image = {groups[0].name: next(iter(per_image.values()))}
+    j = jaccard(groups, scores)
 
-    def entry(group: Group, index: int) -> Entry:
-        item = group.items[index]
+    def entry(group: Group, item: Item) -> Entry:
         link = output / group.name / f"{item.stem}.png"
-        figures = per_image[group.name][item.stem] if scores else {}
-        return Entry(item.stem, lambda: map_panels(item.image, link, item.mask), link, figures.get("j_half"))
+        panels = partial(map_panels, item.image, link, item.mask)
+        return Entry(item.stem, panels, link, j.get((group.name, item.stem)))
 
-    entries = {group.name: [entry(group, i) for i in range(len(group.items))] for group in groups}
+    entries = {group.name: [entry(group, item) for item in group.items] for group in groups}
     legend = "Picture, co-saliency map, overlay" + (" with the mask's outline" if scores else "")
     return write_page(output, entries, title=f"Co-saliency maps: {output.resolve().name}", legend=legend)
+
+
+def jaccard(groups: Sequence[Group], scores: Scores | None) -> dict[tuple[str, str], float]:
+    """(group, stem) → Jaccard index at 0.5 of each image; empty without scores."""
+    if scores is None:
+        return {}
+    scored = {name: group.per_image for name, group in scores.groups.items()}
+    if len(scored) == len(groups) == 1:  # a single group's masks may have another name
+        scored = {groups[0].name: next(iter(scored.values()))}
+    return {(g.name, i.stem): scored[g.name][i.stem]["j_half"] for g in groups for i in g.items}
 
 
 def map_panels(image: Path, map_file: Path, mask: Path | None = None) -> list[RGB]:
@@ -119,7 +128,7 @@ def write_page(output: Path, groups: Mapping[str, Sequence[Entry]], *, title: st
         sorter='<button id="sort" type="button" aria-pressed="false">Worst first</button>' if scored else "",
         contents=" ".join(f'<a href="#g{i}">{html.escape(g)}</a>' for i, g in enumerate(groups)),
         groups="\n".join(section(i, g, figures[g], groups[g]) for i, g in enumerate(groups)),
-        width=f"{max((width for width, _ in sizes), default=HEIGHT)}px",
+        width=f"{median(width for width, _ in sizes):.0f}px" if sizes else "100%",
     )
     path = output / "index.html"
     path.write_text(page, encoding="utf-8", errors="replace")  # names may hold bytes that are no text

@@ -13,11 +13,12 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 @dataclass(frozen=True)
 class Item:
-    """One picture of a group; `mask` is None where no ground truth was asked for."""
+    """One picture of a group; `mask` and `map` are None where they were not asked for."""
 
     stem: str
     image: Path
-    mask: Path | None = None
+    mask: Path | None = None  # ground truth
+    map: Path | None = None  # saved co-saliency
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,22 @@ def scan_set(root: Path, name: str) -> tuple[Group, ...]:
     return scan_groups(root / "images" / name, root / "gts" / name)
 
 
-def scan_groups(images: Path, gts: Path | None = None) -> tuple[Group, ...]:
-    """The groups below `images`, with their masks from `gts` where that is given.
+def scan_groups(images: Path, gts: Path | None = None, maps: Path | None = None) -> tuple[Group, ...]:
+    """The groups below `images`, with their masks from `gts` and their maps from `maps`, where given.
 
     A folder with pictures directly inside is one group, named after the folder; otherwise each
     sub-folder is a group. Raises DataError for anything missing, unpaired or ambiguous.
     """
     folders = list_groups(images)
-    masks = pair_folders(folders, list_groups(gts), gts) if gts else {}
+    mask_of = pair_folders(folders, gts, "mask") if gts else {}
+    map_of = pair_folders(folders, maps, "map") if maps else {}
     return tuple(
         Group(
             name,
-            tuple(Item(stem, path, masks[name][stem] if masks else None) for stem, path in files.items()),
+            tuple(
+                Item(stem, path, mask_of.get((name, stem)), map_of.get((name, stem)))
+                for stem, path in files.items()
+            ),
         )
         for name, files in folders.items()
     )
@@ -94,18 +99,18 @@ def list_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def pair_folders(
-    images: dict[str, dict[str, Path]], gts: dict[str, dict[str, Path]], gts_root: Path
-) -> dict[str, dict[str, Path]]:
-    """The masks for `images`, group by group; a single group on both sides pairs whatever its name."""
-    if len(images) == len(gts) == 1:
-        gts = dict(zip(images, gts.values(), strict=True))
-    if missing := [name for name in images if name not in gts]:
-        raise DataError(f"no masks for {name_some(missing)} in {gts_root} (there: {name_some(list(gts))})")
-    missing = [f"{name}/{stem}" for name, files in images.items() for stem in files if stem not in gts[name]]
-    if missing:
-        raise DataError(f"no mask in {gts_root} for {name_some(missing)}; each image needs one of its stem")
-    return gts
+def pair_folders(images: dict[str, dict[str, Path]], root: Path, what: str) -> dict[tuple[str, str], Path]:
+    """(group, stem) → file below `root` for each of `images`; a single group on both sides pairs
+    whatever its name. `what` they are goes into the messages."""
+    found = list_groups(root)
+    if len(images) == len(found) == 1:
+        found = dict(zip(images, found.values(), strict=True))
+    if missing := [name for name in images if name not in found]:
+        raise DataError(f"no {what}s for {name_some(missing)} in {root} (there: {name_some(list(found))})")
+    wanted = [(name, stem) for name, files in images.items() for stem in files]
+    if missing := [f"{name}/{stem}" for name, stem in wanted if stem not in found[name]]:
+        raise DataError(f"no {what} in {root} for {name_some(missing)}; each image needs one of its stem")
+    return {(name, stem): found[name][stem] for name, stem in wanted}
 
 
 def name_some(names: list[str], most: int = 5) -> str:

@@ -1,0 +1,191 @@
+"""Masks, cut-outs and new backgrounds from saved maps."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gconet.applications import cosegmentation
+from gconet.applications.cosegmentation import (
+    blend,
+    blur_background,
+    cover,
+    cut_out,
+    find_object,
+    keep_large,
+    segment,
+    soften,
+    threshold_map,
+)
+
+
+@pytest.fixture
+def disc():
+    """A red disc before noisy green (H,W,3), a coarse map of it, and its mask."""
+    y, x = np.mgrid[:300, :400]
+    mask = (y - 140) ** 2 + (x - 210) ** 2 < 80**2
+    noise = np.random.RandomState(0).randint(-20, 21, (300, 400, 3))
+    picture = np.where(mask[..., None], [200, 60, 60], [60, 160, 70]) + noise
+    rough = ((y - 150) ** 2 / 70**2 + (x - 220) ** 2 / 90**2 < 1) * 230
+    return picture.astype(np.uint8), rough.astype(np.uint8), mask
+
+
+def jaccard(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_the_mask_follows_the_picture_not_the_coarse_map(disc):
+    picture, m, truth = disc
+    assert jaccard(threshold_map(m), truth) < 0.85
+    assert jaccard(find_object(picture, m), truth) > 0.95
+    assert jaccard(segment(picture, m) >= 128, truth) > 0.97
+
+
+def test_the_border_is_soft_and_narrow(disc):
+    picture, m, truth = disc
+    opacity = segment(picture, m)
+    soft = (opacity > 12) & (opacity < 243)
+    y, x = np.mgrid[:300, :400]
+    distance = np.abs(np.hypot(y - 140, x - 210) - 80)
+    assert soft.sum() > 100 and distance[soft].max() < 12
+
+
+def test_the_same_each_time_whatever_ran_before(disc):
+    picture, m, _ = disc
+    first = segment(picture, m)
+    np.random.seed(5)
+    segment(picture[::-1].copy(), m)
+    assert (segment(picture, m) == first).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (300, 2), (60, 80)])
+@pytest.mark.parametrize("level", [0, 1, 100, 255])
+def test_empty_and_constant_maps(size, level):
+    picture = np.random.RandomState(0).randint(0, 256, (*size, 3)).astype(np.uint8)
+    opacity = segment(picture, np.full(size, level, np.uint8))
+    assert opacity.shape == size and opacity.dtype == np.uint8
+    assert (opacity == (255 if level else 0)).all()
+    assert blend(picture, opacity, blur_background(picture, opacity)).shape == picture.shape
+
+
+def test_objects_too_small_for_grabcut_stay():
+    picture = np.random.RandomState(0).randint(0, 256, (1000, 1000, 3)).astype(np.uint8)
+    m = np.zeros((1000, 1000), np.uint8)
+    m[500, 500] = 255
+    opacity = segment(picture, m)
+    assert opacity[500, 500] == 255 and (opacity > 0).sum() == 1
+
+
+def test_a_map_of_another_size_is_refused(disc):
+    with pytest.raises(ValueError, match="the map is"):
+        segment(disc[0], disc[1][:-1])
+
+
+def test_small_parts_are_dropped_by_their_share():
+    mask = np.zeros((50, 50), bool)
+    mask[:20, :20], mask[30:40, 30:40], mask[45, 45] = True, True, True
+    assert keep_large(mask, 0.2).sum() == 500 and keep_large(mask, 0.3).sum() == 400
+    assert not keep_large(np.zeros((5, 5), bool)).any() and keep_large(np.ones((5, 5), bool)).all()
+
+
+def test_cut_out_and_blend_by_hand():
+    picture = np.full((1, 3, 3), 100, np.uint8)
+    opacity = np.uint8([[0, 51, 255]])
+    rgba = cut_out(picture, opacity)
+    assert rgba.tolist() == [[[0, 0, 0, 0], [100, 100, 100, 51], [100, 100, 100, 255]]]
+    assert blend(picture, opacity, np.full((1, 1, 3), 200, np.uint8))[0, :, 0].tolist() == [200, 180, 100]
+
+
+def test_a_soft_border_of_a_flat_picture_is_level(disc):
+    flat = np.full((100, 100, 3), 90, np.uint8)
+    mask = np.zeros((100, 100), bool)
+    mask[:, 50:] = True
+    opacity = soften(flat, mask)
+    assert (opacity[:, :44] == 0).all() and (opacity[:, 56:] == 255).all()
+    assert (np.diff(opacity[50].astype(int)) >= 0).all()
+
+
+def test_a_blurred_background_holds_no_colour_of_the_object(disc):
+    picture, _, mask = disc
+    blurred = blur_background(picture, 255 * mask.astype(np.uint8)).astype(int)
+    assert blurred[..., 0].max() < 75 and abs(blurred[..., 1].mean() - 160) < 5
+
+
+def test_a_background_picture_covers_without_distortion():
+    background = np.zeros((100, 300, 3), np.uint8)
+    background[:, 150:] = 200
+    covered = cover(background, 50, 50)
+    assert covered.shape == (50, 50, 3) and covered[:, :24].max() == 0 and covered[:, 26:].min() == 200
+    assert cover(background, 7, 1000).shape == (1000, 7, 3)
+    assert (cover(np.full((1, 1, 3), 9, np.uint8), 30, 20) == 9).all()
+
+
+@pytest.fixture
+def folders(tmp_path, disc):
+    picture, m, mask = disc
+    for name, folder in (("a", "g<1>"), ("b", "g<1>"), ("c c", "h")):
+        for kind, pixels in (("images", picture), ("maps", m), ("gts", 255 * mask.astype(np.uint8))):
+            (tmp_path / kind / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / kind / folder / f"{name}.png")
+    return tmp_path
+
+
+def arguments(folders, **changes):
+    options = {kind: folders / kind for kind in ("images", "maps")} | {"output": folders / "out"} | changes
+    return ["scripts/cosegment.py", *(text for k, v in options.items() for text in (f"--{k}", v))]
+
+
+def test_the_command_writes_masks_cutouts_backgrounds_and_a_page(run, folders):
+    for background in ("white", "blur", folders / "images/h/c c.png"):
+        done = run(*arguments(folders, gts=folders / "gts", background=background), "--overwrite")
+    assert "3 masks and cut-outs of 2 groups" in done.stdout and not done.stderr
+    plain, own = (float(done.stdout.split(name)[1].split()[1]) for name in ("twice its mean", "cut-out  "))
+    assert plain < 0.85 and own > 0.97
+    files = {str(p.relative_to(folders / "out")) for p in (folders / "out").rglob("*.*") if p.is_file()}
+    for stem in ("g<1>/a", "g<1>/b", "h/c c"):
+        assert {f"masks/{stem}.png", f"cutouts/{stem}.png", f"backgrounds/{stem}.jpg"} <= files
+    assert len(files) == 9 + 3 + 1  # with previews and index.html
+    cutout, mask = (Image.open(folders / f"out/{k}/h/c c.png") for k in ("cutouts", "masks"))
+    assert cutout.mode == "RGBA" and ((np.asarray(cutout)[..., 3] >= 128) == (np.asarray(mask) == 255)).all()
+    page = (folders / "out/index.html").read_text()
+    assert "cutouts/h/c%20c.png" in page and "new background" in page and "g<1>" not in page
+
+
+def test_empty_maps_are_told(run, folders):
+    Image.new("L", (400, 300)).save(folders / "maps/h/c c.png")
+    Image.new("L", (400, 300), 255).save(folders / "maps/g<1>/a.png")
+    done = run(*arguments(folders))
+    assert "1 maps mark nothing: those masks are empty (h/c c)" in done.stderr
+    assert "1 maps mark all of the picture (g<1>/a)" in done.stderr
+    assert np.asarray(Image.open(folders / "out/cutouts/h/c c.png")).max() == 0
+
+
+def test_wrong_arguments_are_named_and_nothing_written(run, folders):
+    def refused(status, text, *more, **changes):
+        before = sorted(folders.rglob("*"))
+        assert text in run(*arguments(folders, **changes), *more, status=status).stderr
+        assert sorted(folders.rglob("*")) == before
+
+    refused(2, "neither blur nor a file nor a colour", background="nocolour")
+    refused(2, "lies in --maps", output=folders / "maps/out")
+    refused(2, "lies in --output", output=folders)
+    (folders / "full").mkdir()
+    (folders / "full/mine.txt").touch()
+    refused(2, "holds files", output=folders / "full")
+    (folders / "maps/h/c c.png").unlink()
+    refused(1, "no images in h", maps=folders / "maps")
+    Image.new("L", (400, 300)).save(folders / "maps/h/other.png")
+    refused(1, "no map in", maps=folders / "maps")
+
+
+def test_a_map_of_another_size_is_named(run, folders):
+    Image.new("L", (40, 30), 255).save(folders / "maps/h/c c.png")
+    error = run(*arguments(folders), status=1).stderr
+    assert "c c.png is 40x30 but" in error and "400x300" in error
+
+
+def test_needs_no_torch():
+    code = f"import sys, {cosegmentation.__name__}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
