@@ -1,0 +1,130 @@
+"""Thumbnails of a collection: crops of one shape that show the common object, alike in scale and place.
+
+From maps to boxes: the box of the common object, an enlarged one with some air, and the crop, which
+keeps the enlarged box whole, stays inside the picture and shows the object about as large as the
+collection's other crops do (after Jacobs et al., "Cosaliency: Where People Look When Comparing Images",
+UIST 2010). Boxes are (left, top, right, bottom) in pixels, right and bottom exclusive.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from gconet.applications.cosegmentation import Grey, keep_large, threshold_map
+
+AIR = 0.1  # the enlarged box is so much larger than the object's on every side
+SCALE = 0.25  # quantile of the objects' tight scales that all crops aim for: few need to be cut closer
+PLACES = 25  # tried in each direction for a crop
+OFF = 0.5  # weight of the object's squared distance from the centre, in sides of the crop
+
+Places = npt.NDArray[np.int64]
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+
+class Found(NamedTuple):
+    """Where the common object of a picture is."""
+
+    width: int  # of the picture
+    height: int
+    box: Box  # the object's; the paper's yellow box
+    enlarged: Box  # with some air; the paper's red box
+
+
+def find_object(m: Grey, air: float = AIR) -> Found:
+    """The box of the common object in a map (H,W) uint8, and the same with `air` on every side.
+
+    `air` is a share of the box's longer side; the enlarged box ends at the picture's border. An
+    all-zero map gives the whole picture.
+    """
+    height, width = m.shape
+    mask = keep_large(threshold_map(m))
+    box = Box(0, 0, width, height)
+    if mask.any():
+        columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+        box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    margin = round(air * max(box.width, box.height))
+    left, top = max(0, box.left - margin), max(0, box.top - margin)
+    right, bottom = min(width, box.right + margin), min(height, box.bottom + margin)
+    return Found(width, height, box, Box(left, top, right, bottom))
+
+
+def choose_sizes(
+    collection: Sequence[Found], aspect: tuple[int, int] = (1, 1), least: int = 1
+) -> list[tuple[int, int]]:
+    """(width, height) of each picture's crop, such that objects appear alike in scale.
+
+    Width : height is `aspect` to the nearest pixel, unless the picture is too narrow for any such
+    crop. A crop can hold the enlarged box wherever a crop of this shape can, and is at least `least`
+    pixels high where the picture is.
+    """
+    ratio = aspect[0] / aspect[1]
+    most = [max(1, min(f.height, int((f.width + 0.5) / ratio))) for f in collection]
+    tight = [max(f.enlarged.height, math.ceil((f.enlarged.width - 0.5) / ratio), least) for f in collection]
+    lows = [min(pair) for pair in zip(most, tight, strict=True)]
+    areas = [f.box.width * f.box.height for f in collection]
+    shares = [area / (ratio * low**2) for area, low in zip(areas, lows, strict=True)]
+    share = float(np.quantile(shares, SCALE)) if shares else 1.0  # of a crop, taken by the object's box
+    sizes = []
+    for f, area, low, high in zip(collection, areas, lows, most, strict=True):
+        height = min(high, max(low, round((area / (ratio * share)) ** 0.5)))
+        sizes.append((min(f.width, max(1, math.floor(height * ratio + 0.5))), height))
+    return sizes
+
+
+def place_crop(m: Grey, found: Found, size: tuple[int, int]) -> Box:
+    """Where a crop of `size` (width, height), no larger than the picture, shows the object best.
+
+    It holds the enlarged box if it can, else the object's box if it can; then the object lies near
+    its centre, much of the map `m` inside, and little of it is cut by the crop's sides.
+    """
+    width, height = size
+    box, red = found.box, found.enlarged
+    across = red if red.width <= width else box
+    down = red if red.height <= height else box
+    x = candidates(across.left, across.right, width, found.width)[None, :]
+    y = candidates(down.top, down.bottom, height, found.height)[:, None]
+    total = cv2.integral(m).astype(np.int64)  # (H+1,W+1)
+
+    def mass(top: Places, left: Places, bottom: Places, right: Places) -> Places:
+        return total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
+
+    cut = (
+        mass(y, x, y + height, x + 1) * (x > 0)
+        + mass(y, x + width - 1, y + height, x + width) * (x + width < found.width)
+        + mass(y, x, y + 1, x + width) * (y > 0)
+        + mass(y + height - 1, x, y + height, x + width) * (y + height < found.height)
+    ) / (2 * 255 * (width + height))
+    lost = 1 - mass(y, x, y + height, x + width) / max(1, int(total[-1, -1]))
+    off = ((box.left + box.right) / 2 - x - width / 2) ** 2 / width**2 + (
+        (box.top + box.bottom) / 2 - y - height / 2
+    ) ** 2 / height**2
+    row, column = np.unravel_index(np.argmin(cut + lost + OFF * off), cut.shape)
+    left, top = int(x[0, column]), int(y[row, 0])
+    return Box(left, top, left + width, top + height)
+
+
+def candidates(start: int, end: int, length: int, limit: int) -> Places:
+    """Starts of an interval of `length` within [0, limit] that holds [start, end], or lies inside it."""
+    one, other = sorted((start, end - length))
+    first, last = max(0, one), min(limit - length, other)
+    return np.unique(np.linspace(first, last, PLACES).round().astype(np.int64))

@@ -1,0 +1,186 @@
+"""Crop every picture of a group to its common object, from the maps that test.py saved.
+
+    python scripts/thumbnails.py --images data/demo/images --maps results/demo --output results/thumbnails
+
+writes <output>/crops/<group>/<stem>.jpg, all of one size and with the object about as large and as
+central in each; with --explain, <output>/explained/<group>/<stem>.jpg, the picture with the
+object's box in yellow, enlarged in red, and the crop in white; and <output>/index.html, a page to
+look at them all. Needs no GPU; some 30 pictures a second.
+
+Exit status: 0 when everything was written, 1 for failures, 2 for wrong arguments.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from gconet.applications.files import check_masks, check_output, load_pair
+from gconet.applications.page import RGB, Entry, shrink, write_page
+from gconet.applications.thumbnails import Box, Found, choose_sizes, find_object, place_crop
+from gconet.data.groups import Group, Item, scan_groups
+from gconet.data.images import load_image, load_mask
+from gconet.errors import ConfigError, run_command
+
+YELLOW, RED, WHITE = (255, 215, 0), (225, 30, 30), (255, 255, 255)
+KINDS = ("crops", "explained")
+SHARPEST = 2  # times a crop is enlarged at most, where its picture is large enough
+
+
+class Job(NamedTuple):
+    """One picture and its result files, by kind."""
+
+    item: Item
+    files: dict[str, Path]
+
+
+def main() -> int:
+    args = parse_args()
+    shape = output_size(args.aspect, args.size)
+    groups = scan_groups(args.images, args.gts, args.maps)
+    sources = {"--images": args.images, "--maps": args.maps, "--gts": args.gts}
+    check_output(args.output, sources, overwrite=args.overwrite, page=args.page)
+    if args.gts:
+        check_masks(args.gts, groups)
+
+    jobs = []
+    for group in groups:
+        folders = {kind: args.output / kind / group.name for kind in KINDS[: 1 + args.explain]}
+        for folder in folders.values():
+            folder.mkdir(parents=True, exist_ok=True)
+        for item in group.items:
+            jobs.append(Job(item, {kind: folder / f"{item.stem}.jpg" for kind, folder in folders.items()}))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        bar = partial(tqdm, total=len(jobs), unit="image", disable=None)
+        found = list(bar(pool.map(find_in, jobs), desc="objects"))
+        sizes: list[tuple[int, int]] = []
+        for group in groups:  # each is a collection
+            members = found[len(sizes) : len(sizes) + len(group.items)]
+            sizes += choose_sizes(members, args.aspect, -(-shape[1] // SHARPEST))
+        crops = list(bar(pool.map(partial(write_thumbnail, shape=shape), jobs, found, sizes), desc="crops"))
+    print(f"{len(jobs)} thumbnails of {shape[0]}x{shape[1]} of {len(groups)} groups in {args.output}")
+    if args.gts:
+        print(format_kept([keep_share(job.item, crop) for job, crop in zip(jobs, crops, strict=True)]))
+    if args.page:
+        print(f"to look at: {write_thumbnails_page(args.output, groups, jobs)}")
+    return 0
+
+
+def find_in(job: Job) -> Found:
+    """The object of one picture, by its map."""
+    return find_object(load_pair(job.item)[1])
+
+
+def write_thumbnail(job: Job, found: Found, size: tuple[int, int], shape: tuple[int, int]) -> Box:
+    """Write the results for one picture, the thumbnail resized to `shape`; returns the crop."""
+    picture, m = load_pair(job.item)
+    crop = place_crop(m, found, size)
+    part = Image.fromarray(picture[crop.top : crop.bottom, crop.left : crop.right])
+    part.resize(shape, Image.Resampling.LANCZOS).save(job.files["crops"], quality=90)
+    if "explained" in job.files:
+        explained, line = picture.copy(), max(1, round(max(picture.shape) / 200))
+        for box, colour in ((crop, WHITE), (found.enlarged, RED), (found.box, YELLOW)):
+            corner = box.right - 1, box.bottom - 1
+            cv2.rectangle(explained, (box.left, box.top), corner, colour, line)
+        Image.fromarray(explained).save(job.files["explained"], quality=90)
+    return crop
+
+
+def keep_share(item: Item, crop: Box) -> tuple[float, bool]:
+    """The share of a mask's object pixels that its crop holds, and whether they are one piece."""
+    assert item.mask is not None  # asked for
+    mask = np.asarray(load_mask(item.mask)) >= 128
+    inside = mask[crop.top : crop.bottom, crop.left : crop.right]
+    return float(inside.sum() / max(1, mask.sum())), cv2.connectedComponents(mask.astype(np.uint8))[0] == 2
+
+
+def format_kept(kept: list[tuple[float, bool]]) -> str:
+    """How much of the objects the crops hold."""
+    rows = {"all": [share for share, _ in kept], "in one piece": [share for share, single in kept if single]}
+    lines = ["object pixels inside the crop   images  median  mean  10th percentile"]
+    for name, shares in rows.items():
+        if shares:
+            figures = np.median(shares), np.mean(shares), np.percentile(shares, 10)
+            lines.append(
+                f"{name:30}{len(shares):8}"
+                + "".join(f"{f:{w}.1%}" for f, w in zip(figures, (8, 6, 17), strict=True))
+            )
+    return "\n".join(lines)
+
+
+def write_thumbnails_page(output: Path, groups: Sequence[Group], jobs: Sequence[Job]) -> Path:
+    """The page: picture, or its explanation, and thumbnail."""
+    explained = "explained" in jobs[0].files
+    remaining = iter(jobs)
+    entries = {
+        group.name: [
+            Entry(job.item.stem, partial(thumbnail_panels, job), job.files["crops"])
+            for job in islice(remaining, len(group.items))
+        ]
+        for group in groups
+    }
+    legend = (
+        "Picture with the object's box (yellow), enlarged (red), the crop (white)" if explained else "Picture"
+    )
+    return write_page(
+        output, entries, title=f"Thumbnails: {output.resolve().name}", legend=f"{legend}; thumbnail"
+    )
+
+
+def thumbnail_panels(job: Job) -> list[RGB]:
+    """What the page shows of one picture."""
+    first = job.files.get("explained", job.item.image)
+    return [shrink(np.asarray(load_image(path))) for path in (first, job.files["crops"])]
+
+
+def output_size(aspect: tuple[int, int], longer: int) -> tuple[int, int]:
+    """(width, height) of the thumbnails, by their longer side."""
+    width, height = aspect
+    return max(1, round(longer * width / max(aspect))), max(1, round(longer * height / max(aspect)))
+
+
+def parse_aspect(text: str) -> tuple[int, int]:
+    """W:H; raises ConfigError."""
+    width, _, height = text.partition(":")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) < 10000 and 0 < int(height) < 10000):
+        raise ConfigError(f"--aspect {text}: give two whole numbers, width:height, as in 1:1 or 16:9")
+    return int(width), int(height)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--images", type=Path, required=True, metavar="DIR", help="one group, or a folder of groups")
+    add("--maps", type=Path, required=True, metavar="DIR", help="their maps, in the same tree")
+    add("--output", type=Path, required=True, metavar="DIR", help="where the results go")
+    add("--aspect", default="1:1", metavar="W:H", help="shape of the thumbnails (default: %(default)s)")
+    add("--size", type=int, default=256, metavar="PIXELS", help="their longer side (default: %(default)s)")
+    add("--explain", action="store_true", help="also the pictures with the boxes drawn in")
+    add("--gts", type=Path, metavar="DIR", help="masks in the same tree: prints how much the crops keep")
+    add(
+        "--page",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="index.html with previews (default: yes)",
+    )
+    add("--overwrite", action="store_true", help="replace files that are already there")
+    args = parser.parse_args()
+    args.aspect = parse_aspect(args.aspect)
+    if not 1 <= args.size <= 10000:
+        raise ConfigError(f"--size {args.size}: give 1 to 10000 pixels")
+    return args
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,147 @@
+"""Boxes and crops from saved maps."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from gconet.applications import thumbnails
+from gconet.applications.thumbnails import choose_sizes, find_object, place_crop
+
+
+def draw(size, *boxes, level=255):
+    """A map of `size` (width, height) with filled boxes."""
+    m = np.zeros(size[::-1], np.uint8)
+    for left, top, right, bottom in boxes:
+        m[top:bottom, left:right] = level
+    return m
+
+
+def crop(m, aspect=(1, 1), **others):
+    found = find_object(m)
+    return place_crop(m, found, choose_sizes([found], aspect, **others)[0])
+
+
+def test_the_boxes_by_hand():
+    found = find_object(draw((200, 100), (50, 20, 90, 40), (150, 80, 153, 83)))  # and a speck
+    assert found.box == (50, 20, 90, 40) and found.enlarged == (46, 16, 94, 44)
+    assert find_object(draw((200, 100), (0, 0, 40, 99))).enlarged == (0, 0, 50, 100)
+    assert find_object(draw((7, 5))).box == (0, 0, 7, 5)
+
+
+def test_crops_are_centred_where_there_is_room_and_stay_inside():
+    assert crop(draw((300, 300), (140, 100, 180, 140))) == (136, 96, 184, 144)
+    assert crop(draw((300, 300), (0, 0, 40, 20))) == (0, 0, 44, 44)
+    assert crop(draw((300, 300), (140, 100, 180, 140)), least=100) == (110, 70, 210, 170)
+
+
+def test_an_object_larger_than_any_crop_of_the_shape():
+    box = crop(draw((300, 100), (20, 40, 280, 60)), (1, 1))
+    assert (box.width, box.height) == (100, 100) and box.left >= 20 and box.right <= 280
+
+
+def test_other_salient_mass_is_not_cut_through():
+    m = draw((400, 100), (100, 30, 160, 90))
+    free = crop(m, (2, 1))
+    assert free.left < 70 < 190 < free.right
+    m[20:90, 45:75] = 40  # something weaker at the left, where the free crop's side would run
+    assert find_object(m).box == find_object(draw((400, 100), (100, 30, 160, 90))).box
+    box = crop(m, (2, 1))
+    assert box.left <= 45 or box.left >= 75
+
+
+def test_the_objects_of_a_collection_appear_alike_in_scale():
+    maps = [draw((400, 400), (200 - s, 200 - s, 200 + s, 200 + s)) for s in (20, 40, 60, 80)]
+    maps.append(draw((400, 400), (190, 100, 210, 300)))  # a thin one fills less of its tightest crop
+    found = [find_object(m) for m in maps]
+    sizes = choose_sizes(found)
+    shares = [f.box.width * f.box.height / (w * h) for f, (w, h) in zip(found, sizes, strict=True)]
+    assert max(shares[:4]) / min(shares[:4]) < 1.05
+    alone = [choose_sizes([f])[0] for f in found]
+    assert all(w >= own for (w, _), (own, _) in zip(sizes, alone, strict=True))
+
+
+rectangles = st.tuples(*[st.floats(0, 1)] * 4)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 90), st.integers(1, 90), rectangles, st.integers(0, 255)),
+        min_size=1,
+        max_size=5,
+    ),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.integers(1, 60),
+)
+def test_any_crop_lies_inside_has_the_shape_and_holds_what_it_can(pictures, aspect, least):
+    maps = []
+    for width, height, (a, b, c, d), level in pictures:
+        (left, right), (top, bottom) = (
+            sorted((int(a * width), int(c * width))),
+            sorted((int(b * height), int(d * height))),
+        )
+        maps.append(draw((width, height), (left, top, right + 1, bottom + 1), level=level))
+    found = [find_object(m) for m in maps]
+    for m, f, size in zip(maps, found, choose_sizes(found, aspect, least), strict=True):
+        box = place_crop(m, f, size)
+        assert (box.width, box.height) == size and min(size) >= 1
+        assert box.left >= 0 and box.top >= 0 and box.right <= f.width and box.bottom <= f.height
+        ratio = aspect[0] / aspect[1]
+        if f.width + 0.5 >= ratio:  # else the picture is narrower than any crop of this shape
+            assert abs(box.width - box.height * ratio) <= 0.5 + 1e-9 or box.width == 1
+        for inner in (f.enlarged, f.box):
+            if inner.width <= box.width and inner.height <= box.height:
+                assert box.left <= inner.left and inner.right <= box.right
+                assert box.top <= inner.top and inner.bottom <= box.bottom
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for i, (name, size) in enumerate((("a", (300, 200)), ("b b", (120, 240)), ("ü", (64, 64)))):
+        box = (10 * i, 20, 30 + 10 * i, 60)
+        pixels = np.dstack([draw(size, box), 255 - draw(size, box), draw(size)])
+        for kind, image in (("images", pixels), ("maps", draw(size, box)), ("gts", draw(size, box))):
+            (tmp_path / kind / "g").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(tmp_path / kind / "g" / f"{name}.png")
+    return tmp_path
+
+
+def arguments(folders, **changes):
+    options = {kind: folders / kind for kind in ("images", "maps")} | {"output": folders / "out"} | changes
+    return ["scripts/thumbnails.py", *(text for k, v in options.items() for text in (f"--{k}", v))]
+
+
+def test_the_command_writes_crops_of_one_size_explanations_and_a_page(run, folders):
+    done = run(*arguments(folders, gts=folders / "gts", aspect="4:3", size=80), "--explain")
+    assert "3 thumbnails of 80x60 of 1 groups" in done.stdout and "100.0%" in done.stdout
+    for name in ("a", "b b", "ü"):
+        thumbnail = np.asarray(Image.open(folders / f"out/crops/g/{name}.jpg")).astype(int)
+        assert thumbnail.shape == (60, 80, 3)
+        assert (thumbnail[..., 0] - thumbnail[..., 1] > 100).mean() > 0.15  # the red object is there
+        with Image.open(folders / f"out/explained/g/{name}.jpg") as explained:
+            assert explained.size == Image.open(folders / f"images/g/{name}.png").size
+    page = (folders / "out/index.html").read_text(encoding="utf-8")
+    assert page.count("<figure") == 3 and "crops/g/b%20b.jpg" in page and "the crop (white)" in page
+
+
+def test_wrong_arguments_are_named_and_nothing_written(run, folders):
+    def refused(status, text, **changes):
+        before = sorted(folders.rglob("*"))
+        assert text in run(*arguments(folders, **changes), status=status).stderr
+        assert sorted(folders.rglob("*")) == before
+
+    for aspect in ("1", "0:1", "a:b", "1.5:1"):
+        refused(2, "give two whole numbers", aspect=aspect)
+    refused(2, "give 1 to 10000 pixels", size=0)
+    refused(2, "lies in --images", output=folders / "images/out")
+    refused(1, "does not exist", maps=folders / "nowhere")
+
+
+def test_needs_no_torch():
+    code = f"import sys, {thumbnails.__name__}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
