@@ -116,6 +116,11 @@ def dump_maps(
             future.result()
 
 
+def load_images(paths: Sequence[Path], size: int, device: torch.device) -> Tensor:
+    """Pictures → images (n,3,size,size) in [0,1] on `device`; raises DataError for an unreadable one."""
+    return _images(torch.stack([_load(path, size)[0] for path in paths]), device)
+
+
 def _load(path: Path, size: int) -> tuple[Tensor, tuple[int, int]]:
     image = load_image(path)
     return resize_image(image, size), (image.height, image.width)

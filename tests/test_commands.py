@@ -180,7 +180,8 @@ def test_scripts_that_need_no_torch_start_without_it():
 import sys, runpy
 sys.argv = ["x", "--help"]
 import gconet.applications.page
-for script in ("check_data", "evaluate", "convert_checkpoint", "download_vgg16"):
+scripts = "check_data", "evaluate", "convert_checkpoint", "download_vgg16", "cosegment", "thumbnails", "visualize"
+for script in scripts:
     try:
         runpy.run_path(f"scripts/{script}.py", run_name="__main__")
     except SystemExit:

@@ -1,13 +1,9 @@
 """Masks, cut-outs and new backgrounds from saved maps."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from gconet.applications import cosegmentation
 from gconet.applications.cosegmentation import (
     blend,
     blur_background,
@@ -184,8 +180,3 @@ def test_a_map_of_another_size_is_named(run, folders):
     Image.new("L", (40, 30), 255).save(folders / "maps/h/c c.png")
     error = run(*arguments(folders), status=1).stderr
     assert "c c.png is 40x30 but" in error and "400x300" in error
-
-
-def test_needs_no_torch():
-    code = f"import sys, {cosegmentation.__name__}; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -18,10 +18,10 @@ from urllib.parse import quote
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from tqdm import tqdm
 
+from gconet.applications.figures import RGB, overlay
 from gconet.data.groups import Group, Item
 from gconet.data.images import load_image, load_mask
 from gconet.errors import ConfigError
@@ -32,8 +32,6 @@ WIDEST = 300  # pixels of one panel
 PREVIEWS = ".previews"  # hidden, so that a folder of maps stays one
 GENERATOR = b'<meta name="generator" content="gconet">'  # marks a page as ours
 TEMPLATE = Path(__file__).with_name("page.html")
-
-RGB = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -79,17 +77,15 @@ def map_panels(image: Path, map_file: Path, mask: Path | None = None) -> list[RG
     """A picture, its map, and the map's colours over the picture; the mask's outline in white."""
     picture = shrink(np.asarray(load_image(image)))
     size = picture.shape[1], picture.shape[0]
-    m = cv2.resize(np.asarray(load_mask(map_file)), size, interpolation=cv2.INTER_AREA)
-    heat = cv2.cvtColor(cv2.applyColorMap(m, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    share = (0.2 + 0.6 * m[..., None] / 255).astype(np.float32)
-    overlay = np.ascontiguousarray((share * heat + (1 - share) * picture).astype(np.uint8))
+    m = np.asarray(cv2.resize(np.asarray(load_mask(map_file)), size, interpolation=cv2.INTER_AREA), np.uint8)
+    coloured = overlay(picture, m)
     if mask is not None:
         truth = cv2.resize(np.asarray(load_mask(mask)), size, interpolation=cv2.INTER_AREA)
         outlines, _ = cv2.findContours(
             np.where(truth > 127, 255, 0).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
         )
-        cv2.drawContours(overlay, outlines, -1, (255, 255, 255), 1)
-    return [picture, np.repeat(m[..., None], 3, 2), overlay]
+        cv2.drawContours(coloured, outlines, -1, (255, 255, 255), 1)
+    return [picture, np.repeat(m[..., None], 3, 2), coloured]
 
 
 def write_page(output: Path, groups: Mapping[str, Sequence[Entry]], *, title: str, legend: str) -> Path:

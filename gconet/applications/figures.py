@@ -1,0 +1,91 @@
+"""The paper's kinds of figures, drawn as pictures: overlays, comparisons, heat maps of similarity."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+RGB = npt.NDArray[np.uint8]
+Matrix = npt.NDArray[np.floating]
+
+CELL = 28  # pixels of a value in a heat map
+TEXT = 14  # pixels of a letter's height
+GAP = 4  # pixels between the pictures of a grid
+
+
+def overlay(picture: RGB, m: npt.NDArray[np.uint8]) -> RGB:
+    """`picture` (H,W,3) under the colours of `m` (H,W): dark where it is 0, yellow where it is 255."""
+    heat = cv2.cvtColor(cv2.applyColorMap(m, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    share = (0.2 + 0.6 * m[..., None] / 255).astype(np.float32)
+    return np.ascontiguousarray((share * heat + (1 - share) * picture).astype(np.uint8))
+
+
+def spread_attention(attention: Matrix, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Attention (h,w) of one image → (height,width) uint8, from 0 for none to 255 for the image's most."""
+    scaled = (attention / max(float(attention.max()), 1e-12)).astype(np.float32)
+    large = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(255 * large, np.uint8)
+
+
+def draw_grid(rows: Sequence[Sequence[RGB]], titles: Sequence[str], height: int = 120) -> RGB:
+    """Figures 6 and 7: a row for each image, its pictures (any sizes) side by side below `titles`.
+
+    All pictures get the given height; a column is as wide as its widest picture.
+    """
+    scaled = [[_to_height(picture, height) for picture in row] for row in rows]
+    widths = [max(picture.shape[1] for picture in column) for column in zip(*scaled, strict=True)]
+    top = TEXT + 2 * GAP
+    total = sum(widths) + GAP * (len(widths) + 1), top + len(rows) * (height + GAP)
+    canvas = Image.new("RGB", total, "white")
+    draw, font = ImageDraw.Draw(canvas), _font()
+    left = GAP
+    for column, (title, width) in enumerate(zip(titles, widths, strict=True)):
+        text = _clip(title, font, width)
+        draw.text((left + (width - font.getlength(text)) / 2, GAP), text, fill="black", font=font)
+        for row, pictures in enumerate(scaled):
+            picture = pictures[column]
+            place = left + (width - picture.shape[1]) // 2, top + row * (height + GAP)
+            canvas.paste(Image.fromarray(picture), place)
+        left += width + GAP
+    return np.asarray(canvas)
+
+
+def draw_matrix(values: Matrix, names: Sequence[str], title: str) -> RGB:
+    """A square matrix (G,G) in [0,1] as a heat map with names at its left and, numbered, on top."""
+    font = _font()
+    left = round(max(font.getlength(f"{name}  {len(names)}") for name in names)) + 3 * GAP
+    top = 2 * (TEXT + 2 * GAP)
+    needed = left + len(names) * CELL + GAP, top + len(names) * CELL + GAP
+    canvas = Image.new("RGB", (max(needed[0], round(font.getlength(title)) + 2 * GAP), needed[1]), "white")
+    draw = ImageDraw.Draw(canvas)
+    draw.text((GAP, GAP), title, fill="black", font=font)
+    levels = np.asarray(255 * np.clip(values, 0, 1), np.uint8)
+    cells = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+    size = len(names) * CELL, len(names) * CELL
+    canvas.paste(Image.fromarray(cells).resize(size, Image.Resampling.NEAREST), (left, top))
+    for i, name in enumerate(names):
+        text = f"{name}  {i + 1}"
+        y = top + i * CELL + (CELL - TEXT) // 2 - 1
+        draw.text((left - GAP - font.getlength(text), y), text, fill="black", font=font)
+        number = str(i + 1)
+        x = left + i * CELL + (CELL - font.getlength(number)) / 2
+        draw.text((x, top - TEXT - GAP), number, fill="black", font=font)
+    return np.asarray(canvas)
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(TEXT)
+
+
+def _to_height(picture: RGB, height: int) -> RGB:
+    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+    way = cv2.INTER_AREA if height < picture.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=way), np.uint8)
+
+
+def _clip(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    while len(text) > 1 and font.getlength(text) > width:
+        text = text[:-2] + "…"
+    return text

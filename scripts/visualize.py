@@ -1,0 +1,213 @@
+"""The paper's figures, of your own pictures.
+
+    python scripts/visualize.py attention --images data/demo/images --output results/attention
+    python scripts/visualize.py consensus --images data/demo/images --output results/consensus
+    python scripts/visualize.py grid --images data/demo/images --gts data/demo/gts \\
+        --maps GCoNet=results/demo --output results/grid.png
+
+attention  Figure 5: where GAM looks for what a group shares, laid over every picture; a page shows them all
+consensus  Figure 1: how alike the groups' consensus vectors are (similarity.csv, similarity.png), how far
+           apart the images are within and between groups (distances.csv), and for t-SNE in TensorBoard's
+           projector every image's part of the consensus (tensorboard --logdir OUTPUT)
+grid       Figures 6 and 7: image, ground truth and the maps of several methods side by side; needs no network
+
+Exit status: 0 when everything was written, 1 for failures, 2 for wrong arguments.
+"""
+
+import argparse
+import csv
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from gconet.applications.figures import RGB, draw_grid, draw_matrix, overlay, spread_attention
+from gconet.applications.files import check_output
+from gconet.applications.page import Entry, write_page
+from gconet.data.groups import Group, scan_groups
+from gconet.data.images import load_image, load_mask
+from gconet.errors import ConfigError, run_command
+
+if TYPE_CHECKING:
+    from gconet.inspection import Inspection
+
+SPRITE = 64  # pixels of a picture in the projector
+
+
+def main() -> int:
+    args = parse_args()
+    {"attention": show_attention, "consensus": show_consensus, "grid": show_grid}[args.figure](args)
+    return 0
+
+
+def show_attention(args: argparse.Namespace) -> None:
+    """Figure 5."""
+    groups = scan_groups(args.images)
+    check_output(args.output, {"--images": args.images}, overwrite=args.overwrite)
+    entries: dict[str, list[Entry]] = {}
+    for group, inspected in zip(groups, inspect(args, groups), strict=True):
+        (args.output / group.name).mkdir(parents=True, exist_ok=True)
+        for item, attention in zip(group.items, inspected.attention, strict=True):
+            picture = np.asarray(load_image(item.image))
+            path = args.output / group.name / f"{item.stem}.jpg"
+            shown = overlay(picture, spread_attention(attention, *picture.shape[:2]))
+            Image.fromarray(shown).save(path, quality=90)
+            panels = partial(load_panels, item.image, path)
+            entries.setdefault(group.name, []).append(Entry(item.stem, panels, path))
+    page = write_page(args.output, entries, title="Attention of GAM", legend="Picture, attention")
+    print(f"{sum(map(len, entries.values()))} pictures of {len(groups)} groups\nto look at: {page}")
+
+
+def show_consensus(args: argparse.Namespace) -> None:
+    """Figure 1."""
+    from gconet.inspection import cosine_similarity, group_distances
+
+    groups = scan_groups(args.images)
+    check_output(args.output, {"--images": args.images}, overwrite=args.overwrite, page=False)
+    names = [group.name for group in groups]
+    parts = [inspected.parts for inspected in inspect(args, groups)]
+    similarity = cosine_similarity(np.stack([part.mean(0) for part in parts]))
+    within, between = group_distances(parts)
+
+    args.output.mkdir(parents=True, exist_ok=True)
+    write_csv(
+        args.output / "similarity.csv",
+        ["", *names],
+        [[n, *row] for n, row in zip(names, similarity, strict=True)],
+    )
+    table = [[g.name, len(g.items), w, b] for g, w, b in zip(groups, within, between, strict=True)]
+    write_csv(args.output / "distances.csv", ["group", "images", "within", "between"], table)
+    low = min(float(similarity.min()), 0.99)
+    title = f"cosine similarity of consensus vectors, dark {low:.2f} to yellow 1"
+    picture = draw_matrix((similarity - low) / (1 - low), names, title)
+    Image.fromarray(picture).save(args.output / "similarity.png")
+    write_projector(args.output, groups, np.concatenate(parts))
+    print(
+        f"cosine distance of images, mean over {len(groups)} groups: within {np.nanmean(within):.3f}, "
+        f"between {np.nanmean(between):.3f}"
+    )
+    print(
+        f"to look at: {args.output / 'similarity.png'}; tensorboard --logdir {args.output} (Projector, t-SNE)"
+    )
+
+
+def write_projector(output: Path, groups: Sequence[Group], parts: np.ndarray) -> None:
+    """The images' parts (N,C) for TensorBoard's projector, each as its small picture, named group/stem."""
+    import torch
+    from torch.utils.tensorboard import SummaryWriter
+
+    items = [(group.name, item) for group in groups for item in group.items]
+    sprites = np.stack([np.asarray(load_image(i.image).resize((SPRITE, SPRITE))) for _, i in items])
+    labels = [[" ".join(text.split()) for text in (group, item.stem)] for group, item in items]
+    with SummaryWriter(output / "projector") as writer:
+        writer.add_embedding(
+            torch.from_numpy(parts),
+            metadata=labels,
+            metadata_header=["group", "image"],
+            label_img=torch.from_numpy(sprites).permute(0, 3, 1, 2).float() / 255,
+            tag="consensus",
+        )
+
+
+def show_grid(args: argparse.Namespace) -> None:
+    """Figures 6 and 7."""
+    if args.output.suffix.lower() != ".png":
+        raise ConfigError(f"--output {args.output}: the grid is a PNG file; name one")
+    if args.output.exists() and not args.overwrite:
+        raise ConfigError(f"--output {args.output} exists already; name another file, or --overwrite it")
+    methods = dict(name_maps(text) for text in args.maps)
+    if len(methods) < len(args.maps):
+        raise ConfigError("two --maps have the same name; give each a name of its own: --maps NAME=DIR")
+    scanned = {name: scan_groups(args.images, args.gts, folder) for name, folder in methods.items()}
+    groups = next(iter(scanned.values()))
+    names = [group.name for group in groups]
+    wanted = args.groups.split(",") if args.groups else names
+    if unknown := [name for name in wanted if name not in names]:
+        raise ConfigError(
+            f"--groups {','.join(unknown)}: no such group in {args.images}; there: {', '.join(names)}"
+        )
+    rows = []
+    for number in (names.index(name) for name in wanted):
+        for index, item in list(enumerate(groups[number].items))[: args.count]:
+            files = [
+                path for path in (item.mask, *(s[number].items[index].map for s in scanned.values())) if path
+            ]
+            rows.append([np.asarray(load_image(item.image)), *(grey(path) for path in files)])
+    titles = ["image", *(["ground truth"] if args.gts else []), *methods]
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(draw_grid(rows, titles)).save(args.output)
+    print(f"{len(rows)} images of {len(wanted)} groups\nto look at: {args.output}")
+
+
+def inspect(args: argparse.Namespace, groups: Sequence[Group]) -> "list[Inspection]":
+    """What the network sees inside each group."""
+    from gconet.checkpoint import WEIGHTS, load_model
+    from gconet.device import pick_device, pick_precision
+    from gconet.inference import prepare
+    from gconet.inspection import inspect_group
+
+    device = pick_device(args.device)
+    precision = pick_precision(args.precision, device)
+    model, config = load_model(args.checkpoint or WEIGHTS)
+    model, size = prepare(model, device, precision), config.data.image_size
+    return [
+        inspect_group(model, [item.image for item in group.items], size=size, precision=precision)
+        for group in tqdm(groups, desc="groups", unit="group", disable=None)
+    ]
+
+
+def load_panels(*paths: Path) -> list[RGB]:
+    return [np.asarray(load_image(path)) for path in paths]
+
+
+def grey(path: Path) -> RGB:
+    return np.asarray(load_mask(path).convert("RGB"))
+
+
+def name_maps(text: str) -> tuple[str, Path]:
+    """NAME=DIR, or DIR named after itself."""
+    name, _, folder = text.rpartition("=") if not Path(text).is_dir() else ("", "", text)
+    return name or Path(folder).resolve().name, Path(folder)
+
+
+def write_csv(path: Path, header: Sequence[object], rows: Sequence[Sequence[object]]) -> None:
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows([[f"{v:.4f}" if isinstance(v, np.floating) else v for v in row] for row in rows])
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    figures = parser.add_subparsers(dest="figure", required=True, metavar="attention|consensus|grid")
+    for name, what in (("attention", "Figure 5"), ("consensus", "Figure 1"), ("grid", "Figures 6 and 7")):
+        add = figures.add_parser(name, help=f"{what} of the paper").add_argument
+        add("--images", type=Path, required=True, metavar="DIR", help="one group, or a folder of groups")
+        if name == "grid":
+            add("--gts", type=Path, metavar="DIR", help="masks in the same tree")
+            add(
+                "--maps", action="append", required=True, metavar="[NAME=]DIR", help="of a method; repeatable"
+            )
+            add("--groups", metavar="A,B", help="only these groups (default: all)")
+            add("--count", type=int, default=3, metavar="N", help="images of a group (default: %(default)s)")
+            add("--output", type=Path, required=True, metavar="FILE", help="a PNG file")
+        else:
+            add("--checkpoint", type=Path, metavar="FILE", help="default: the shipped weights")
+            add("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
+            add("--precision", default="auto", help="auto, fp32, tf32 or bf16 (default: %(default)s)")
+            add("--output", type=Path, required=True, metavar="DIR", help="where the results go")
+        add("--overwrite", action="store_true", help="replace files that are already there")
+    args = parser.parse_args()
+    if args.figure == "grid" and args.count < 1:
+        raise ConfigError(f"--count {args.count}: give at least 1")
+    return args
+
+
+if __name__ == "__main__":
+    run_command(main)

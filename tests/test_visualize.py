@@ -1,0 +1,144 @@
+"""The paper's figures: attention, consensus, comparisons."""
+
+import csv
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gconet.applications.figures import draw_grid, draw_matrix, overlay, spread_attention
+from gconet.checkpoint import save_checkpoint
+from gconet.config import load_config
+from gconet.data.images import load_image
+from gconet.data.transforms import resize_image
+from gconet.inspection import group_distances, inspect_group
+from gconet.models import build_model
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "last.pt"
+    torch.manual_seed(0)
+    config = load_config(None, ["data.image_size=32"])
+    save_checkpoint(path, config=config, model=build_model(config))
+    return path
+
+
+@pytest.mark.parametrize("setting", ["gam.softmax=image", "gam.softmax=group", "gam.enabled=false"])
+def test_the_parts_average_to_the_consensus(toy, setting):
+    torch.manual_seed(0)
+    config = load_config(None, [setting, *(["gcm.enabled=false"] if "enabled" in setting else [])])
+    model = build_model(config).eval()
+    paths = sorted((toy / "images/toy").rglob("*.jpg"))[:5]
+    images = torch.stack([resize_image(load_image(path), 64) for path in paths]).float() / 255
+    with torch.inference_mode():
+        expected = model.consensus(model.encode(images)[-1])
+    inspected = inspect_group(model, paths, size=64)
+    assert inspected.parts.shape == (5, 512) and inspected.attention.shape == (5, 4, 4)
+    np.testing.assert_allclose(inspected.parts.mean(0), expected.vector[0, :, 0, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(inspected.attention, expected.attention[:, 0], rtol=1e-4, atol=1e-6)
+
+
+def test_distances_by_hand():
+    x, y, diagonal = [1.0, 0.0], [0.0, 2.0], [3.0, 3.0]
+    within, between = group_distances([np.float32([x, y, x]), np.float32([diagonal])])
+    slant = 1 - 0.5**0.5
+    np.testing.assert_allclose(within, [2 / 3, np.nan], rtol=1e-6)
+    np.testing.assert_allclose(between, [slant, slant], rtol=1e-6)
+    assert np.isnan(group_distances([np.float32([x, y])])[1]).all()
+
+
+def test_attention_is_laid_where_it_is():
+    attention = np.zeros((4, 4), np.float32)
+    attention[0, 3] = 0.7
+    m = spread_attention(attention, 40, 80)
+    assert m.shape == (40, 80) and m[:5, 75:].min() > 200 and m[20:].max() == 0
+    shown = overlay(np.full((40, 80, 3), 100, np.uint8), m).astype(int)
+    assert shown[2, 78].sum() > 2 * shown[30, 10].sum()
+    assert spread_attention(np.zeros((4, 4), np.float32), 5, 5).max() == 0
+
+
+def test_a_grid_holds_every_picture_at_one_height():
+    red, green = (
+        np.full((h, w, 3), c, np.uint8) for h, w, c in ((30, 60, (200, 0, 0)), (90, 30, (0, 200, 0)))
+    )
+    grid = draw_grid([[red, green], [green, red]], ["one", "a very long title " * 9], height=40)
+    for colour, area in (((200, 0, 0), 40 * 80), ((0, 200, 0), 40 * 13)):
+        assert (grid == colour).all(2).sum() == 2 * area
+
+
+def test_a_matrix_shows_its_values_by_names():
+    drawn = draw_matrix(np.float32([[1, 0.5], [0.5, 1]]), ["Äpfel", "b" * 40], "title")
+    colours, counts = np.unique(drawn.reshape(-1, 3), axis=0, return_counts=True)
+    assert sorted(counts[(counts >= 1500) & (colours.min(1) < 255)]) == [2 * 28 * 28] * 2
+
+
+def test_attention_and_consensus_of_groups(run, checkpoint, toy, tmp_path):
+    options = ["--checkpoint", checkpoint, "--images", toy / "images/toy"]
+    run("scripts/visualize.py", "attention", *options, "--output", tmp_path / "a")
+    assert len(list((tmp_path / "a").glob("*/*.jpg"))) == 12 + 12  # with the page's previews
+    assert (tmp_path / "a/index.html").read_text().count("<figure") == 12
+
+    done = run("scripts/visualize.py", "consensus", *options, "--output", tmp_path / "c")
+    table = list(csv.reader((tmp_path / "c/similarity.csv").open()))
+    names = sorted(p.name for p in (toy / "images/toy").iterdir())
+    assert table[0] == ["", *names] and [row[0] for row in table[1:]] == names
+    values = np.float64([row[1:] for row in table[1:]])
+    assert np.allclose(np.diag(values), 1) and np.allclose(values, values.T) and values.min() < 1
+    distances = list(csv.DictReader((tmp_path / "c/distances.csv").open()))
+    within, between = (np.mean([float(row[k]) for row in distances]) for k in ("within", "between"))
+    assert f"within {within:.3f}, between {between:.3f}" in done.stdout
+    assert load_image(tmp_path / "c/similarity.png").width > 100
+    projector = tmp_path / "c/projector"
+    assert (projector / "projector_config.pbtxt").is_file()
+    rows = next(projector.rglob("metadata.tsv")).read_text().splitlines()
+    assert len(rows) == 13 and len(next(projector.rglob("tensors.tsv")).read_text().splitlines()) == 12
+    assert load_image(next(projector.rglob("sprite.png"))).width == 4 * 64  # 12 pictures in a square of 4 x 4
+
+
+def test_the_grid_needs_no_torch_and_refuses_what_is_wrong(run, toy, tmp_path):
+    images, gts = toy / "images/toy", toy / "gts/toy"
+
+    def grid(*more, output=tmp_path / "grid.png", status=0):
+        options = ["grid", "--images", images, "--gts", gts, "--output", output]
+        return run("scripts/visualize.py", *options, *more, status=status)
+
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "scripts/visualize.py",
+        "grid",
+        "--images",
+        images,
+        "--maps",
+        gts,
+    ]
+    done = subprocess.run(
+        [*map(str, command), "--output", str(tmp_path / "first.png")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert "gconet.data.groups" in imported and "torch" not in imported
+
+    name = sorted(p.name for p in images.iterdir())[1]
+    assert (
+        "2 images of 1 groups"
+        in grid(f"--maps=ours={gts}", f"--maps={gts}", "--groups", name, "--count", 2).stdout
+    )
+    with Image.open(tmp_path / "grid.png") as drawn:
+        assert drawn.height == 14 + 8 + 2 * 124 and drawn.width == 4 * 120 + 5 * 4
+    assert "exists already" in grid(f"--maps={gts}", status=2).stderr
+    assert "is a PNG file" in grid(f"--maps={gts}", output=tmp_path / "a.jpg", status=2).stderr
+    wanted = {"output": tmp_path / "new.png", "status": 2}
+    assert "the same name" in grid(f"--maps={gts}", f"--maps={gts}", **wanted).stderr
+    assert f"no such group in {images}; there: " in grid(f"--maps={gts}", "--groups", "x", **wanted).stderr
+    assert "give at least 1" in grid(f"--maps={gts}", "--count", 0, **wanted).stderr
+    assert not (tmp_path / "new.png").exists()
