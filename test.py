@@ -8,7 +8,9 @@
 group is seen as a whole. A map has its picture's size and goes to <output>/<group>/<stem>.png,
 with value = floor(255 * co-saliency), so 0 is background; <output>/index.html shows them all.
 
-Exit status: 0 when every map was written, 1 for failures, 2 for wrong arguments.
+A picture that cannot be read is left out of its group and named at the end; with --strict it stops all.
+
+Exit status: 0 when every map was written, 1 for failures (or pictures skipped), 2 for wrong arguments.
 """
 
 import argparse
@@ -21,12 +23,12 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from gconet.applications.files import check_masks, check_output
+from gconet.applications.files import check_masks, check_output, report_skipped
 from gconet.applications.page import write_maps_page
 from gconet.checkpoint import WEIGHTS, load_model
 from gconet.data.groups import Group, scan_groups
 from gconet.device import pick_device, pick_precision, use_gpu
-from gconet.errors import ConfigError, run_command
+from gconet.errors import ConfigError, DataError, run_command
 from gconet.evaluation import format_table, score_folders
 from gconet.inference import dump_maps, prepare
 
@@ -51,26 +53,38 @@ def main() -> int:
     model, config = load_model(args.checkpoint)
     if world > 1:
         dist.barrier()  # nobody writes before everybody has looked at the output folder
-    dump_maps(
+    skipped = dump_maps(
         prepare(model, device, precision),
         share(groups, world)[rank],
         args.output,
         size=config.data.image_size,
         precision=precision,
         memory=None if args.memory is None else int(args.memory * 2**30),
+        strict=args.strict,
         progress=rank == 0,
     )
     if world > 1:
-        dist.barrier()
+        of_ranks: list[dict[Path, DataError]] = [{} for _ in range(world)]
+        dist.all_gather_object(of_ranks, skipped)
+        skipped = {path: error for part in of_ranks for path, error in part.items()}
         dist.destroy_process_group()
-    if rank == 0:
-        print(f"{sum(len(g.items) for g in groups)} maps of {len(groups)} groups in {args.output}")
-        scores = score_folders(args.output, args.gts) if args.gts else None
+    if rank != 0:
+        return 1 if skipped else 0
+    done = leave_out(groups, set(skipped))
+    print(f"{sum(len(g.items) for g in done)} maps of {len(done)} groups in {args.output}")
+    if done:
+        scores = score_folders(args.output, args.gts, allow_missing=bool(skipped)) if args.gts else None
         if scores:
             print(format_table(scores, segmentation=True))
         if args.page:
-            print(f"to look at: {write_maps_page(args.output, groups, scores)}")
-    return 0
+            print(f"to look at: {write_maps_page(args.output, done, scores)}")
+    return report_skipped(args.images, list(skipped.values()))
+
+
+def leave_out(groups: Sequence[Group], images: set[Path]) -> list[Group]:
+    """The groups without these pictures; those that are then empty are left out."""
+    left = [Group(g.name, tuple(item for item in g.items if item.image not in images)) for g in groups]
+    return [group for group in left if group.items]
 
 
 def share(groups: Sequence[Group], world: int) -> list[list[Group]]:
@@ -129,6 +143,11 @@ def parse_args() -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="index.html with previews of all maps (default: yes)",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop at the first picture that cannot be read (default: leave it out of its group)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace maps that are already there")
     args = parser.parse_args()

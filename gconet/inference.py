@@ -21,6 +21,7 @@ from gconet.data.groups import Group
 from gconet.data.images import load_image
 from gconet.data.transforms import resize_image
 from gconet.device import autocast
+from gconet.errors import DataError
 from gconet.memory import Plan, plan_group
 from gconet.models import GCoNet
 from gconet.models.decoder import upsample
@@ -57,7 +58,9 @@ def predict_group(
     and ConfigError where `memory` is too little. Computes on the model's own device.
     """
     for maps in predict_groups(model, [images], size=size, precision=precision, memory=memory):
-        yield from maps
+        for m in maps:
+            assert not isinstance(m, DataError)  # strict
+            yield m
 
 
 def predict_groups(
@@ -67,8 +70,13 @@ def predict_groups(
     size: int = 224,
     precision: torch.dtype = torch.float32,
     memory: int | None = None,
-) -> Iterator[Iterator[np.ndarray]]:
-    """`predict_group` of one group after the other; the next group's files are read meanwhile."""
+    strict: bool = True,
+) -> Iterator[Iterator[np.ndarray | DataError]]:
+    """`predict_group` of one group after the other; the next group's files are read meanwhile.
+
+    Not `strict`, a picture that cannot be read gives its DataError in place of a map, and its group's
+    other maps are those of the group without it.
+    """
     pool = ThreadPoolExecutor(min(16, (os.cpu_count() or 1) + 2))
     try:
         ahead: Loading = deque()
@@ -76,7 +84,7 @@ def predict_groups(
             loading = ahead or deque(pool.submit(_load, path, size) for path in images)
             ahead = deque(pool.submit(_load, path, size) for path in following)
             plan = plan_group(len(images), size, device=model.mean.device, precision=precision, memory=memory)
-            yield _predict(model, loading, plan, precision)
+            yield _predict(model, loading, plan, precision, strict)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -89,15 +97,17 @@ def dump_maps(
     size: int = 224,
     precision: torch.dtype = torch.float32,
     memory: int | None = None,
+    strict: bool = True,
     progress: bool = True,
-) -> None:
+) -> dict[Path, DataError]:
     """Write the maps of all groups as <output>/<group>/<stem>.png, in threads beside the network.
 
-    Maps of the same names are replaced. Otherwise as `predict_group`; `progress` shows a bar on a
-    terminal.
+    Maps of the same names are replaced. Returns the pictures that could not be read and so have no
+    map, empty if `strict`. Otherwise as `predict_groups`; `progress` shows a bar on a terminal.
     """
     files = [[item.image for item in group.items] for group in groups]
-    predicted = predict_groups(model, files, size=size, precision=precision, memory=memory)
+    predicted = predict_groups(model, files, size=size, precision=precision, memory=memory, strict=strict)
+    skipped: dict[Path, DataError] = {}
     waiting: deque[tuple[Future[None], int]] = deque()
     total, hidden = sum(map(len, files)), None if progress else True
     with (
@@ -107,6 +117,10 @@ def dump_maps(
         for group, maps in zip(groups, predicted, strict=True):
             folder = output / group.name
             for item, m in zip(group.items, maps, strict=True):
+                if isinstance(m, DataError):
+                    skipped[item.image] = m
+                    bar.update()
+                    continue
                 folder.mkdir(parents=True, exist_ok=True)
                 waiting.append((pool.submit(Image.fromarray(m).save, folder / f"{item.stem}.png"), m.nbytes))
                 while sum(size for _, size in waiting) > BACKLOG:
@@ -114,6 +128,7 @@ def dump_maps(
                 bar.update()
         for future, _ in waiting:
             future.result()
+    return skipped
 
 
 def load_images(paths: Sequence[Path], size: int, device: torch.device) -> Tensor:
@@ -126,37 +141,53 @@ def _load(path: Path, size: int) -> tuple[Tensor, tuple[int, int]]:
     return resize_image(image, size), (image.height, image.width)
 
 
-def _predict(model: GCoNet, loading: Loading, plan: Plan, precision: torch.dtype) -> Iterator[np.ndarray]:
+def _predict(
+    model: GCoNet, loading: Loading, plan: Plan, precision: torch.dtype, strict: bool
+) -> Iterator[np.ndarray | DataError]:
     """The two passes over one group; `loading` is used up."""
-    if not loading:
-        return
     device, missing = model.mean.device, 4 - plan.kept  # laterals of stages 1 to `missing` come later
     batches: list[Tensor] = []
     sizes: list[list[tuple[int, int]]] = []
     kept, deepest = [], []
+    outcomes: list[DataError | None] = []  # of every picture
     with torch.inference_mode(), autocast(device, precision):
         while loading:
-            loaded = [loading.popleft().result() for _ in range(min(plan.batch, len(loading)))]
+            loaded: list[tuple[Tensor, tuple[int, int]]] = []
+            while loading and len(loaded) < plan.batch:
+                try:
+                    loaded.append(loading.popleft().result())
+                    outcomes.append(None)
+                except DataError as error:
+                    if strict:
+                        raise
+                    outcomes.append(error)
+            if not loaded:
+                break
             sizes.append([own for _, own in loaded])
             pixels = torch.stack([image for image, _ in loaded])
             batches.append(pixels if missing else pixels[:0])
             *stages, features = model.encode(_images(pixels, device))
             kept.append(model.laterals(stages[missing:], missing + 1))
             deepest.append(features)
-        del stages, loaded
-        vector = model.consensus(torch.cat(deepest), plan.block).vector
+            del stages, loaded
+        vector = model.consensus(torch.cat(deepest), plan.block).vector if deepest else torch.empty(0)
 
-    for pixels, own, laterals, features in zip(batches, sizes, kept, deepest, strict=True):
-        with torch.inference_mode(), autocast(device, precision):
-            if missing:
-                laterals[:0] = model.laterals(model.encode(_images(pixels, device), missing))
-            maps = model.decode(laterals, features, vector)
-            laterals.clear()
-            grey = [
-                (upsample(m[None], s)[0, 0] * 255).to(torch.uint8) for m, s in zip(maps, own, strict=True)
-            ]
-        for m in grey:  # outside of all contexts, which would otherwise leak to the caller
-            yield m.cpu().numpy()
+    def maps() -> Iterator[np.ndarray]:
+        for pixels, own, laterals, features in zip(batches, sizes, kept, deepest, strict=True):
+            with torch.inference_mode(), autocast(device, precision):
+                if missing:
+                    laterals[:0] = model.laterals(model.encode(_images(pixels, device), missing))
+                grey = [
+                    (upsample(m[None], s)[0, 0] * 255).to(torch.uint8)
+                    for m, s in zip(model.decode(laterals, features, vector), own, strict=True)
+                ]
+                laterals.clear()
+            for m in grey:  # outside of all contexts, which would otherwise leak to the caller
+                yield m.cpu().numpy()
+
+    readable = maps()
+    for outcome in outcomes:
+        yield outcome or next(readable)
 
 
 def _images(pixels: Tensor, device: torch.device) -> Tensor:

@@ -7,34 +7,33 @@ writes, for every picture, <output>/masks/<group>/<stem>.png, the object in whit
 --background, <output>/backgrounds/<group>/<stem>.jpg, the object before it; and
 <output>/index.html, a page to look at them all. Needs no GPU; 10 to 30 pictures a second.
 
-Exit status: 0 when everything was written, 1 for failures, 2 for wrong arguments.
+Exit status: 0 when everything was written, 1 for failures (or pictures skipped), 2 for wrong arguments.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageColor
-from tqdm import tqdm
 
 from gconet.applications.cosegmentation import blend, blur_background, cover, cut_out, segment
-from gconet.applications.files import check_masks, check_output, load_pair
+from gconet.applications.files import check_masks, check_output, load_pair, report_skipped, run_jobs
 from gconet.applications.page import RGB, Entry, jaccard, shrink, write_page
 from gconet.data.groups import Item, name_some, scan_groups
 from gconet.data.images import load_image
-from gconet.errors import ConfigError, run_command
+from gconet.errors import ConfigError, DataError, run_command
 from gconet.evaluation import Scores, score_folders
 
 Background = RGB | Literal["blur"] | None
 
 
-class Job(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Job:
     """One picture and its result files, by kind."""
 
     group: str
@@ -59,26 +58,28 @@ def main() -> int:
         for item in group.items:
             files = {k: args.output / k / group.name / f"{item.stem}.{end}" for k, end in kinds.items()}
             jobs.append(Job(group.name, item, files))
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        shares = pool.map(lambda job: write_cutout(job, background), jobs)
-        covered = list(tqdm(shares, desc="cut-outs", total=len(jobs), unit="image", disable=None))
+    results = run_jobs(
+        partial(write_cutout, background=background), jobs, desc="cut-outs", strict=args.strict
+    )
+    errors = [result for result in results if isinstance(result, DataError)]
+    covered = {job: result for job, result in zip(jobs, results, strict=True) if isinstance(result, float)}
     for share, what in ((0.0, "nothing: those masks are empty"), (1.0, "all of the picture")):
-        names = [
-            f"{job.group}/{job.item.stem}" for job, own in zip(jobs, covered, strict=True) if own == share
-        ]
-        if names:
+        if names := [f"{job.group}/{job.item.stem}" for job, own in covered.items() if own == share]:
             print(f"warning: {len(names)} maps mark {what} ({name_some(names)})", file=sys.stderr)
-    print(f"{len(jobs)} masks and cut-outs of {len(groups)} groups in {args.output}")
+    print(f"{len(covered)} masks and cut-outs of {len(groups)} groups in {args.output}")
 
-    scores = score_folders(args.output / "masks", args.gts) if args.gts else None
-    if scores:
-        print(format_scores(score_folders(args.maps, args.gts), scores))
-    if args.page:
-        print(f"to look at: {write_cutouts_page(args.output, jobs, jaccard(groups, scores))}")
-    return 0
+    if covered:
+        scores = (
+            score_folders(args.output / "masks", args.gts, allow_missing=bool(errors)) if args.gts else None
+        )
+        if scores:
+            print(format_scores(score_folders(args.maps, args.gts, allow_missing=bool(errors)), scores))
+        if args.page:
+            print(f"to look at: {write_cutouts_page(args.output, list(covered), jaccard(groups, scores))}")
+    return report_skipped(args.images, errors)
 
 
-def write_cutout(job: Job, background: Background) -> float:
+def write_cutout(job: Job, *, background: Background) -> float:
     """Write the results for one picture; returns the share of its pixels that are the object."""
     picture, m = load_pair(job.item)
     opacity = segment(picture, m)
@@ -178,6 +179,7 @@ def parse_args() -> argparse.Namespace:
         default=True,
         help="index.html with previews (default: yes)",
     )
+    add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
     add("--overwrite", action="store_true", help="replace files that are already there")
     return parser.parse_args()
 

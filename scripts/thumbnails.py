@@ -7,29 +7,26 @@ central in each; with --explain, <output>/explained/<group>/<stem>.jpg, the pict
 object's box in yellow, enlarged in red, and the crop in white; and <output>/index.html, a page to
 look at them all. Needs no GPU; some 30 pictures a second.
 
-Exit status: 0 when everything was written, 1 for failures, 2 for wrong arguments.
+Exit status: 0 when everything was written, 1 for failures (or pictures skipped), 2 for wrong arguments.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
-from gconet.applications.files import check_masks, check_output, load_pair
+from gconet.applications.files import check_masks, check_output, load_pair, report_skipped, run_jobs
 from gconet.applications.page import RGB, Entry, shrink, write_page
 from gconet.applications.thumbnails import Box, Found, choose_sizes, find_object, place_crop
-from gconet.data.groups import Group, Item, scan_groups
+from gconet.data.groups import Item, scan_groups
 from gconet.data.images import load_image, load_mask
-from gconet.errors import ConfigError, run_command
+from gconet.errors import ConfigError, DataError, run_command
 
 YELLOW, RED, WHITE = (255, 215, 0), (225, 30, 30), (255, 255, 255)
 KINDS = ("crops", "explained")
@@ -39,6 +36,7 @@ SHARPEST = 2  # times a crop is enlarged at most, where its picture is large eno
 class Job(NamedTuple):
     """One picture and its result files, by kind."""
 
+    group: str
     item: Item
     files: dict[str, Path]
 
@@ -58,21 +56,25 @@ def main() -> int:
         for folder in folders.values():
             folder.mkdir(parents=True, exist_ok=True)
         for item in group.items:
-            jobs.append(Job(item, {kind: folder / f"{item.stem}.jpg" for kind, folder in folders.items()}))
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        bar = partial(tqdm, total=len(jobs), unit="image", disable=None)
-        found = list(bar(pool.map(find_in, jobs), desc="objects"))
-        sizes: list[tuple[int, int]] = []
-        for group in groups:  # each is a collection
-            members = found[len(sizes) : len(sizes) + len(group.items)]
-            sizes += choose_sizes(members, args.aspect, -(-shape[1] // SHARPEST))
-        crops = list(bar(pool.map(partial(write_thumbnail, shape=shape), jobs, found, sizes), desc="crops"))
-    print(f"{len(jobs)} thumbnails of {shape[0]}x{shape[1]} of {len(groups)} groups in {args.output}")
-    if args.gts:
-        print(format_kept([keep_share(job.item, crop) for job, crop in zip(jobs, crops, strict=True)]))
-    if args.page:
-        print(f"to look at: {write_thumbnails_page(args.output, groups, jobs)}")
-    return 0
+            jobs.append(
+                Job(group.name, item, {kind: folder / f"{item.stem}.jpg" for kind, folder in folders.items()})
+            )
+    looked = run_jobs(find_in, jobs, desc="objects", strict=args.strict)
+    found = [(job, result) for job, result in zip(jobs, looked, strict=True) if isinstance(result, Found)]
+    planned = []
+    for _, members in groupby(found, key=lambda pair: pair[0].group):  # each group is a collection
+        collection = list(members)
+        sizes = choose_sizes([f for _, f in collection], args.aspect, -(-shape[1] // SHARPEST))
+        planned += [(job, f, size) for (job, f), size in zip(collection, sizes, strict=True)]
+    results = run_jobs(partial(write_thumbnail, shape=shape), planned, desc="crops", strict=args.strict)
+    errors = [result for result in (*looked, *results) if isinstance(result, DataError)]
+    crops = [(job, crop) for (job, _, _), crop in zip(planned, results, strict=True) if isinstance(crop, Box)]
+    print(f"{len(crops)} thumbnails of {shape[0]}x{shape[1]} of {len(groups)} groups in {args.output}")
+    if args.gts and crops:
+        print(format_kept([keep_share(job.item, crop) for job, crop in crops]))
+    if args.page and crops:
+        print(f"to look at: {write_thumbnails_page(args.output, [job for job, _ in crops])}")
+    return report_skipped(args.images, errors)
 
 
 def find_in(job: Job) -> Found:
@@ -80,8 +82,9 @@ def find_in(job: Job) -> Found:
     return find_object(load_pair(job.item)[1])
 
 
-def write_thumbnail(job: Job, found: Found, size: tuple[int, int], shape: tuple[int, int]) -> Box:
+def write_thumbnail(planned: tuple[Job, Found, tuple[int, int]], *, shape: tuple[int, int]) -> Box:
     """Write the results for one picture, the thumbnail resized to `shape`; returns the crop."""
+    job, found, size = planned
     picture, m = load_pair(job.item)
     crop = place_crop(m, found, size)
     part = Image.fromarray(picture[crop.top : crop.bottom, crop.left : crop.right])
@@ -117,17 +120,13 @@ def format_kept(kept: list[tuple[float, bool]]) -> str:
     return "\n".join(lines)
 
 
-def write_thumbnails_page(output: Path, groups: Sequence[Group], jobs: Sequence[Job]) -> Path:
+def write_thumbnails_page(output: Path, jobs: Sequence[Job]) -> Path:
     """The page: picture, or its explanation, and thumbnail."""
+    entries: dict[str, list[Entry]] = {}
+    for job in jobs:
+        entry = Entry(job.item.stem, partial(thumbnail_panels, job), job.files["crops"])
+        entries.setdefault(job.group, []).append(entry)
     explained = "explained" in jobs[0].files
-    remaining = iter(jobs)
-    entries = {
-        group.name: [
-            Entry(job.item.stem, partial(thumbnail_panels, job), job.files["crops"])
-            for job in islice(remaining, len(group.items))
-        ]
-        for group in groups
-    }
     legend = (
         "Picture with the object's box (yellow), enlarged (red), the crop (white)" if explained else "Picture"
     )
@@ -174,6 +173,7 @@ def parse_args() -> argparse.Namespace:
         default=True,
         help="index.html with previews (default: yes)",
     )
+    add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
     add("--overwrite", action="store_true", help="replace files that are already there")
     args = parser.parse_args()
     args.aspect = parse_aspect(args.aspect)

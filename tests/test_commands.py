@@ -122,10 +122,38 @@ def test_what_the_bare_commands_need_is_named(run, tmp_path):
     fails(run, "scripts/evaluate.py", "--plot", "curves.pdf", cwd=tmp_path, status=2, saying="name a .png")
 
 
-def test_an_unreadable_picture_is_named_and_once_mended_the_same_command_runs(run, checkpoint, tmp_path):
+def test_an_unreadable_picture_is_left_out_or_with_strict_stops_all(run, checkpoint, toy, tmp_path):
+    images, gts = tmp_path / "images", tmp_path / "gts"
+    shutil.copytree(toy / "images/toy", images)
+    shutil.copytree(toy / "gts/toy", gts)
+    bad = sorted(images.rglob("*.jpg"))[5]
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:200])
+    command = [
+        "test.py",
+        "--checkpoint",
+        checkpoint,
+        "--images",
+        images,
+        "--gts",
+        gts,
+        "--output",
+        tmp_path / "m",
+    ]
+    fails(run, *command, "--strict", status=1, saying=f"{bad}: cannot be read as an image")
+    assert not list((tmp_path / "m").rglob(f"{bad.parent.name}/*.png"))
+    done = run(*command, "--overwrite", status=1)
+    assert "11 maps of 3 groups" in done.stdout and "MAE" in done.stdout and "to look at" in done.stdout
+    assert f"skipped: {bad}: cannot be read" in done.stderr and "1 pictures were skipped" in done.stderr
+    assert len(list((tmp_path / "m").rglob("*/*.png"))) == 11
+    bad.write_bytes(whole)
+    assert "12 maps" in run(*command, "--overwrite").stdout
+
+
+def test_a_folder_of_nothing_but_unreadable_pictures(run, checkpoint, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/x.jpg").write_bytes(b"no picture")
-    command = (
+    command = [
         "test.py",
         "--checkpoint",
         checkpoint,
@@ -133,8 +161,9 @@ def test_an_unreadable_picture_is_named_and_once_mended_the_same_command_runs(ru
         tmp_path / "bad",
         "--output",
         tmp_path / "m",
-    )
-    fails(run, *command, status=1, saying="x.jpg: cannot be read as an image")
+    ]
+    assert "x.jpg: cannot be read as an image" in run(*command, status=1).stderr
+    assert not (tmp_path / "m").exists()
     Image.new("RGB", (9, 9)).save(tmp_path / "bad/x.jpg")
     run(*command)
 
@@ -180,7 +209,7 @@ def test_scripts_that_need_no_torch_start_without_it():
 import sys, runpy
 sys.argv = ["x", "--help"]
 import gconet.applications.page
-scripts = "check_data", "evaluate", "convert_checkpoint", "download_vgg16", "cosegment", "thumbnails", "visualize"
+scripts = "check_data evaluate convert_checkpoint download_vgg16 cosegment thumbnails visualize".split()
 for script in scripts:
     try:
         runpy.run_path(f"scripts/{script}.py", run_name="__main__")

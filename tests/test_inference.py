@@ -138,3 +138,23 @@ def test_one_picture_and_an_unreadable_one(model, paths, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"x")
     with pytest.raises(DataError, match="bad.png"):
         list(predict_group(model, [*paths, tmp_path / "bad.png"], size=32))
+
+
+@pytest.mark.parametrize("bad", [(0,), (2,), (4,), (1, 2, 3), (0, 1, 2, 3, 4)])
+def test_unreadable_pictures_can_be_left_out_of_their_group(model, paths, tmp_path, monkeypatch, bad):
+    monkeypatch.setattr(inference, "plan_group", lambda *args, **kwargs: Plan(2, 0, 10**6))
+    mixed = list(paths)
+    for i in bad:
+        mixed[i] = tmp_path / f"{i}.png"
+        mixed[i].write_bytes(b"x")
+    good = [path for i, path in enumerate(paths) if i not in bad]
+    expected = predict_group(model, good, size=32)
+    [maps, after] = (
+        list(group) for group in predict_groups(model, [mixed, paths[:1]], size=32, strict=False)
+    )
+    for i, m in enumerate(maps):
+        if i in bad:
+            assert isinstance(m, DataError) and f"{i}.png" in str(m)
+        else:
+            assert np.abs(m.astype(int) - next(expected)).max() <= 1
+    assert len(maps) == 5 and len(after) == 1 and next(expected, None) is None

@@ -1,15 +1,25 @@
 """What goes in and where results go: checked before anything is computed, so that no file is lost."""
 
-from collections.abc import Mapping, Sequence
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from gconet.applications.page import check_page
-from gconet.data.groups import Group, Item, list_groups
+from gconet.data.groups import SUFFIXES, Group, Item, list_groups, list_others, name_some
 from gconet.data.images import load_image, load_mask
 from gconet.errors import ConfigError, DataError
+
+MOST = 20  # skipped pictures that are named one by one
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 def check_output(
@@ -20,7 +30,7 @@ def check_output(
     `sources`: the folders that are read, by the names of their options. With `overwrite`, results
     may replace files of their own names. With `page`, also as `check_page`.
     """
-    place = output.resolve()
+    place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
     if place.exists() and not place.is_dir():
         raise ConfigError(f"--output {output} is a file; name a folder")
     for option, folder in sources.items():
@@ -49,7 +59,7 @@ def load_pair(item: Item) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 
     Raises DataError where one cannot be read, or where they differ in size.
     """
-    assert item.map is not None  # as `scan_groups` was asked for maps
+    assert item.map is not None  # asked for
     picture, m = load_image(item.image), load_mask(item.map)
     if picture.size != m.size:
         raise DataError(
@@ -57,3 +67,46 @@ def load_pair(item: Item) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
             "make the maps of these very pictures with test.py"
         )
     return np.asarray(picture), np.asarray(m)
+
+
+def run_jobs(
+    work: Callable[[Job], Result], jobs: Sequence[Job], *, desc: str, strict: bool
+) -> list[Result | DataError]:
+    """`work` of each job, in their order, by a thread for each processor.
+
+    A DataError stands in the place of its result; if `strict`, the first one is raised.
+    """
+
+    def attempt(job: Job) -> Result | DataError:
+        try:
+            return work(job)
+        except DataError as error:
+            if strict:
+                raise
+            return error
+
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    try:
+        return list(tqdm(pool.map(attempt, jobs), desc=desc, total=len(jobs), unit="image", disable=None))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def report_skipped(images: Path, errors: Sequence[DataError]) -> int:
+    """Say on stderr which files below `images` were left out, and why; returns the exit status.
+
+    It is 1 where pictures could not be used, each with its error; files that are no pictures by
+    their suffix are only named.
+    """
+    if others := list_others(images):
+        names = name_some([str(path.relative_to(images)) for path in others])
+        print(
+            f"note: {len(others)} files are no pictures: {names}; readable are {', '.join(SUFFIXES)}",
+            file=sys.stderr,
+        )
+    for error in errors[:MOST]:
+        print(f"skipped: {error}", file=sys.stderr)
+    if errors:
+        more = f", {len(errors) - MOST} of them not named here" if len(errors) > MOST else ""
+        print(f"error: {len(errors)} pictures were skipped{more}; mend or remove them", file=sys.stderr)
+    return 1 if errors else 0

@@ -64,13 +64,13 @@ def write_maps_page(output: Path, groups: Sequence[Group], scores: Scores | None
 
 
 def jaccard(groups: Sequence[Group], scores: Scores | None) -> dict[tuple[str, str], float]:
-    """(group, stem) → Jaccard index at 0.5 of each image; empty without scores."""
+    """(group, stem) → Jaccard index at 0.5 of each image that has one."""
     if scores is None:
         return {}
     scored = {name: group.per_image for name, group in scores.groups.items()}
     if len(scored) == len(groups) == 1:  # a single group's masks may have another name
         scored = {groups[0].name: next(iter(scored.values()))}
-    return {(g.name, i.stem): scored[g.name][i.stem]["j_half"] for g in groups for i in g.items}
+    return {(name, stem): own["j_half"] for name, group in scored.items() for stem, own in group.items()}
 
 
 def map_panels(image: Path, map_file: Path, mask: Path | None = None) -> list[RGB]:

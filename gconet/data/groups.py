@@ -3,6 +3,7 @@
 The published layout is `<root>/images/<set>/<class>/*` beside `<root>/gts/<set>/<class>/*`.
 """
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,20 +14,38 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 @dataclass(frozen=True)
 class Item:
-    """One picture of a group; `mask` and `map` are None where they were not asked for."""
+    """One picture of a group; `mask` and `map` are None where they were not asked for.
+
+    Raises DataError for a `stem` that is no plain name: results are saved under it.
+    """
 
     stem: str
     image: Path
     mask: Path | None = None  # ground truth
     map: Path | None = None  # saved co-saliency
 
+    def __post_init__(self) -> None:
+        check_name(self.stem)
+
 
 @dataclass(frozen=True)
 class Group:
-    """The pictures that share an object, sorted by stem."""
+    """The pictures that share an object, sorted by stem.
+
+    Raises DataError for a `name` that is no plain name: results are saved under it.
+    """
 
     name: str
     items: tuple[Item, ...]
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+
+def check_name(name: str) -> None:
+    """Raise DataError where `name` is not the name of one file or folder, and could lead elsewhere."""
+    if name in ("", ".", "..") or {"/", "\\", "\0"} & set(name):
+        raise DataError(f"{name!r} is no name for a group or a picture; rename its folder or file")
 
 
 def scan_set(root: Path, name: str) -> tuple[Group, ...]:
@@ -73,7 +92,7 @@ def list_groups(root: Path, *, allow_empty: bool = False) -> dict[str, dict[str,
     subfolders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     own = list_files(root)
     if not own:
-        groups = {p.name: list_files(p) for p in subfolders}
+        groups = {normalise(p.name): list_files(p) for p in subfolders}
         empty = [name for name, files in groups.items() if not files]
         if len(empty) == len(groups) or (empty and not allow_empty):
             where = f"in {name_some(empty)} of {root}" if empty else f"in {root}"
@@ -84,19 +103,42 @@ def list_groups(root: Path, *, allow_empty: bool = False) -> dict[str, dict[str,
             f"{root} holds images ({name_some(list(own))}) and folders of images "
             f"({name_some([p.name for p in subfolders])}); give one group or a folder of groups"
         )
-    return {root.resolve().name: own}
+    return {normalise(root.resolve().name): own}
+
+
+def normalise(name: str) -> str:
+    """`name` in Unicode's composed form (NFC): macOS writes names in the other, and both must pair."""
+    return unicodedata.normalize("NFC", name)
 
 
 def list_files(folder: Path) -> dict[str, Path]:
     """Stem → image file directly inside `folder`, sorted by stem; hidden and other files are skipped."""
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), key=lambda p: (p.stem, p.suffix)):
+    for path in sorted(folder.iterdir(), key=lambda p: (normalise(p.stem), p.suffix)):
         if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or path.is_dir():
             continue
-        if path.stem in files:
-            raise DataError(f"{folder}: {files[path.stem].name} and {path.name} share a stem; rename one")
-        files[path.stem] = path
+        stem = normalise(path.stem)
+        if stem in files:
+            raise DataError(f"{folder}: {files[stem].name} and {path.name} share a stem; rename one")
+        files[stem] = path
     return files
+
+
+def list_others(root: Path) -> list[Path]:
+    """The files in one group's folder, or in a folder of groups, that are no pictures by their suffix.
+
+    Hidden files and those that Windows leaves in folders are not meant.
+    """
+    folders = [root, *(p for p in sorted(root.iterdir()) if p.is_dir() and not p.name.startswith("."))]
+    return [
+        path
+        for folder in folders
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() not in SUFFIXES
+        and not path.name.startswith(".")
+        and path.name.lower() not in ("thumbs.db", "desktop.ini")
+        and not path.is_dir()
+    ]
 
 
 def pair_folders(images: dict[str, dict[str, Path]], root: Path, what: str) -> dict[tuple[str, str], Path]:
