@@ -62,7 +62,7 @@ def main() -> int:
             )
         config = config_from_dict(apply_overrides(content["config"], args.overrides))
     if world == 1:
-        return train(config, Run(folder, config), content)
+        return attempt(config, Run(folder, config), content)
     local = int(os.environ["LOCAL_RANK"])
     if config.train.device in ("auto", "cuda") and torch.cuda.is_available():
         use_gpu(local)
@@ -70,9 +70,19 @@ def main() -> int:
     else:
         dist.init_process_group("gloo", timeout=PATIENCE)
     try:
-        return train(config, Run(folder, config, main=rank == 0), content, rank=rank, world=world)
+        return attempt(config, Run(folder, config, main=rank == 0), content, rank=rank, world=world)
     finally:
         dist.destroy_process_group()
+
+
+def attempt(config: Config, run: Run, content: dict | None, **ranks: int) -> int:
+    """`train`, with what ends it in the run's log."""
+    try:
+        return train(config, run, content, **ranks)
+    except Exception as error:
+        if (told := run.fail(error)) is error:
+            raise
+        raise told from None
 
 
 def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, world: int = 1) -> int:

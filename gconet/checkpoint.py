@@ -5,6 +5,7 @@ A file is a dict of plain values and tensors: `format`, `config` (nested plain s
 """
 
 import hashlib
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,15 +30,25 @@ def save_checkpoint(
     content = {"format": FORMAT, "config": config_to_dict(config), "model": model.state_dict()}
     if training is not None:
         content["training"] = dict(training)
+    buffer = io.BytesIO()  # written to a file, PyTorch hides a full disk behind errors of its own
+    torch.save(content, buffer)
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:
-            torch.save(content, file)
+            file.write(buffer.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # a full disk has no file name
     finally:
         partial.unlink(missing_ok=True)
+    if os.name == "posix":  # the renaming itself must outlast a power cut
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Errors that a user can act on, and the one place where commands turn them into an exit status."""
 
+import io
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -25,12 +26,20 @@ class CheckpointError(GCoNetError):
     """A checkpoint is missing, damaged or belongs to another architecture."""
 
 
+def one_line(message: object) -> str:
+    """`message` as text; control characters, which file names may hold, are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(message))
+
+
 def run_command(main: Callable[[], int]) -> NoReturn:
     """Run a command's `main` and exit with its status; a `GCoNetError` becomes one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):  # file names may hold what the terminal's encoding lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = main()
     except GCoNetError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         status = error.exit_status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -1,5 +1,6 @@
 """A training run's folder: settings, log, TensorBoard, checkpoints."""
 
+import contextlib
 import json
 import math
 import platform
@@ -9,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 import torch
 import torch.distributed as dist
@@ -23,9 +24,14 @@ from tqdm import tqdm
 from gconet import __version__
 from gconet.checkpoint import load_state, save_checkpoint
 from gconet.config import Config, config_to_dict
-from gconet.errors import CheckpointError
+from gconet.errors import CheckpointError, ConfigError, GCoNetError
 from gconet.models.decoder import upsample
 from gconet.models.training import TrainingGCoNet, TrainingOutput
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 LAST, BEST = "last.pt", "best.pt"
 # What --resume may change: where and how long a run goes on, not what is learnt.
@@ -43,6 +49,7 @@ class Run:
         self.config = config
         self.main = main
         self._board: SummaryWriter | None = None
+        self._held: IO[str] | None = None
 
     def start(self, *, first: int, **facts: Any) -> None:
         """Make the folder, or enter it again at step `first`; log settings, versions and machine.
@@ -52,6 +59,7 @@ class Run:
         if not self.main:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._take()
         settings = yaml.safe_dump(config_to_dict(self.config), sort_keys=False)
         (self.folder / "config.yaml").write_text(settings, encoding="utf-8")
         self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=first or None)
@@ -67,6 +75,21 @@ class Run:
             **environment(),
             **facts,
         )
+
+    def _take(self) -> None:
+        """Keep other processes out of the folder, for as long as this one lives.
+
+        Raises ConfigError where one is in it.
+        """
+        if fcntl is None:  # Windows
+            return
+        held = (self.folder / ".lock").open("w")
+        try:
+            fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # loader processes do not inherit it
+        except OSError:
+            held.close()
+            raise ConfigError(f"{self.folder} is in use by another process; wait for it or stop it") from None
+        self._held = held
 
     def log(self, **record: Any) -> None:
         """Append one JSON line to log.jsonl."""
@@ -165,6 +188,32 @@ class Run:
         self.log(**record)
         if self._board:
             self._board.close()
+
+    def fail(self, error: Exception) -> Exception:
+        """Log why the run ended, as far as the disk allows; returns the error to raise.
+
+        Those that machines make (no memory, a dead loader process, a full disk) become one line
+        that says how to go on; others stay as they are.
+        """
+        if self._board is None:
+            return error  # not yet in the folder, or not the first rank
+        text = " ".join(str(error).split())
+        with contextlib.suppress(OSError):
+            self.close(event="failed", error=f"{type(error).__name__}: {text[:2000]}")
+        advice = f"python train.py --resume {self.folder} goes on from its last checkpoint"
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+            return GCoNetError(
+                f"out of memory ({text[:200]}); free some, or lower data.workers or data.cache; {advice}"
+            )
+        if isinstance(error, RuntimeError) and "DataLoader worker" in text:
+            return GCoNetError(
+                f"a loader process died ({text[:200]}), often for lack of memory; {advice}, with "
+                "data.workers=0 in this process"
+            )
+        if isinstance(error, OSError):
+            where = f"{error.filename}: " if error.filename else ""
+            return GCoNetError(f"{where}{error.strerror or error}; mend that; {advice}")
+        return error
 
 
 class StopSignal:

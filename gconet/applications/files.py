@@ -14,7 +14,7 @@ from tqdm import tqdm
 from gconet.applications.page import check_page
 from gconet.data.groups import SUFFIXES, Group, Item, list_groups, list_others, name_some
 from gconet.data.images import load_image, load_mask
-from gconet.errors import ConfigError, DataError
+from gconet.errors import ConfigError, DataError, one_line
 
 MOST = 20  # skipped pictures that are named one by one
 
@@ -99,13 +99,11 @@ def report_skipped(images: Path, errors: Sequence[DataError]) -> int:
     their suffix are only named.
     """
     if others := list_others(images):
-        names = name_some([str(path.relative_to(images)) for path in others])
-        print(
-            f"note: {len(others)} files are no pictures: {names}; readable are {', '.join(SUFFIXES)}",
-            file=sys.stderr,
-        )
+        names = one_line(name_some([str(path.relative_to(images)) for path in others]))
+        known = ", ".join(SUFFIXES)
+        print(f"note: {len(others)} files are no pictures: {names}; readable are {known}", file=sys.stderr)
     for error in errors[:MOST]:
-        print(f"skipped: {error}", file=sys.stderr)
+        print(f"skipped: {one_line(error)}", file=sys.stderr)
     if errors:
         more = f", {len(errors) - MOST} of them not named here" if len(errors) > MOST else ""
         print(f"error: {len(errors)} pictures were skipped{more}; mend or remove them", file=sys.stderr)

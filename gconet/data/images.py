@@ -1,11 +1,14 @@
 """Reading pictures, masks and maps: whatever the file holds becomes 8-bit RGB or 8-bit grey."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from gconet.errors import DataError
+from gconet.errors import ConfigError, DataError
+
+LIMIT = "GCONET_MAX_PIXELS"  # environment variable: most pixels of a picture
 
 
 def load_image(path: Path) -> Image.Image:
@@ -34,11 +37,20 @@ def load_mask(path: Path) -> Image.Image:
 
 
 def _open(path: Path) -> Image.Image:
+    if limit := os.environ.get(LIMIT):
+        if not limit.isdecimal() or int(limit) == 0:
+            raise ConfigError(f"{LIMIT}={limit}: give the pixels that a picture may have, as a whole number")
+        Image.MAX_IMAGE_PIXELS = int(limit) // 2  # Pillow refuses twice as many
     try:
         image: Image.Image = Image.open(path)
         image.load()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
+    except Image.DecompressionBombError:
+        raise DataError(
+            f"{path}: has more pixels than are safe to decode; if it is no trap, allow more with {LIMIT}=…, "
+            "by default 178956970"
+        ) from None
     except Exception as error:  # Pillow's decoders raise a dozen unrelated types on damaged files
         raise DataError(f"{path}: cannot be read as an image ({error}); replace or remove it") from None
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion would clip at 255

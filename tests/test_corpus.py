@@ -1,0 +1,296 @@
+"""Broken, odd and hostile inputs: each is handled, or named in one clear line."""
+
+import io
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import time
+import unicodedata
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gconet.checkpoint import save_checkpoint
+from gconet.config import load_config
+from gconet.data.groups import Group, Item, list_groups, scan_groups
+from gconet.data.images import load_image, load_mask
+from gconet.errors import DataError
+from gconet.models import build_model
+from tests.conftest import ROOT
+
+RNG = np.random.RandomState(0)
+PIXELS = RNG.randint(0, 256, (24, 32, 3)).astype(np.uint8)
+
+
+def encode(pixels=PIXELS, kind="PNG", **options):
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def png_header(width, height):
+    """A PNG that claims a size and holds almost nothing."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 9))
+        + chunk(b"IEND", b"")
+    )
+
+
+def animation(kind):
+    frames = [Image.fromarray(PIXELS), Image.fromarray(PIXELS[::-1].copy())]
+    return encode(frames[0], kind, save_all=True, append_images=frames[1:])
+
+
+PALETTE = Image.fromarray(PIXELS).quantize(8)
+DEEP = Image.fromarray(RNG.randint(0, 65536, (24, 32)).astype(np.uint16))
+READ, SKIPPED, NO_PICTURE, HIDDEN = "read", "skipped", "named as no picture", "ignored"
+
+# file name → content, what must become of it
+CORPUS = {
+    "plain.jpg": (encode(kind="JPEG"), READ),
+    "truncated.jpg": (encode(kind="JPEG")[:-300], SKIPPED),
+    "cut.png": (encode()[:-300], SKIPPED),
+    "flipped bits.png": (encode()[:60] + bytes([encode()[60] ^ 255]) + encode()[61:], SKIPPED),
+    "zero bytes.jpg": (b"", SKIPPED),
+    "text.jpg": (b"this is no picture\n" * 9, SKIPPED),
+    "header only.png": (encode()[:8], SKIPPED),
+    "cmyk.jpg": (encode(Image.fromarray(PIXELS).convert("CMYK"), "JPEG"), READ),
+    "grey.jpg": (encode(PIXELS[..., 0].copy(), "JPEG"), READ),
+    "16 bit.png": (encode(DEEP), READ),
+    "one bit.png": (encode(Image.fromarray(PIXELS).convert("1")), READ),
+    "palette with alpha.png": (encode(PALETTE, transparency=0), READ),
+    "alpha.png": (encode(Image.fromarray(PIXELS).convert("RGBA")), READ),
+    "moving.webp": (animation("WEBP"), READ),
+    "animated.png": (animation("PNG"), READ),
+    "waving.gif": (animation("GIF"), NO_PICTURE),
+    "1x1.png": (encode(PIXELS[:1, :1].copy()), READ),
+    "1x5000.png": (encode(np.zeros((5000, 1, 3), np.uint8)), READ),
+    "5000x1.png": (encode(np.zeros((1, 5000, 3), np.uint8)), READ),
+    "20000x20000.png": (png_header(20000, 20000), SKIPPED),
+    "negative size.bmp": (b"BM" + b"\xff" * 60, SKIPPED),
+    "a png.jpg": (encode(), READ),
+    "a gif.png": (animation("GIF"), READ),
+    "UPPER.JPG": (encode(kind="JPEG"), READ),
+    "two.dots.png": (encode(), READ),
+    "spaces  and 'quotes\".png": (encode(), READ),
+    "new\nline.png": (encode(), READ),
+    "tab\tand\x1b[31m.png": (encode(), READ),
+    "<b>&amp;%41$x.png": (encode(), READ),
+    unicodedata.normalize("NFC", "é composed.png"): (encode(), READ),
+    unicodedata.normalize("NFD", "ü decomposed.png"): (encode(), READ),
+    "emoji \U0001f43c.png": (encode(), READ),
+    "-n.png": (encode(), READ),
+    "--help.png": (encode(), READ),
+    os.fsdecode(b"latin1 \xe9.png"): (encode(), READ),
+    ".hidden.png": (encode(), HIDDEN),
+    "._plain.jpg": (b"\0\5\x16\7 a fork of macOS", HIDDEN),
+    ".DS_Store": (b"x", HIDDEN),
+    "Thumbs.db": (b"x", HIDDEN),
+    "notes.txt": (b"x", NO_PICTURE),
+    "raw.heic": (b"x", NO_PICTURE),
+    "no suffix": (encode(), NO_PICTURE),
+}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images") / "group"
+    folder.mkdir()
+    for name, (content, _) in CORPUS.items():
+        (folder / name).write_bytes(content)
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "dangling.png").symlink_to("nowhere.png")
+    (folder / "nested").mkdir()
+    (folder / "nested.png").mkdir()
+    return folder
+
+
+def stems(fate):
+    names = [unicodedata.normalize("NFC", n) for n, (_, own) in CORPUS.items() if own == fate]
+    return {n.rpartition(".")[0] for n in names} | ({"loop", "dangling"} if fate == SKIPPED else set())
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "last.pt"
+    torch.manual_seed(0)
+    save_checkpoint(path, config=load_config(None, ["data.image_size=32"]), model=build_model(load_config()))
+    return path
+
+
+def test_each_case_is_read_or_named(corpus):
+    read, skipped = set(), set()
+    for stem, path in list_groups(corpus)["group"].items():
+        try:
+            image, mask = (
+                load_image(path),
+                load_mask(path) if "palette" not in stem and "a gif" not in stem else None,
+            )
+        except DataError as error:
+            assert str(path) in str(error) and error.exit_status == 1
+            skipped.add(stem)
+            continue
+        assert image.mode == "RGB" and (mask is None or (mask.mode == "L" and mask.size == image.size))
+        read.add(stem)
+    assert read == stems(READ) and skipped == stems(SKIPPED)
+
+
+def test_test_py_computes_the_rest_and_says_what_was_left_out(run, corpus, checkpoint, tmp_path):
+    done = run(
+        "test.py", "--checkpoint", checkpoint, "--images", corpus, "--output", tmp_path / "m", status=1
+    )
+    maps = {path.stem: path for path in (tmp_path / "m/group").iterdir()}
+    assert maps.keys() == stems(READ)
+    with Image.open(maps["1x5000"]) as m:
+        assert m.size == (1, 5000)
+    lines = done.stderr.splitlines()
+    assert sum(line.startswith("skipped: ") for line in lines) == len(stems(SKIPPED)) == 10
+    assert f"error: {len(stems(SKIPPED))} pictures were skipped" in lines[-1]
+    [note] = [line for line in lines if line.startswith("note: ")]
+    for name in (name for name, (_, fate) in CORPUS.items() if fate == NO_PICTURE):
+        assert name in note
+    assert (
+        "20000x20000.png: has more pixels than are safe" in done.stderr and "GCONET_MAX_PIXELS" in done.stderr
+    )
+    assert (tmp_path / "m/index.html").is_file()
+
+
+def test_the_applications_do_so_too(run, corpus, tmp_path):
+    for stem in stems(READ) | stems(SKIPPED):
+        (tmp_path / "maps/group").mkdir(parents=True, exist_ok=True)
+        path = list_groups(corpus)["group"][stem]
+        size = load_image(path).size if stem in stems(READ) else (9, 9)
+        Image.new("L", size, 200).save(tmp_path / f"maps/group/{stem}.png")
+    for script, kind in (("cosegment", "masks"), ("thumbnails", "crops")):
+        options = ["--images", corpus, "--maps", tmp_path / "maps", "--output", tmp_path / script]
+        done = run(f"scripts/{script}.py", *options, status=1)
+        assert {path.stem for path in (tmp_path / script / kind / "group").iterdir()} == stems(READ)
+        assert done.stderr.count("skipped: ") == len(stems(SKIPPED))
+        done = run(f"scripts/{script}.py", *options, "--overwrite", "--strict", status=1)
+        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_composed_and_decomposed_names_pair(tmp_path):
+    for kind, form, suffix in (("images", "NFD", "jpg"), ("gts", "NFC", "png")):
+        folder = tmp_path / kind / unicodedata.normalize(form, "Äpfel")
+        folder.mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(folder / f"{unicodedata.normalize(form, 'grün')}.{suffix}")
+    [group] = scan_groups(tmp_path / "images", tmp_path / "gts")
+    assert group.name == unicodedata.normalize("NFC", "Äpfel") and group.items[0].mask.is_file()
+
+
+def test_duplicates_by_stem_are_named(tmp_path):
+    for name in ("a.jpg", "a.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    with pytest.raises(DataError, match=r"a.jpg and a.png share a stem; rename one"):
+        scan_groups(tmp_path)
+
+
+def test_folders_in_folders_are_no_groups(tmp_path):
+    (tmp_path / "a/b").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(tmp_path / "a/b/c.png")
+    with pytest.raises(DataError, match="no images in"):
+        scan_groups(tmp_path)
+
+
+def test_a_loop_of_folders_ends(run, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/again").symlink_to(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    Image.new("RGB", (4, 4)).save(tmp_path / "a/c.png")
+    assert "loop: it does not exist" in run("test.py", "--images", tmp_path / "loop", status=1).stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_forbidden_files_and_folders(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").chmod(0)
+    with pytest.raises(DataError, match="a.png: cannot be read"):
+        load_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "..", ".", "", "a\\b", "nul\0"])
+def test_names_that_lead_elsewhere_are_refused(tmp_path, name):
+    with pytest.raises(DataError, match="is no name for a group or a picture"):
+        Group(name, ())
+    with pytest.raises(DataError, match="is no name for a group or a picture"):
+        Item(name, tmp_path / "a.png")
+
+
+class Bomb:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+def measured(*command):
+    """A command's output, seconds and peak memory in MiB, in a process of its own."""
+    before = time.perf_counter()
+    code = f"""
+import re, runpy, sys
+sys.argv = {[str(c) for c in command]!r}
+try: runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as e: status = e.code
+peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]
+print("peak", int(peak) // 1024, file=sys.stderr)
+sys.exit(status)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done, time.perf_counter() - before, int(done.stderr.rsplit("peak ")[-1])
+
+
+@pytest.mark.slow
+def test_traps_are_refused_soon_and_in_little_memory(tmp_path):
+    """Beyond what a start of PyTorch takes: that is measured beside them."""
+    trap, marker, images = tmp_path / "bomb.pt", tmp_path / "ran", tmp_path / "g"
+    torch.save({"format": "gconet-1", "config": {}, "model": Bomb(marker)}, trap)
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Bomb(marker)))
+    images.mkdir()
+    (images / "giga.png").write_bytes(png_header(32768, 32768))
+    _, start, idle = measured("test.py", "--help")
+    for checkpoint in (trap, tmp_path / "plain.pt"):
+        done, seconds, peak = measured(
+            "test.py", "--checkpoint", checkpoint, "--images", "data/demo/images", "--output", tmp_path / "o"
+        )
+        assert done.returncode == 1 and "could run code and is refused" in done.stderr and not marker.exists()
+        assert seconds - start < 2 and peak - idle < 500
+    Image.new("L", (4, 4)).save(tmp_path / "m.png")
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "m.png").rename(tmp_path / "maps/giga.png")
+    done, seconds, peak = measured(
+        "scripts/cosegment.py", "--images", images, "--maps", tmp_path / "maps", "--output", tmp_path / "c"
+    )
+    assert done.returncode == 1 and "more pixels than are safe" in done.stderr
+    assert seconds < 2 and peak < 500
+    print(f"start of test.py {start:.1f} s, {idle} MiB; a gigapixel header {seconds:.1f} s, {peak} MiB")
+
+
+def test_the_pixel_limit_can_be_raised_and_is_checked(tmp_path, monkeypatch):
+    Image.new("L", (60, 50)).save(tmp_path / "a.png")
+    before = Image.MAX_IMAGE_PIXELS
+    try:
+        monkeypatch.setenv("GCONET_MAX_PIXELS", "1000")
+        with pytest.raises(DataError, match="more pixels than are safe"):
+            load_image(tmp_path / "a.png")
+        monkeypatch.setenv("GCONET_MAX_PIXELS", "6000")
+        assert load_image(tmp_path / "a.png").size == (60, 50)
+        monkeypatch.setenv("GCONET_MAX_PIXELS", "many")
+        with pytest.raises(Exception, match="GCONET_MAX_PIXELS=many: give the pixels"):
+            load_image(tmp_path / "a.png")
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
