@@ -100,8 +100,22 @@ class RecordedEpisodes:
         self._place = np.array([place[name] for name in self._record["names"]])
         self._label = [label[folder] for folder in self._record["label_folder"]]
         self._ends = np.cumsum(self._record["sizes"].astype(np.int64).ravel())
-        if any(len(self._record[name]) != self._ends[-1] for name in ("image", "angle", "flip")):
+        if not self._is_whole():
             raise DataError(f"data.episodes: {path} is damaged, its images do not add up to its sizes")
+
+    def _is_whole(self) -> bool:
+        """Whether all arrays fit together and point to what exists."""
+        sizes, labels, image = (self._record[name] for name in ("sizes", "labels", "image"))
+        return bool(
+            sizes.ndim == 2
+            and sizes.size
+            and labels.shape == (*sizes.shape, 2)
+            and (sizes >= 2).all()
+            and (sizes % 2 == 0).all()
+            and all(self._record[name].shape == (self._ends[-1],) for name in ("image", "angle", "flip"))
+            and ((image >= 0) & (image < len(self._place))).all()
+            and ((labels >= 0) & (labels < len(self._label))).all()
+        )
 
     def __len__(self) -> int:
         """How many epochs were recorded."""

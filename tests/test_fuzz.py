@@ -1,0 +1,202 @@
+"""Properties that hold for whatever comes: settings, names of files, sizes of groups, recorded episodes."""
+
+import tempfile
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gconet.config import Config, apply_overrides, config_from_dict, config_to_dict, load_config
+from gconet.data.episodes import DrawnEpisodes, RecordedEpisodes
+from gconet.data.groups import SUFFIXES, Group, Item, scan_groups
+from gconet.errors import ConfigError, DataError
+from gconet.evaluation import CONVENTIONS, score_arrays
+
+bounded = settings(max_examples=100, deadline=None, derandomize=True)
+
+KEYS = [
+    f"{section}.{key}"
+    for section, own in config_to_dict(Config()).items()
+    if isinstance(own, dict)
+    for key in own
+]
+values = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
+    st.lists(st.floats(), max_size=3), st.dictionaries(st.text(max_size=4), st.integers(), max_size=2),
+    st.sampled_from(["image", "group", "imagenet", "all", "sum", "fp32", 1, 3, 0.5, [0.9, 0.99]]),
+)  # fmt: skip
+
+
+@bounded
+@given(
+    st.dictionaries(
+        st.one_of(st.sampled_from([*KEYS, "seed", "name", "init"]), st.text(max_size=6)), values, max_size=4
+    )
+)
+def test_settings_are_taken_as_they_are_or_refused(changes):
+    settings = config_to_dict(Config())
+    try:
+        for key, value in changes.items():
+            section, dot, own = key.partition(".")
+            if dot and isinstance(settings.get(section), dict):
+                settings[section][own] = value
+            else:
+                settings[key] = value
+        config = config_from_dict(settings)
+    except ConfigError as error:
+        assert str(error) and error.exit_status == 2
+        return
+    assert config_from_dict(yaml.safe_load(yaml.safe_dump(config_to_dict(config)))) == config
+    for key, value in changes.items():
+        section, _, own = key.partition(".")
+        kept = getattr(getattr(config, section), own) if own else getattr(config, key)
+        assert kept == (tuple(value) if isinstance(value, list) else value)
+
+
+@bounded
+@given(st.lists(st.text(max_size=20), max_size=3), st.text(max_size=60))
+def test_any_text_as_override_or_file_is_settings_or_an_error(overrides, text):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "c.yaml"
+        path.write_text(text, encoding="utf-8")
+        for read in (lambda: load_config(path), lambda: config_from_dict(apply_overrides({}, overrides))):
+            try:
+                assert isinstance(read(), Config)
+            except ConfigError as error:
+                assert str(error)
+
+
+def test_yaml_makes_no_objects(tmp_path):
+    (tmp_path / "c.yaml").write_text(f"name: !!python/object/apply:os.system ['touch {tmp_path}/ran']\n")
+    with pytest.raises(ConfigError):
+        load_config(tmp_path / "c.yaml")
+    with pytest.raises(ConfigError):
+        load_config(None, [f"name=!!python/object/apply:os.system ['touch {tmp_path}/ran']"])
+    assert not (tmp_path / "ran").exists()
+
+
+letters = st.characters(exclude_characters="/\0", exclude_categories=("Cs",))
+stems = st.text(letters, min_size=1, max_size=6).filter(
+    lambda s: not s.startswith(".") and len(s.encode()) < 100
+)
+suffixes = st.sampled_from([*SUFFIXES, ".PNG", ".txt", ""])
+
+
+@bounded
+@given(st.dictionaries(stems, suffixes, max_size=5), st.dictionaries(stems, suffixes, max_size=5))
+def test_pictures_pair_with_masks_of_their_stem_or_an_error_says_which_do_not(images, masks):
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, names in (("images", images), ("gts", {**masks, **dict.fromkeys(images, ".png")})):
+            (Path(folder) / kind / "g").mkdir(parents=True)
+            for stem, suffix in names.items():
+                (Path(folder) / kind / "g" / f"{stem}{suffix}").touch()
+        expected = {}
+        for stem, suffix in images.items():
+            path = Path(f"{stem}{suffix}")
+            if path.suffix.lower() in SUFFIXES:
+                expected.setdefault(unicodedata.normalize("NFC", path.stem), []).append(path.name)
+        try:
+            [group] = scan_groups(Path(folder) / "images", Path(folder) / "gts")
+        except DataError as error:
+            assert str(error)
+            return
+        assert {item.stem: [item.image.name] for item in group.items} == expected
+        assert [item.stem for item in group.items] == sorted(expected)
+        for item in group.items:
+            assert item.mask.parent.parent.name == "gts"
+            assert unicodedata.normalize("NFC", item.mask.stem) == item.stem
+
+
+@bounded
+@given(
+    st.lists(st.integers(1, 40), min_size=2, max_size=8),
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 20),
+    st.integers(0, 1000),
+    st.floats(0, 1),
+    st.floats(0, 180),
+)
+def test_episodes_are_pairs_of_distinct_images_of_two_classes(sizes, seed, group_size, epoch, flip, rotation):
+    episodes = DrawnEpisodes(
+        sizes=tuple(sizes), seed=seed, group_size=group_size, flip=flip, rotation=rotation
+    )
+    drawn, again = episodes.epoch(epoch), episodes.epoch(epoch)
+    starts = np.cumsum([0, *sizes])
+    assert [episode.labels[0] for episode in drawn] == list(range(len(sizes))) and episodes.steps == len(
+        drawn
+    )
+    for episode, same in zip(drawn, again, strict=True):
+        n = min(group_size, *(sizes[label] for label in episode.labels))
+        assert (
+            episode.labels[0] != episode.labels[1]
+            and len(set(episode.images)) == len(episode.images) == 2 * n
+        )
+        for half, label in enumerate(episode.labels):
+            own = episode.images[half * n : (half + 1) * n]
+            assert ((starts[label] <= own) & (own < starts[label + 1])).all()
+        assert (np.abs(episode.angles) <= rotation + 1e-4).all() and episode.flips.dtype == bool
+        assert all((getattr(episode, k) == getattr(same, k)).all() for k in ("images", "angles", "flips"))
+
+
+GROUPS = [Group(name, tuple(Item(f"{i}", Path(f"{name}{i}.png")) for i in range(3))) for name in "ab"]
+
+
+@bounded
+@given(st.sampled_from(["names", "labels", "label_folder", "sizes", "image", "angle", "flip"]), st.data())
+def test_damaged_episodes_are_refused_or_harmless(name, data):
+    record = {
+        "names": [f"{g}/{i}" for g in "ab" for i in range(3)], "label_folder": ["b", "a"],
+        "labels": np.array([[[0, 1], [1, 0]]]), "sizes": np.array([[2, 4]]),
+        "image": np.array([0, 3, 4, 5, 1, 2]), "angle": np.zeros(6, np.float32), "flip": np.zeros(6, bool),
+    }  # fmt: skip
+    array = np.array(record[name])
+    if array.dtype.kind == "U":
+        record[name] = data.draw(st.lists(st.sampled_from(["a", "b", "a/0", "b/2", "c"]), max_size=7))
+    else:
+        size = data.draw(st.integers(0, 8))
+        drawn = np.array(data.draw(st.lists(st.integers(-9, 9), min_size=size, max_size=size)), array.dtype)
+        record[name] = (
+            drawn.reshape(data.draw(st.sampled_from([(-1,), (1, -1), array.shape])))
+            if drawn.size == array.size
+            else drawn
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        np.savez(Path(folder) / "e.npz", **record)
+        try:
+            episodes = RecordedEpisodes(Path(folder) / "e.npz", GROUPS)
+        except DataError as error:
+            assert str(error)
+            return
+        for epoch in range(len(episodes)):
+            for episode in episodes.epoch(epoch):
+                assert len(episode.images) % 2 == 0 and set(episode.images) <= set(range(6))
+                assert set(episode.labels) <= {0, 1}
+
+
+sides = st.integers(1, 12)
+
+
+@bounded
+@given(
+    st.lists(
+        st.tuples(sides, sides, st.integers(0, 2**31), st.sampled_from([1, 2, 256])), min_size=1, max_size=4
+    )
+)
+def test_scores_are_numbers_from_zero_to_one(pictures):
+    pairs = []
+    for i, (height, width, seed, levels) in enumerate(pictures):
+        r = np.random.RandomState(seed)
+        m, mask = (
+            r.choice(256, levels, replace=False)[r.randint(0, levels, (height, width))] for _ in range(2)
+        )
+        pairs.append((f"g{i % 2}", f"{i}", m.astype(np.uint8), mask.astype(np.uint8)))
+    for convention in CONVENTIONS:
+        scores = score_arrays(iter(pairs), convention=convention)
+        for own in (scores, *scores.groups.values()):
+            for name, value in own.figures().items():
+                most = 2 if name.endswith("_e") else 1  # the toolbox divides E by the pixels less one
+                assert -1e-9 <= value <= most + 1e-9, name  # NaN neither
