@@ -130,7 +130,7 @@ def test_the_order_of_the_images_does_not_matter(net, group):
     with torch.inference_mode():
         features = net.encode(group)[-1]
         vector, shuffled = net.consensus(features).vector, net.consensus(features[order]).vector
-        torch.testing.assert_close(shuffled, vector, atol=1e-7, rtol=1e-4)
+        torch.testing.assert_close(shuffled, vector, atol=1e-6, rtol=1e-4)
         others = [net.consensus(features[i : i + 1]).vector for i in range(3)]
         assert all((other - vector).abs().max() > 0.05 * vector.abs().max() for other in others)
         torch.testing.assert_close(net(group[order]), net(group)[order], atol=1e-5, rtol=1e-4)

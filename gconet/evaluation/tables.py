@@ -1,5 +1,7 @@
 """Scores as tables to read: on the terminal, in Markdown, in LaTeX; published rows below ours."""
 
+import csv
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -115,6 +117,13 @@ def render_markdown(table: Table) -> str:
     body = ["| " + " | ".join(cell.strip().replace("|", r"\|") for cell in line) + " |" for line in lines]
     notes = [f"\n{note}." for note in table.notes]
     return "\n".join([f"**{table.title}**\n", *body, *notes])
+
+
+def render_csv(table: Table) -> str:
+    """Header and rows; title and notes are left out."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([table.header, *table.rows])
+    return file.getvalue().rstrip("\n")
 
 
 def render_latex(table: Table) -> str:

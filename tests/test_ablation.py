@@ -1,0 +1,145 @@
+"""Table 1, repeated: the rows differ in their modules alone, and the table says what was measured."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from gconet.config import config_to_dict, load_config
+from gconet.evaluation.ablation import AblationRow, ablation_table
+from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
+from gconet.models import build_training_model
+from tests.conftest import ROOT
+
+ROWS = sorted((ROOT / "configs/ablation").glob("*.yaml"))
+FIGURES = {"max_e": 0.8, "s_measure": 0.7, "max_f": 0.6, "mae": 0.1, "within": 0.1, "between": 0.3}
+
+
+def test_the_rows_differ_in_their_modules_alone():
+    plain = config_to_dict(load_config())
+    modules = []
+    for row in ROWS:
+        settings = config_to_dict(load_config(row))
+        modules.append(tuple(settings[name].pop("enabled") for name in ("gam", "gcm", "acm")))
+        rest = {**settings, "name": plain["name"]}
+        assert rest == {**plain, **{name: settings[name] for name in ("gam", "gcm", "acm")}}
+        assert settings["gam"] == {k: v for k, v in plain["gam"].items() if k != "enabled"}
+    off, on = False, True
+    assert modules == [
+        (off, off, off),
+        (on, off, off),
+        (off, on, off),
+        (off, off, on),
+        (on, on, off),
+        (on, on, on),
+    ]
+
+
+def test_shared_parts_start_alike_whatever_is_off():
+    states = [build_training_model(load_config(row, ["seed=3"]), classes=5).state_dict() for row in ROWS]
+    full = states[-1]
+    for state in states[:-1]:
+        assert set(state) < set(full) and all(torch.equal(state[name], full[name]) for name in state)
+    other = build_training_model(load_config(ROWS[-1], ["seed=4"]), classes=5).state_dict()
+    names = (
+        "net.decoder.top.0.weight",
+        "net.affinity.query.weight",
+        "gcm.layers.0.weight",
+        "acm.linear.weight",
+    )
+    assert not any(torch.equal(full[name], other[name]) for name in names)
+
+
+def test_building_draws_nothing_from_the_global_generator():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    build_training_model(load_config(), classes=2)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_table_by_hand():
+    runs = (FIGURES, {**FIGURES, "s_measure": 0.75})
+    rows = [AblationRow(1, (), (FIGURES,)), AblationRow(5, ("GAM", "GCM"), runs)]
+    table = ablation_table("cosal2015", rows, ["a note"])
+    header = ["", "GAM", "GCM", "ACM", "max E", "S", "max F", "MAE", "d within", "d between",
+              "paper max E", "paper S", "paper max F", "paper MAE"]  # fmt: skip
+    assert list(table.header) == header
+    assert table.rows[1] == (
+        "5", "x", "x", "",
+        "0.800 ± 0.000", "0.725 ± 0.025", "0.600 ± 0.000", "0.100 ± 0.000", "0.100 ± 0.000",
+        "0.300 ± 0.000", "0.884", "0.842", "0.837", "0.070",
+    )  # fmt: skip
+    assert table.rows[0][4:6] == ("0.800", "0.700")
+    other = ablation_table("PASCAL_coseg", rows, [])
+    assert other.rows[0][-3:] == ("0.591", "0.764", "0.818") and "paper S, CoCA" in other.header
+    assert list(csv.reader(render_csv(table).splitlines()))[0] == header
+    assert "a note" in render_text(table) and "0.725 ± 0.025" in render_markdown(table) + render_latex(table)
+
+
+def arguments(toy, steps=3):
+    return [
+        "--sets", "toy_test", "--steps", steps, "--seeds", "0,1", "--output", "ablation", f"data.root={toy}",
+        "data.train_set=toy", "data.image_size=32", "data.group_size=2", "data.workers=0",
+        "encoder.weights=none", "train.precision=fp32", "train.device=cpu", "train.save_minutes=0.001",
+    ]  # fmt: skip
+
+
+def test_wrong_arguments_are_named(run, toy, tmp_path):
+    def refused(text, *changed, status=2):
+        assert text in run("scripts/ablate.py", *changed, cwd=tmp_path, status=status).stderr
+        assert not list(tmp_path.iterdir())
+
+    given = arguments(toy)
+    refused("give whole numbers with commas", *given, "--seeds", "a")
+    refused("give at least 1", *given[:2], "--steps", 0)
+    refused("seed=3: that is what the rows", *given, "seed=3")
+    refused("no data set 'nothing'", "--sets", "nothing", *given[2:], status=1)
+    refused("unknown key", *given, "data.rot=1")
+
+
+def start(cwd, toy, **how):
+    command = [sys.executable, ROOT / "scripts/ablate.py", *arguments(toy, **how)]
+    return subprocess.Popen(
+        list(map(str, command)), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_killed_at_any_point_it_ends_in_the_same_table(toy, tmp_path):
+    """Two seeds of six rows on toy data; killed after random times until it gets through."""
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    whole = start(tmp_path / "whole", toy)
+    output, _ = whole.communicate(timeout=1200)
+    assert whole.returncode == 0, output
+    dice, kills = random.Random(0), 0
+    while True:
+        process = start(tmp_path / "cut", toy)
+        try:
+            output, _ = process.communicate(timeout=dice.uniform(10, 60))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, dice.choice([signal.SIGKILL, signal.SIGTERM]))
+            process.communicate()
+            kills += 1
+            time.sleep(0.5)
+            continue
+        assert process.returncode == 0, output
+        break
+    print(f"{kills} kills")
+    assert kills >= 2
+    for suffix in ("txt", "md", "csv", "tex"):
+        ours, theirs = (tmp_path / n / f"ablation/toy_test.{suffix}" for n in ("cut", "whole"))
+        assert ours.read_bytes() == theirs.read_bytes()
+    table = list(csv.reader((tmp_path / "cut/ablation/toy_test.csv").open()))
+    assert [row[0] for row in table] == ["", *"123456"] and all("±" in cell for cell in table[1][4:10])
+    measured = json.loads((tmp_path / "cut/ablation/ablation-6-full-seed1/toy_test/scores.json").read_text())
+    assert measured["step"] == 3
