@@ -23,7 +23,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from gconet.applications.files import check_masks, check_output, report_skipped
+from gconet.applications.jobs import report_skipped
+from gconet.applications.outputs import check_masks, check_output
 from gconet.applications.page import write_maps_page
 from gconet.checkpoint import WEIGHTS, load_model
 from gconet.data.groups import Group, scan_groups
@@ -69,11 +70,15 @@ def main() -> int:
         skipped = {path: error for part in of_ranks for path, error in part.items()}
         dist.destroy_process_group()
     if rank != 0:
-        return 1 if skipped else 0
+        return 0  # the first rank's status counts; a failure here would end it
+    for group in groups:
+        for item in group.items:
+            if item.image in skipped:  # an earlier map must not pass for this picture's
+                (args.output / group.name / f"{item.stem}.png").unlink(missing_ok=True)
     done = leave_out(groups, set(skipped))
     print(f"{sum(len(g.items) for g in done)} maps of {len(done)} groups in {args.output}")
     if done:
-        scores = score_folders(args.output, args.gts, allow_missing=bool(skipped)) if args.gts else None
+        scores = score_folders(args.output, args.gts, allow_missing=True) if args.gts else None
         if scores:
             print(format_table(scores, segmentation=True))
         if args.page:

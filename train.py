@@ -37,7 +37,7 @@ from gconet.errors import ConfigError, GCoNetError, run_command
 from gconet.losses import Criterion
 from gconet.models import TrainingGCoNet, build_training_model
 from gconet.models.encoder import load_vgg16
-from gconet.run import BEST, LAST, RESUMABLE, Run, StopSignal
+from gconet.run import BEST, LAST, RESUMABLE, Run, StopSignal, hold
 from gconet.validation import validate
 
 PATIENCE = timedelta(hours=2)  # of the other ranks, while the first validates
@@ -46,7 +46,7 @@ PATIENCE = timedelta(hours=2)  # of the other ranks, while the first validates
 def main() -> int:
     args = parse_args()
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    content = None
+    content, held = None, None
     if args.resume is None:
         config = load_config(args.config, args.overrides)
         folder = Path("runs") / config.name
@@ -54,6 +54,7 @@ def main() -> int:
             raise ConfigError(f"{folder} exists; continue it with --resume {folder} or choose name=...")
     else:
         folder = args.resume.parent if args.resume.name == LAST else args.resume
+        held = hold(folder) if rank == 0 and (folder / LAST).is_file() else None
         content = read_checkpoint(folder / LAST)
         if odd := [o for o in args.overrides if not o.startswith(RESUMABLE)]:
             raise ConfigError(
@@ -62,7 +63,7 @@ def main() -> int:
             )
         config = config_from_dict(apply_overrides(content["config"], args.overrides))
     if world == 1:
-        return attempt(config, Run(folder, config), content)
+        return attempt(config, Run(folder, config, held=held), content)
     local = int(os.environ["LOCAL_RANK"])
     if config.train.device in ("auto", "cuda") and torch.cuda.is_available():
         use_gpu(local)
@@ -70,7 +71,9 @@ def main() -> int:
     else:
         dist.init_process_group("gloo", timeout=PATIENCE)
     try:
-        return attempt(config, Run(folder, config, main=rank == 0), content, rank=rank, world=world)
+        return attempt(
+            config, Run(folder, config, main=rank == 0, held=held), content, rank=rank, world=world
+        )
     finally:
         dist.destroy_process_group()
 

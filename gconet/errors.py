@@ -48,6 +48,8 @@ def run_command(main: Callable[[], int]) -> NoReturn:
         sys.stderr.close()
         status = 1
     except OSError as error:  # a full disk, a folder that may not be written, …
-        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        print(
+            one_line(f"error: {error.filename or 'the system'}: {error.strerror or error}"), file=sys.stderr
+        )
         status = 1
     sys.exit(status)

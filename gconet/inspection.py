@@ -20,7 +20,9 @@ Array = npt.NDArray[np.float32]
 class Inspection(NamedTuple):
     """What a group of N images has in common, and from where in each it comes."""
 
-    attention: Array  # (N,h,w); sums to 1 over each image, or over the group if GAM's softmax does
+    attention: (
+        Array  # (N,h,w); sums to 1 over an image, or over the group if GAM's softmax does; 1 without GAM
+    )
     parts: Array  # (N,C): each image's part of the consensus, which is their mean
 
 

@@ -44,12 +44,15 @@ class Run:
     Only the first rank (`main`) writes; on the others every method that writes does nothing.
     """
 
-    def __init__(self, folder: Path, config: Config, *, main: bool = True) -> None:
+    def __init__(
+        self, folder: Path, config: Config, *, main: bool = True, held: IO[str] | None = None
+    ) -> None:
+        """`held`: what `hold` returned, where the folder was taken before."""
         self.folder = folder
         self.config = config
         self.main = main
         self._board: SummaryWriter | None = None
-        self._held: IO[str] | None = None
+        self._held = held
 
     def start(self, *, first: int, **facts: Any) -> None:
         """Make the folder, or enter it again at step `first`; log settings, versions and machine.
@@ -59,7 +62,7 @@ class Run:
         if not self.main:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._take()
+        self._held = self._held or hold(self.folder)
         settings = yaml.safe_dump(config_to_dict(self.config), sort_keys=False)
         (self.folder / "config.yaml").write_text(settings, encoding="utf-8")
         self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=first or None)
@@ -75,21 +78,6 @@ class Run:
             **environment(),
             **facts,
         )
-
-    def _take(self) -> None:
-        """Keep other processes out of the folder, for as long as this one lives.
-
-        Raises ConfigError where one is in it.
-        """
-        if fcntl is None:  # Windows
-            return
-        held = (self.folder / ".lock").open("w")
-        try:
-            fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # loader processes do not inherit it
-        except OSError:
-            held.close()
-            raise ConfigError(f"{self.folder} is in use by another process; wait for it or stop it") from None
-        self._held = held
 
     def log(self, **record: Any) -> None:
         """Append one JSON line to log.jsonl."""
@@ -214,6 +202,25 @@ class Run:
             where = f"{error.filename}: " if error.filename else ""
             return GCoNetError(f"{where}{error.strerror or error}; mend that; {advice}")
         return error
+
+
+def hold(folder: Path) -> IO[str] | None:
+    """Keep other processes out of a run's folder, for as long as the returned file is open.
+
+    Raises ConfigError where one is in it. None where the system has no such locks.
+    """
+    file = (folder / ".lock").open("w")
+    try:
+        if fcntl is not None:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # loader processes do not inherit it
+            return file
+    except (BlockingIOError, PermissionError):
+        file.close()
+        raise ConfigError(f"{folder} is in use by another process; wait for it or stop it") from None
+    except OSError:  # some network file systems
+        pass
+    file.close()
+    return None
 
 
 class StopSignal:

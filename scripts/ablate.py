@@ -13,13 +13,15 @@ Exit status: 0 when the table is complete, 1 for failures, 2 for wrong arguments
 
 import argparse
 import csv
+import hashlib
 import json
+import math
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from gconet.config import Config, config_from_dict, config_to_dict, load_config
 from gconet.data.groups import scan_set
@@ -34,112 +36,151 @@ ROWS = sorted((ROOT / "configs/ablation").glob("*.yaml"))
 
 def main() -> int:
     args = parse_args()
-    budget = {"train.epochs": args.epochs} if args.epochs else {"train.steps": args.steps}
-    overrides = [*args.overrides, *(f"{key}={value}" for key, value in budget.items())]
-    configs = {
-        (row, seed): load_config(row, [*overrides, f"seed={seed}", f"name=ablation-{row.stem}-seed{seed}"])
-        for seed in args.seeds
-        for row in ROWS
-    }
-    root = Path(next(iter(configs.values())).data.root)
+    first = load_config(ROWS[0], args.overrides)
+    root = Path(first.data.root)
     for name in args.sets:
         scan_set(root, name)  # all that is needed is there, before hours of training
-
-    results: dict[Path, dict[str, list[dict[str, float]]]] = {row: {} for row in ROWS}
-    for (row, seed), config in configs.items():
-        print(f"{row.stem}, seed {seed}", flush=True)
-        train_row(row, config, overrides=[*overrides, f"seed={seed}", f"name={config.name}"])
+    epoch = len(scan_set(root, first.data.train_set))  # steps
+    if args.epochs:
+        budget = [f"train.epochs={args.epochs}", "train.steps=null"]
+    else:
+        budget = [f"train.epochs={-(-args.steps // epoch)}", f"train.steps={args.steps}"]
+    runs = [
+        (row, load_config(row, settings), settings)
+        for seed in args.seeds
+        for row in ROWS
+        for settings in ([*args.overrides, *budget, f"seed={seed}", f"name=ablation-{row.stem}-seed{seed}"],)
+    ]
+    measured: dict[Path, dict[str, list[dict[str, float]]]] = {row: {} for row in ROWS}
+    for row, config, settings in runs:
+        print(f"{config.name}", flush=True)
+        train_row(row, config, settings)
         for name in args.sets:
-            measured = measure_row(config, root, name, args.output / config.name / name)
-            results[row].setdefault(name, []).append(measured)
-        write_tables(args.output, args.sets, results, describe(args, budget))
+            own = measure_row(
+                config, root / "images" / name, root / "gts" / name, args.output / config.name / name
+            )
+            measured[row].setdefault(name, []).append(own)
+        for name in args.sets:
+            write_table(args.output, name, {row: sets.get(name, []) for row, sets in measured.items()})
     for name in args.sets:
-        print((args.output / f"{name}.txt").read_text(encoding="utf-8"))
+        print((args.output / f"ablation-{name}.txt").read_text(encoding="utf-8"))
     return 0
 
 
-def train_row(row: Path, config: Config, *, overrides: list[str]) -> None:
-    """Train to the end of the budget, from where an earlier call stopped."""
+def train_row(row: Path, config: Config, settings: list[str]) -> None:
+    """Train to the end of the budget, from where an earlier call stopped; raises ConfigError where that
+    one had other settings."""
     from gconet.checkpoint import read_checkpoint
+    from gconet.run import LAST, RESUMABLE, hold
 
     folder = Path("runs") / config.name
-    if (folder / "last.pt").is_file():
-        theirs = config_to_dict(config_from_dict(read_checkpoint(folder / "last.pt")["config"]))
-        ours = config_to_dict(config)
-        for one in (theirs, ours):  # what --resume may change
-            one.pop("train")
-            one["data"] = {k: v for k, v in one["data"].items() if k not in ("root", "cache", "workers")}
-        if theirs != ours:
-            raise ConfigError(f"{folder} was trained with other settings; move it away, or give those again")
-        budget = [o for o in overrides if o.startswith("train.")]
-        run_python("train.py", "--resume", str(folder), *budget)
+    if (folder / LAST).is_file():
+        theirs, ours = (
+            flatten(config_to_dict(one))
+            for one in (config_from_dict(read_checkpoint(folder / LAST)["config"]), config)
+        )
+        if odd := [k for k, v in ours.items() if theirs[k] != v and not f"{k}=".startswith(RESUMABLE)]:
+            raise ConfigError(
+                f"{folder} was trained with {odd[0]}={theirs[odd[0]]}, not {ours[odd[0]]}; move it away, or "
+                "give the same settings"
+            )
+        changed = [setting for setting in settings if setting.startswith(RESUMABLE)]
+        run_python("train.py", "--resume", str(folder), *changed)
         return
-    if folder.exists():  # stopped before its first checkpoint: nothing is lost
+    if folder.exists():  # stopped before its first checkpoint
+        if any(
+            path.name not in (".lock", "config.yaml", "log.jsonl", "tensorboard") for path in folder.iterdir()
+        ):
+            raise ConfigError(f"{folder} holds no {LAST} but other files; move it away")
+        held = hold(folder)
         shutil.rmtree(folder)
-    run_python("train.py", "--config", str(row), *overrides)
+        if held:
+            held.close()
+    run_python("train.py", "--config", str(row), *settings)
 
 
-def measure_row(config: Config, root: Path, name: str, output: Path) -> dict[str, float]:
+def flatten(settings: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings as section.key → value."""
+    return {
+        name: value
+        for key, own in settings.items()
+        for name, value in (
+            {f"{key}.{k}": v for k, v in own.items()} if isinstance(own, dict) else {key: own}
+        ).items()
+    }
+
+
+def measure_row(config: Config, images: Path, gts: Path, output: Path) -> dict[str, float]:
     """Scores and distances of a trained row on one set; those of an earlier call if they still hold."""
     from gconet.checkpoint import read_checkpoint
 
     checkpoint, record = Path("runs") / config.name / "last.pt", output / "scores.json"
-    step = read_checkpoint(checkpoint)["training"]["step"]
+    of = {
+        "checkpoint": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "images": str(images.resolve()),
+        "masks": str(gts.resolve()),
+    }
     if record.is_file():
-        measured: dict[str, float] = json.loads(record.read_text(encoding="utf-8"))
-        if measured["step"] == step:
-            return measured
+        earlier = json.loads(record.read_text(encoding="utf-8"))
+        if earlier["of"] == of:
+            figures: dict[str, float] = earlier["figures"]
+            return figures
     device = ["--device", config.train.device, "--precision", config.train.precision, "--overwrite"]
-    common = ["--checkpoint", str(checkpoint), "--images", str(root / "images" / name), *device]
+    common = ["--checkpoint", str(checkpoint), "--images", str(images), *device]
     run_python("test.py", *common, "--output", str(output / "maps"), "--no-page")
     run_python("scripts/visualize.py", "consensus", *common, "--output", str(output / "consensus"))
-    figures = score_folders(output / "maps", root / "gts" / name).figures()
     with (output / "consensus/distances.csv").open(encoding="utf-8", newline="") as file:
         groups = list(csv.DictReader(file))
-    distances = {name: float(np.nanmean([float(group[name]) for group in groups])) for name in DISTANCES}
-    measured = {"step": step, **figures, **distances}
+    figures = {
+        "step": read_checkpoint(checkpoint)["training"]["step"],
+        **score_folders(output / "maps", gts).figures(),
+        **{name: mean_of([float(group[name]) for group in groups]) for name in DISTANCES},
+    }
     partial = record.with_suffix(".partial")
-    partial.write_text(json.dumps(measured, indent=1), encoding="utf-8")
+    partial.write_text(json.dumps({"of": of, "figures": figures}, indent=1), encoding="utf-8")
     partial.replace(record)
-    return measured
+    return figures
+
+
+def mean_of(values: list[float]) -> float:
+    """The mean of what is no NaN; NaN where nothing is."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def run_python(script: str, *arguments: str) -> None:
-    """Run one of the repository's commands; its failure ends this one."""
-    done = subprocess.run([sys.executable, str(ROOT / script), *arguments], check=False)
-    if done.returncode > 128 or done.returncode < 0:
+    """Run one of the repository's commands; its failure ends this one.
+
+    Ctrl-C reaches the command too, which is then given the time to save.
+    """
+    process = subprocess.Popen([sys.executable, str(ROOT / script), *arguments])
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
+    if status in (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM):
         raise KeyboardInterrupt
-    if done.returncode:
-        raise GCoNetError(f"{script} failed (status {done.returncode}), see above; mend that and start again")
+    if status:
+        raise GCoNetError(f"{script} failed (status {status}), see above; mend that and start again")
 
 
-def write_tables(
-    output: Path, sets: list[str], results: dict[Path, dict[str, list[dict[str, float]]]], notes: list[str]
-) -> None:
-    """A table of each set, as far as its rows are done."""
-    for name in sets:
-        rows = []
-        for row, measured in results.items():
-            config = load_config(row)
-            on = {"GAM": config.gam.enabled, "GCM": config.gcm.enabled, "ACM": config.acm.enabled}
-            modules = tuple(module for module, enabled in on.items() if enabled)
-            number = int(row.stem.split("-")[0])
-            if measured.get(name):
-                rows.append(AblationRow(number, modules, tuple(measured[name])))
-        table = ablation_table(name, rows, notes)
-        styles = {"txt": render_text, "md": render_markdown, "tex": render_latex, "csv": render_csv}
-        for suffix, render in styles.items():
-            (output / f"{name}.{suffix}").write_text(render(table) + "\n", encoding="utf-8")
-
-
-def describe(args: argparse.Namespace, budget: dict[str, int]) -> list[str]:
-    """The notes below the table."""
-    (key, value), *_ = budget.items()
-    seeds = ", ".join(map(str, args.seeds))
-    return [
-        f"each row: {value} {key.removeprefix('train.')}, seeds {seeds}"
-        + ("; mean and half the range" if len(args.seeds) > 1 else "")
-    ]
+def write_table(output: Path, name: str, measured: dict[Path, list[dict[str, float]]]) -> None:
+    """The table of set `name` with the rows that are done."""
+    rows = []
+    for row, runs in measured.items():
+        config = load_config(row)
+        on = {"GAM": config.gam.enabled, "GCM": config.gcm.enabled, "ACM": config.acm.enabled}
+        modules = tuple(module for module, enabled in on.items() if enabled)
+        if runs:
+            rows.append(AblationRow(int(row.stem.split("-")[0]), modules, tuple(runs)))
+    steps = sorted({int(run["step"]) for row in rows for run in row.runs})
+    most = max(len(row.runs) for row in rows)
+    notes = [f"{' or '.join(map(str, steps))} steps a run, {most} seeds, mean and half the range"]
+    table = ablation_table(name, rows, notes)
+    styles = {"txt": render_text, "md": render_markdown, "tex": render_latex, "csv": render_csv}
+    for suffix, render in styles.items():
+        (output / f"ablation-{name}.{suffix}").write_text(render(table) + "\n", encoding="utf-8")
 
 
 def parse_args() -> argparse.Namespace:

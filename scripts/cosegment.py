@@ -12,8 +12,7 @@ Exit status: 0 when everything was written, 1 for failures (or pictures skipped)
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -22,65 +21,55 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from gconet.applications.cosegmentation import blend, blur_background, cover, cut_out, segment
-from gconet.applications.files import check_masks, check_output, load_pair, report_skipped, run_jobs
-from gconet.applications.page import RGB, Entry, jaccard, shrink, write_page
-from gconet.data.groups import Item, name_some, scan_groups
+from gconet.applications.jobs import (
+    Job,
+    add_options,
+    load_pair,
+    make_entries,
+    plan_jobs,
+    report_skipped,
+    run_jobs,
+)
+from gconet.applications.page import RGB, jaccard, write_page
+from gconet.data.groups import name_some
 from gconet.data.images import load_image
-from gconet.errors import ConfigError, DataError, run_command
+from gconet.errors import ConfigError, DataError, one_line, run_command
 from gconet.evaluation import Scores, score_folders
 
 Background = RGB | Literal["blur"] | None
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One picture and its result files, by kind."""
-
-    group: str
-    item: Item
-    files: dict[str, Path]
-
-
 def main() -> int:
     args = parse_args()
     background = read_background(args.background)
-    groups = scan_groups(args.images, args.gts, args.maps)
-    sources = {"--images": args.images, "--maps": args.maps, "--gts": args.gts}
-    check_output(args.output, sources, overwrite=args.overwrite, page=args.page)
-    if args.gts:
-        check_masks(args.gts, groups)
-
     kinds = {"masks": "png", "cutouts": "png"} | ({} if background is None else {"backgrounds": "jpg"})
-    jobs = []
-    for group in groups:
-        for kind in kinds:
-            (args.output / kind / group.name).mkdir(parents=True, exist_ok=True)
-        for item in group.items:
-            files = {k: args.output / k / group.name / f"{item.stem}.{end}" for k, end in kinds.items()}
-            jobs.append(Job(group.name, item, files))
-    results = run_jobs(
-        partial(write_cutout, background=background), jobs, desc="cut-outs", strict=args.strict
-    )
+    jobs = plan_jobs(args, kinds)
+    work = partial(write_cutout, background=background)
+    results = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
     errors = [result for result in results if isinstance(result, DataError)]
     covered = {job: result for job, result in zip(jobs, results, strict=True) if isinstance(result, float)}
+    groups = sorted({job.group for job in covered})
     for share, what in ((0.0, "nothing: those masks are empty"), (1.0, "all of the picture")):
         if names := [f"{job.group}/{job.item.stem}" for job, own in covered.items() if own == share]:
-            print(f"warning: {len(names)} maps mark {what} ({name_some(names)})", file=sys.stderr)
+            print(f"warning: {len(names)} maps mark {what} ({one_line(name_some(names))})", file=sys.stderr)
     print(f"{len(covered)} masks and cut-outs of {len(groups)} groups in {args.output}")
 
-    if covered:
-        scores = (
-            score_folders(args.output / "masks", args.gts, allow_missing=bool(errors)) if args.gts else None
-        )
-        if scores:
-            print(format_scores(score_folders(args.maps, args.gts, allow_missing=bool(errors)), scores))
-        if args.page:
-            print(f"to look at: {write_cutouts_page(args.output, list(covered), jaccard(groups, scores))}")
+    scores = None
+    if covered and args.gts:
+        scores = score_folders(args.output / "masks", args.gts, allow_missing=True)
+        print(format_scores(score_folders(args.maps, args.gts, allow_missing=True), scores))
+    if covered and args.page:
+        legend = "Picture, co-saliency map, cut-out" + (", new background" if "backgrounds" in kinds else "")
+        entries = make_entries(covered, "cutouts", cutout_panels, jaccard(scores, groups))
+        title = f"Cut-outs: {args.output.resolve().name}"
+        print(f"to look at: {write_page(args.output, entries, title=title, legend=legend)}")
     return report_skipped(args.images, errors)
 
 
 def write_cutout(job: Job, *, background: Background) -> float:
     """Write the results for one picture; returns the share of its pixels that are the object."""
+    for path in job.files.values():
+        path.unlink(missing_ok=True)  # an earlier result must not pass for this one's
     picture, m = load_pair(job.item)
     opacity = segment(picture, m)
     mask = opacity >= 128
@@ -94,7 +83,10 @@ def write_cutout(job: Job, *, background: Background) -> float:
 
 
 def read_background(text: str | None) -> Background:
-    """The value of --background: "blur", or the pixels of a picture or of a colour; raises ConfigError."""
+    """The value of --background: "blur", or the pixels of a picture or of a colour.
+
+    Raises ConfigError, and DataError for a picture that cannot be read.
+    """
     if text is None:
         return None
     if text == "blur":
@@ -112,29 +104,22 @@ def read_background(text: str | None) -> Background:
 
 
 def format_scores(maps: Scores, masks: Scores) -> str:
-    """P and J of the cut-outs beside plain thresholds of the maps."""
-    of_maps, of_masks = maps.figures(), masks.figures()
-    rows = {
-        "map at 0.5": (of_maps["p_half"], of_maps["j_half"]),
-        "map at twice its mean": (of_maps["p_adaptive"], of_maps["j_adaptive"]),
-        "cut-out": (of_masks["p_half"], of_masks["j_half"]),
-    }
-    return "\n".join(
-        [f"{'':22}{'P':>7}{'J':>7}", *(f"{name:22}{p:7.3f}{j:7.3f}" for name, (p, j) in rows.items())]
+    """P and J of the cut-outs beside plain thresholds of the same pictures' maps."""
+    figures: dict[str, list[Mapping[str, float]]] = {"maps": [], "masks": []}
+    for name, group in masks.groups.items():
+        for stem, own in group.per_image.items():
+            figures["masks"].append(own)
+            figures["maps"].append(maps.groups[name].per_image[stem])
+    rows = (
+        ("map at 0.5", "maps", "half"),
+        ("map at twice its mean", "maps", "adaptive"),
+        ("cut-out", "masks", "half"),
     )
-
-
-def write_cutouts_page(output: Path, jobs: Sequence[Job], scores: Mapping[tuple[str, str], float]) -> Path:
-    """The page: picture, map, cut-out and, where there is one, the object before its background."""
-    entries: dict[str, list[Entry]] = {}
-    for job in jobs:
-        score = scores.get((job.group, job.item.stem))
-        entry = Entry(job.item.stem, partial(cutout_panels, job), job.files["cutouts"], score)
-        entries.setdefault(job.group, []).append(entry)
-    legend = "Picture, co-saliency map, cut-out"
-    if "backgrounds" in jobs[0].files:
-        legend += ", new background"
-    return write_page(output, entries, title=f"Cut-outs: {output.resolve().name}", legend=legend)
+    lines = [f"{'':22}{'P':>7}{'J':>7}"]
+    for title, kind, level in rows:
+        p, j = (np.mean([own[f"{name}_{level}"] for own in figures[kind]]) for name in "pj")
+        lines.append(f"{title:22}{p:7.3f}{j:7.3f}")
+    return "\n".join(lines)
 
 
 def cutout_panels(job: Job) -> list[RGB]:
@@ -143,7 +128,7 @@ def cutout_panels(job: Job) -> list[RGB]:
     panels = [picture, np.repeat(m[..., None], 3, 2), on_squares(job.files["cutouts"])]
     if "backgrounds" in job.files:
         panels.append(np.asarray(load_image(job.files["backgrounds"])))
-    return [shrink(panel) for panel in panels]
+    return panels
 
 
 def on_squares(path: Path) -> RGB:
@@ -158,29 +143,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
-    add("--images", type=Path, required=True, metavar="DIR", help="one group, or a folder of groups")
-    add("--maps", type=Path, required=True, metavar="DIR", help="their maps, in the same tree")
-    add("--output", type=Path, required=True, metavar="DIR", help="where the results go")
-    add(
+    add_options(parser, gts="prints P and J beside those of the maps")
+    parser.add_argument(
         "--background",
         metavar="COLOUR|FILE|blur",
         help="also objects before a colour (white, #ffcc00), a picture or their own background, blurred",
     )
-    add(
-        "--gts",
-        type=Path,
-        metavar="DIR",
-        help="masks in the same tree: prints P and J beside those of the maps",
-    )
-    add(
-        "--page",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="index.html with previews (default: yes)",
-    )
-    add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
-    add("--overwrite", action="store_true", help="replace files that are already there")
     return parser.parse_args()
 
 

@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from gconet.data.groups import name_folders
 from gconet.errors import ConfigError, DataError, run_command
 from gconet.evaluation import CONVENTIONS, Scores, format_table, score_folders
 from gconet.evaluation.plots import find_events, plot_curves, write_tensorboard
@@ -34,7 +35,7 @@ FILES = ("json", "csv", "markdown", "latex", "plot")
 
 def main() -> int:
     args = parse_arguments()
-    methods = name_methods(args.maps or ["results/demo"])
+    methods = name_folders(args.maps or ["results/demo"], "--maps")
     gts = args.gts or Path("data/gts" if args.sets else "data/demo/gts")
     sets = {name: Path(name) for name in args.sets} if args.sets else {gts.resolve().name: Path()}
     files = {kind: path for kind in FILES if (path := getattr(args, kind))}
@@ -109,18 +110,6 @@ def parse_arguments() -> argparse.Namespace:
     if args.sets is not None and not all(args.sets):
         parser.error("--sets takes names with commas between them, as in CoCA,CoSOD3k")
     return args
-
-
-def name_methods(maps: list[str]) -> dict[str, Path]:
-    """Name → folder for the values of --maps; raises ConfigError where two share a name."""
-    methods: dict[str, Path] = {}
-    for text in maps:
-        name, _, folder = text.rpartition("=") if not Path(text).is_dir() else ("", "", text)
-        name = name or Path(folder).resolve().name
-        if name in methods:
-            raise ConfigError(f"two --maps are named {name!r}; give each a name of its own: --maps NAME=DIR")
-        methods[name] = Path(folder)
-    return methods
 
 
 def check_outputs(paths: list[Path], *, overwrite: bool) -> None:

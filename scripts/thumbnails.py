@@ -11,54 +11,35 @@ Exit status: 0 when everything was written, 1 for failures (or pictures skipped)
 """
 
 import argparse
-from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
-from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from gconet.applications.files import check_masks, check_output, load_pair, report_skipped, run_jobs
-from gconet.applications.page import RGB, Entry, shrink, write_page
-from gconet.applications.thumbnails import Box, Found, choose_sizes, find_object, place_crop
-from gconet.data.groups import Item, scan_groups
+from gconet.applications.jobs import (
+    Job,
+    add_options,
+    load_pair,
+    make_entries,
+    plan_jobs,
+    report_skipped,
+    run_jobs,
+)
+from gconet.applications.page import RGB, write_page
+from gconet.applications.thumbnails import Box, Found, choose_sizes, find_boxes, place_crop
 from gconet.data.images import load_image, load_mask
 from gconet.errors import ConfigError, DataError, run_command
 
 YELLOW, RED, WHITE = (255, 215, 0), (225, 30, 30), (255, 255, 255)
-KINDS = ("crops", "explained")
 SHARPEST = 2  # times a crop is enlarged at most, where its picture is large enough
-
-
-class Job(NamedTuple):
-    """One picture and its result files, by kind."""
-
-    group: str
-    item: Item
-    files: dict[str, Path]
 
 
 def main() -> int:
     args = parse_args()
     shape = output_size(args.aspect, args.size)
-    groups = scan_groups(args.images, args.gts, args.maps)
-    sources = {"--images": args.images, "--maps": args.maps, "--gts": args.gts}
-    check_output(args.output, sources, overwrite=args.overwrite, page=args.page)
-    if args.gts:
-        check_masks(args.gts, groups)
-
-    jobs = []
-    for group in groups:
-        folders = {kind: args.output / kind / group.name for kind in KINDS[: 1 + args.explain]}
-        for folder in folders.values():
-            folder.mkdir(parents=True, exist_ok=True)
-        for item in group.items:
-            jobs.append(
-                Job(group.name, item, {kind: folder / f"{item.stem}.jpg" for kind, folder in folders.items()})
-            )
+    jobs = plan_jobs(args, {"crops": "jpg"} | ({"explained": "jpg"} if args.explain else {}))
     looked = run_jobs(find_in, jobs, desc="objects", strict=args.strict)
     found = [(job, result) for job, result in zip(jobs, looked, strict=True) if isinstance(result, Found)]
     planned = []
@@ -67,19 +48,30 @@ def main() -> int:
         sizes = choose_sizes([f for _, f in collection], args.aspect, -(-shape[1] // SHARPEST))
         planned += [(job, f, size) for (job, f), size in zip(collection, sizes, strict=True)]
     results = run_jobs(partial(write_thumbnail, shape=shape), planned, desc="crops", strict=args.strict)
-    errors = [result for result in (*looked, *results) if isinstance(result, DataError)]
     crops = [(job, crop) for (job, _, _), crop in zip(planned, results, strict=True) if isinstance(crop, Box)]
-    print(f"{len(crops)} thumbnails of {shape[0]}x{shape[1]} of {len(groups)} groups in {args.output}")
-    if args.gts and crops:
-        print(format_kept([keep_share(job.item, crop) for job, crop in crops]))
+    groups = len({job.group for job, _ in crops})
+    print(f"{len(crops)} thumbnails of {shape[0]}x{shape[1]} of {groups} groups in {args.output}")
+
+    kept = run_jobs(keep_share, crops, desc="masks", strict=args.strict) if args.gts else []
+    if figures := [one for one in kept if not isinstance(one, DataError)]:
+        print(format_kept(figures))
     if args.page and crops:
-        print(f"to look at: {write_thumbnails_page(args.output, [job for job, _ in crops])}")
-    return report_skipped(args.images, errors)
+        legend = "Picture, thumbnail"
+        if args.explain:
+            legend = "Picture with the object's box (yellow), enlarged (red), the crop (white); thumbnail"
+        entries = make_entries((job for job, _ in crops), "crops", thumbnail_panels)
+        title = f"Thumbnails: {args.output.resolve().name}"
+        print(f"to look at: {write_page(args.output, entries, title=title, legend=legend)}")
+    return report_skipped(
+        args.images, [one for one in (*looked, *results, *kept) if isinstance(one, DataError)]
+    )
 
 
 def find_in(job: Job) -> Found:
     """The object of one picture, by its map."""
-    return find_object(load_pair(job.item)[1])
+    for path in job.files.values():
+        path.unlink(missing_ok=True)  # an earlier result must not pass for this one's
+    return find_boxes(load_pair(job.item)[1])
 
 
 def write_thumbnail(planned: tuple[Job, Found, tuple[int, int]], *, shape: tuple[int, int]) -> Box:
@@ -98,12 +90,20 @@ def write_thumbnail(planned: tuple[Job, Found, tuple[int, int]], *, shape: tuple
     return crop
 
 
-def keep_share(item: Item, crop: Box) -> tuple[float, bool]:
+def keep_share(cropped: tuple[Job, Box]) -> tuple[float, bool]:
     """The share of a mask's object pixels that its crop holds, and whether they are one piece."""
+    item, crop = cropped[0].item, cropped[1]
     assert item.mask is not None  # asked for
-    mask = np.asarray(load_mask(item.mask)) >= 128
-    inside = mask[crop.top : crop.bottom, crop.left : crop.right]
-    return float(inside.sum() / max(1, mask.sum())), cv2.connectedComponents(mask.astype(np.uint8))[0] == 2
+    mask = load_mask(item.mask)
+    if mask.size != (size := load_image(item.image).size):
+        raise DataError(
+            f"{item.mask} is {mask.width}x{mask.height} but {item.image} {size[0]}x{size[1]}; give masks of "
+            "these very pictures"
+        )
+    objects = np.asarray(mask) >= 128
+    inside = objects[crop.top : crop.bottom, crop.left : crop.right]
+    single = cv2.connectedComponents(objects.astype(np.uint8))[0] == 2  # with the background
+    return float(inside.sum() / max(1, objects.sum())), single
 
 
 def format_kept(kept: list[tuple[float, bool]]) -> str:
@@ -120,25 +120,10 @@ def format_kept(kept: list[tuple[float, bool]]) -> str:
     return "\n".join(lines)
 
 
-def write_thumbnails_page(output: Path, jobs: Sequence[Job]) -> Path:
-    """The page: picture, or its explanation, and thumbnail."""
-    entries: dict[str, list[Entry]] = {}
-    for job in jobs:
-        entry = Entry(job.item.stem, partial(thumbnail_panels, job), job.files["crops"])
-        entries.setdefault(job.group, []).append(entry)
-    explained = "explained" in jobs[0].files
-    legend = (
-        "Picture with the object's box (yellow), enlarged (red), the crop (white)" if explained else "Picture"
-    )
-    return write_page(
-        output, entries, title=f"Thumbnails: {output.resolve().name}", legend=f"{legend}; thumbnail"
-    )
-
-
 def thumbnail_panels(job: Job) -> list[RGB]:
     """What the page shows of one picture."""
     first = job.files.get("explained", job.item.image)
-    return [shrink(np.asarray(load_image(path))) for path in (first, job.files["crops"])]
+    return [np.asarray(load_image(path)) for path in (first, job.files["crops"])]
 
 
 def output_size(aspect: tuple[int, int], longer: int) -> tuple[int, int]:
@@ -159,22 +144,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_options(parser, gts="prints how much of the objects the crops keep")
     add = parser.add_argument
-    add("--images", type=Path, required=True, metavar="DIR", help="one group, or a folder of groups")
-    add("--maps", type=Path, required=True, metavar="DIR", help="their maps, in the same tree")
-    add("--output", type=Path, required=True, metavar="DIR", help="where the results go")
     add("--aspect", default="1:1", metavar="W:H", help="shape of the thumbnails (default: %(default)s)")
     add("--size", type=int, default=256, metavar="PIXELS", help="their longer side (default: %(default)s)")
     add("--explain", action="store_true", help="also the pictures with the boxes drawn in")
-    add("--gts", type=Path, metavar="DIR", help="masks in the same tree: prints how much the crops keep")
-    add(
-        "--page",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="index.html with previews (default: yes)",
-    )
-    add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
-    add("--overwrite", action="store_true", help="replace files that are already there")
     args = parser.parse_args()
     args.aspect = parse_aspect(args.aspect)
     if not 1 <= args.size <= 10000:

@@ -17,7 +17,6 @@ Exit status: 0 when everything was written, 1 for failures, 2 for wrong argument
 import argparse
 import csv
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,11 +25,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from gconet.applications.figures import RGB, draw_grid, draw_matrix, overlay, spread_attention
-from gconet.applications.files import check_output
-from gconet.applications.page import Entry, write_page
-from gconet.data.groups import Group, scan_groups
+from gconet.applications.jobs import Job, make_entries, run_jobs
+from gconet.applications.outputs import check_output
+from gconet.applications.page import shrink, write_page
+from gconet.data.groups import Group, name_folders, name_some, scan_groups
 from gconet.data.images import load_image, load_mask
-from gconet.errors import ConfigError, run_command
+from gconet.errors import ConfigError, DataError, run_command
 
 if TYPE_CHECKING:
     from gconet.inspection import Inspection
@@ -48,18 +48,25 @@ def show_attention(args: argparse.Namespace) -> None:
     """Figure 5."""
     groups = scan_groups(args.images)
     check_output(args.output, {"--images": args.images}, overwrite=args.overwrite)
-    entries: dict[str, list[Entry]] = {}
+    jobs: list[Job] = []
+    maps: list[np.ndarray] = []
     for group, inspected in zip(groups, inspect(args, groups), strict=True):
         (args.output / group.name).mkdir(parents=True, exist_ok=True)
-        for item, attention in zip(group.items, inspected.attention, strict=True):
-            picture = np.asarray(load_image(item.image))
-            path = args.output / group.name / f"{item.stem}.jpg"
-            shown = overlay(picture, spread_attention(attention, *picture.shape[:2]))
-            Image.fromarray(shown).save(path, quality=90)
-            panels = partial(load_panels, item.image, path)
-            entries.setdefault(group.name, []).append(Entry(item.stem, panels, path))
+        for item in group.items:
+            jobs.append(Job(group.name, item, {"overlay": args.output / group.name / f"{item.stem}.jpg"}))
+        maps += list(inspected.attention)
+    run_jobs(write_attention, list(zip(jobs, maps, strict=True)), desc="overlays", strict=True)
+    entries = make_entries(jobs, "overlay", lambda job: [load(job.item.image), load(job.files["overlay"])])
     page = write_page(args.output, entries, title="Attention of GAM", legend="Picture, attention")
-    print(f"{sum(map(len, entries.values()))} pictures of {len(groups)} groups\nto look at: {page}")
+    print(f"{len(jobs)} pictures of {len(groups)} groups\nto look at: {page}")
+
+
+def write_attention(drawn: tuple[Job, np.ndarray]) -> None:
+    """Save one picture under its attention."""
+    job, attention = drawn
+    picture = load(job.item.image)
+    shown = overlay(picture, spread_attention(attention, *picture.shape[:2]))
+    Image.fromarray(shown).save(job.files["overlay"], quality=90)
 
 
 def show_consensus(args: argparse.Namespace) -> None:
@@ -86,9 +93,10 @@ def show_consensus(args: argparse.Namespace) -> None:
     picture = draw_matrix((similarity - low) / (1 - low), names, title)
     Image.fromarray(picture).save(args.output / "similarity.png")
     write_projector(args.output, groups, np.concatenate(parts))
+    known = {"within": within[~np.isnan(within)], "between": between[~np.isnan(between)]}
+    told = [f"{name} {values.mean():.3f}" for name, values in known.items() if len(values)]
     print(
-        f"cosine distance of images, mean over {len(groups)} groups: within {np.nanmean(within):.3f}, "
-        f"between {np.nanmean(between):.3f}"
+        f"cosine distance of images, mean over {len(groups)} groups: {', '.join(told) or 'one image alone'}"
     )
     print(
         f"to look at: {args.output / 'similarity.png'}; tensorboard --logdir {args.output} (Projector, t-SNE)"
@@ -102,7 +110,7 @@ def write_projector(output: Path, groups: Sequence[Group], parts: np.ndarray) ->
 
     items = [(group.name, item) for group in groups for item in group.items]
     sprites = np.stack([np.asarray(load_image(i.image).resize((SPRITE, SPRITE))) for _, i in items])
-    labels = [[" ".join(text.split()) for text in (group, item.stem)] for group, item in items]
+    labels = [[plain(group), plain(item.stem)] for group, item in items]
     with SummaryWriter(output / "projector") as writer:
         writer.add_embedding(
             torch.from_numpy(parts),
@@ -113,34 +121,46 @@ def write_projector(output: Path, groups: Sequence[Group], parts: np.ndarray) ->
         )
 
 
+def plain(name: str) -> str:
+    """A name without what would break TensorBoard's table: tabs, line ends, bytes that are no text."""
+    return " ".join(name.encode("utf-8", "replace").decode().split())
+
+
 def show_grid(args: argparse.Namespace) -> None:
     """Figures 6 and 7."""
-    if args.output.suffix.lower() != ".png":
-        raise ConfigError(f"--output {args.output}: the grid is a PNG file; name one")
-    if args.output.exists() and not args.overwrite:
-        raise ConfigError(f"--output {args.output} exists already; name another file, or --overwrite it")
-    methods = dict(name_maps(text) for text in args.maps)
-    if len(methods) < len(args.maps):
-        raise ConfigError("two --maps have the same name; give each a name of its own: --maps NAME=DIR")
-    scanned = {name: scan_groups(args.images, args.gts, folder) for name, folder in methods.items()}
-    groups = next(iter(scanned.values()))
-    names = [group.name for group in groups]
+    methods = name_folders(args.maps, "--maps")
+    check_picture(args.output, [args.images, args.gts, *methods.values()], overwrite=args.overwrite)
+    scanned = [scan_groups(args.images, args.gts, folder) for folder in methods.values()]
+    names = [group.name for group in scanned[0]]
     wanted = args.groups.split(",") if args.groups else names
     if unknown := [name for name in wanted if name not in names]:
-        raise ConfigError(
-            f"--groups {','.join(unknown)}: no such group in {args.images}; there: {', '.join(names)}"
-        )
+        there = name_some(names)
+        raise ConfigError(f"--groups {','.join(unknown)}: no such group in {args.images}; there: {there}")
     rows = []
     for number in (names.index(name) for name in wanted):
-        for index, item in list(enumerate(groups[number].items))[: args.count]:
-            files = [
-                path for path in (item.mask, *(s[number].items[index].map for s in scanned.values())) if path
-            ]
-            rows.append([np.asarray(load_image(item.image)), *(grey(path) for path in files)])
+        for index, item in list(enumerate(scanned[0][number].items))[: args.count]:
+            masks = [groups[number].items[index].map for groups in scanned]
+            if None in masks:
+                raise DataError(
+                    f"{item.image} lacks a map in {args.maps[masks.index(None)]}; make it with test.py"
+                )
+            masks = [item.mask, *masks] if args.gts else masks
+            rows.append([shrink(load(item.image)), *(shrink(grey(path)) for path in masks if path)])
     titles = ["image", *(["ground truth"] if args.gts else []), *methods]
     args.output.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(draw_grid(rows, titles)).save(args.output)
     print(f"{len(rows)} images of {len(wanted)} groups\nto look at: {args.output}")
+
+
+def check_picture(output: Path, folders: Sequence[Path | None], *, overwrite: bool) -> None:
+    """Raise ConfigError where `output` is no PNG file, would replace one, or lies among the inputs."""
+    if output.suffix.lower() != ".png":
+        raise ConfigError(f"--output {output}: the grid is a PNG file; name one")
+    for folder in folders:
+        if folder and output.resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(f"--output {output} lies in {folder}, which is read; name another place")
+    if output.exists() and not overwrite:
+        raise ConfigError(f"--output {output} exists already; name another file, or --overwrite it")
 
 
 def inspect(args: argparse.Namespace, groups: Sequence[Group]) -> "list[Inspection]":
@@ -160,18 +180,12 @@ def inspect(args: argparse.Namespace, groups: Sequence[Group]) -> "list[Inspecti
     ]
 
 
-def load_panels(*paths: Path) -> list[RGB]:
-    return [np.asarray(load_image(path)) for path in paths]
+def load(path: Path) -> RGB:
+    return np.asarray(load_image(path))
 
 
 def grey(path: Path) -> RGB:
     return np.asarray(load_mask(path).convert("RGB"))
-
-
-def name_maps(text: str) -> tuple[str, Path]:
-    """NAME=DIR, or DIR named after itself."""
-    name, _, folder = text.rpartition("=") if not Path(text).is_dir() else ("", "", text)
-    return name or Path(folder).resolve().name, Path(folder)
 
 
 def write_csv(path: Path, header: Sequence[object], rows: Sequence[Sequence[object]]) -> None:

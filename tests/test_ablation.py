@@ -137,9 +137,9 @@ def test_killed_at_any_point_it_ends_in_the_same_table(toy, tmp_path):
     print(f"{kills} kills")
     assert kills >= 2
     for suffix in ("txt", "md", "csv", "tex"):
-        ours, theirs = (tmp_path / n / f"ablation/toy_test.{suffix}" for n in ("cut", "whole"))
+        ours, theirs = (tmp_path / n / f"ablation/ablation-toy_test.{suffix}" for n in ("cut", "whole"))
         assert ours.read_bytes() == theirs.read_bytes()
-    table = list(csv.reader((tmp_path / "cut/ablation/toy_test.csv").open()))
+    table = list(csv.reader((tmp_path / "cut/ablation/ablation-toy_test.csv").open()))
     assert [row[0] for row in table] == ["", *"123456"] and all("±" in cell for cell in table[1][4:10])
     measured = json.loads((tmp_path / "cut/ablation/ablation-6-full-seed1/toy_test/scores.json").read_text())
-    assert measured["step"] == 3
+    assert measured["figures"]["step"] == 3

@@ -168,14 +168,11 @@ def test_test_py_computes_the_rest_and_says_what_was_left_out(run, corpus, check
     assert (tmp_path / "m/index.html").is_file()
 
 
-def test_the_applications_do_so_too(run, corpus, tmp_path):
-    for stem in stems(READ) | stems(SKIPPED):
-        (tmp_path / "maps/group").mkdir(parents=True, exist_ok=True)
-        path = list_groups(corpus)["group"][stem]
-        size = load_image(path).size if stem in stems(READ) else (9, 9)
-        Image.new("L", size, 200).save(tmp_path / f"maps/group/{stem}.png")
+def test_the_applications_go_on_from_there(run, corpus, checkpoint, tmp_path):
+    maps = tmp_path / "maps"
+    run("test.py", "--checkpoint", checkpoint, "--images", corpus, "--output", maps, status=1)
     for script, kind in (("cosegment", "masks"), ("thumbnails", "crops")):
-        options = ["--images", corpus, "--maps", tmp_path / "maps", "--output", tmp_path / script]
+        options = ["--images", corpus, "--maps", maps, "--output", tmp_path / script]
         done = run(f"scripts/{script}.py", *options, status=1)
         assert {path.stem for path in (tmp_path / script / kind / "group").iterdir()} == stems(READ)
         assert done.stderr.count("skipped: ") == len(stems(SKIPPED))
@@ -192,6 +189,14 @@ def test_composed_and_decomposed_names_pair(tmp_path):
     assert group.name == unicodedata.normalize("NFC", "Äpfel") and group.items[0].mask.is_file()
 
 
+def test_folders_that_differ_in_the_unicode_form_alone_are_named(tmp_path):
+    for form in ("NFC", "NFD"):
+        (tmp_path / unicodedata.normalize(form, "Äpfel")).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / unicodedata.normalize(form, "Äpfel") / f"{form}.png")
+    with pytest.raises(DataError, match="two folders differ in the Unicode form"):
+        scan_groups(tmp_path)
+
+
 def test_duplicates_by_stem_are_named(tmp_path):
     for name in ("a.jpg", "a.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
@@ -206,12 +211,17 @@ def test_folders_in_folders_are_no_groups(tmp_path):
         scan_groups(tmp_path)
 
 
-def test_a_loop_of_folders_ends(run, tmp_path):
+def test_loops_of_links_end(run, checkpoint, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/again").symlink_to(tmp_path)
     (tmp_path / "loop").symlink_to("loop")
     Image.new("RGB", (4, 4)).save(tmp_path / "a/c.png")
     assert "loop: it does not exist" in run("test.py", "--images", tmp_path / "loop", status=1).stderr
+    assert [group.name for group in scan_groups(tmp_path)] == ["a"]
+    command = ["test.py", "--checkpoint", checkpoint, "--images", tmp_path / "a", "--output"]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/round").symlink_to(tmp_path / "out")
+    assert "1 maps" in run(*command, tmp_path / "out").stdout
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -170,10 +170,20 @@ def test_wrong_arguments_are_named_and_nothing_written(run, folders):
     (folders / "full").mkdir()
     (folders / "full/mine.txt").touch()
     refused(2, "holds files", output=folders / "full")
-    (folders / "maps/h/c c.png").unlink()
-    refused(1, "no images in h", maps=folders / "maps")
-    Image.new("L", (400, 300)).save(folders / "maps/h/other.png")
+    for path in (folders / "maps").rglob("*.png"):
+        path.rename(path.with_name(f"other {path.name}"))
     refused(1, "no map in", maps=folders / "maps")
+
+
+def test_pictures_without_a_map_are_left_out(run, folders):
+    options = arguments(folders, gts=folders / "gts")
+    run(*options)
+    before = (folders / "out/masks/h/c c.png", folders / "out/cutouts/h/c c.png")
+    (folders / "maps/h/c c.png").unlink()
+    done = run(*options, "--overwrite", status=1)
+    assert "2 masks and cut-outs of 1 groups" in done.stdout and "c c.png has no map; make one" in done.stderr
+    assert not any(path.exists() for path in before)  # that would be of another map
+    assert "has no map" in run(*options, "--overwrite", "--strict", status=1).stderr
 
 
 def test_a_map_of_another_size_is_named(run, folders):

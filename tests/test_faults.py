@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -155,7 +156,7 @@ def test_a_loader_process_that_dies(tmp_path, tiny):
 
 def test_no_memory(tmp_path, tiny):
     def starve(process):
-        used = int((ROOT / f"/proc/{process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+        used = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
         resource.prlimit(process.pid, resource.RLIMIT_AS, (used, used))
 
     line = break_off(tmp_path, tiny, "data.image_size=256", fault=starve)

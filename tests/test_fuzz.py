@@ -58,7 +58,17 @@ def test_settings_are_taken_as_they_are_or_refused(changes):
 
 
 @bounded
-@given(st.lists(st.text(max_size=20), max_size=3), st.text(max_size=60))
+@given(
+    st.lists(
+        st.one_of(
+            st.builds("{}={}".format, st.sampled_from([*KEYS, "seed", "name"]), st.text(max_size=10)),
+            st.builds("{}={}".format, st.sampled_from(KEYS), st.one_of(st.integers(), st.floats(0, 1))),
+            st.text(max_size=20),
+        ),
+        max_size=3,
+    ),
+    st.text(max_size=60),
+)
 def test_any_text_as_override_or_file_is_settings_or_an_error(overrides, text):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "c.yaml"
@@ -158,7 +168,8 @@ def test_damaged_episodes_are_refused_or_harmless(name, data):
         record[name] = data.draw(st.lists(st.sampled_from(["a", "b", "a/0", "b/2", "c"]), max_size=7))
     else:
         size = data.draw(st.integers(0, 8))
-        drawn = np.array(data.draw(st.lists(st.integers(-9, 9), min_size=size, max_size=size)), array.dtype)
+        kind = data.draw(st.sampled_from([array.dtype, "f4", "U3"]))
+        drawn = np.array(data.draw(st.lists(st.integers(-9, 9), min_size=size, max_size=size))).astype(kind)
         record[name] = (
             drawn.reshape(data.draw(st.sampled_from([(-1,), (1, -1), array.shape])))
             if drawn.size == array.size

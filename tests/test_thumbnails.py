@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gconet.applications.thumbnails import choose_sizes, find_object, place_crop
+from gconet.applications.thumbnails import choose_sizes, find_boxes, place_crop
 
 
 def draw(size, *boxes, level=255):
@@ -18,15 +18,15 @@ def draw(size, *boxes, level=255):
 
 
 def crop(m, aspect=(1, 1), **others):
-    found = find_object(m)
+    found = find_boxes(m)
     return place_crop(m, found, choose_sizes([found], aspect, **others)[0])
 
 
 def test_the_boxes_by_hand():
-    found = find_object(draw((200, 100), (50, 20, 90, 40), (150, 80, 153, 83)))  # and a speck
+    found = find_boxes(draw((200, 100), (50, 20, 90, 40), (150, 80, 153, 83)))  # and a speck
     assert found.box == (50, 20, 90, 40) and found.enlarged == (46, 16, 94, 44)
-    assert find_object(draw((200, 100), (0, 0, 40, 99))).enlarged == (0, 0, 50, 100)
-    assert find_object(draw((7, 5))).box == (0, 0, 7, 5)
+    assert find_boxes(draw((200, 100), (0, 0, 40, 99))).enlarged == (0, 0, 50, 100)
+    assert find_boxes(draw((7, 5))).box == (0, 0, 7, 5)
 
 
 def test_crops_are_centred_where_there_is_room_and_stay_inside():
@@ -45,15 +45,21 @@ def test_other_salient_mass_is_not_cut_through():
     free = crop(m, (2, 1))
     assert free.left < 70 < 190 < free.right
     m[20:90, 45:75] = 40  # something weaker at the left, where the free crop's side would run
-    assert find_object(m).box == find_object(draw((400, 100), (100, 30, 160, 90))).box
+    assert find_boxes(m).box == find_boxes(draw((400, 100), (100, 30, 160, 90))).box
     box = crop(m, (2, 1))
     assert box.left <= 45 or box.left >= 75
+
+
+def test_large_pictures_do_not_overflow():
+    m = draw((4000, 3000), (0, 0, 3900, 2900))
+    small = draw((400, 300), (0, 0, 390, 290))
+    assert abs(crop(m).left - 10 * crop(small).left) <= 20
 
 
 def test_the_objects_of_a_collection_appear_alike_in_scale():
     maps = [draw((400, 400), (200 - s, 200 - s, 200 + s, 200 + s)) for s in (20, 40, 60, 80)]
     maps.append(draw((400, 400), (190, 100, 210, 300)))  # a thin one fills less of its tightest crop
-    found = [find_object(m) for m in maps]
+    found = [find_boxes(m) for m in maps]
     sizes = choose_sizes(found)
     shares = [f.box.width * f.box.height / (w * h) for f, (w, h) in zip(found, sizes, strict=True)]
     assert max(shares[:4]) / min(shares[:4]) < 1.05
@@ -82,7 +88,7 @@ def test_any_crop_lies_inside_has_the_shape_and_holds_what_it_can(pictures, aspe
             sorted((int(b * height), int(d * height))),
         )
         maps.append(draw((width, height), (left, top, right + 1, bottom + 1), level=level))
-    found = [find_object(m) for m in maps]
+    found = [find_boxes(m) for m in maps]
     for m, f, size in zip(maps, found, choose_sizes(found, aspect, least), strict=True):
         box = place_crop(m, f, size)
         assert (box.width, box.height) == size and min(size) >= 1

@@ -133,12 +133,13 @@ def test_the_grid_needs_no_torch_and_refuses_what_is_wrong(run, toy, tmp_path):
         "2 images of 1 groups"
         in grid(f"--maps=ours={gts}", f"--maps={gts}", "--groups", name, "--count", 2).stdout
     )
-    with Image.open(tmp_path / "grid.png") as drawn:
+    with Image.open(tmp_path / "grid.png") as drawn:  # pictures of 48 pixels, enlarged to 120
         assert drawn.height == 14 + 8 + 2 * 124 and drawn.width == 4 * 120 + 5 * 4
     assert "exists already" in grid(f"--maps={gts}", status=2).stderr
     assert "is a PNG file" in grid(f"--maps={gts}", output=tmp_path / "a.jpg", status=2).stderr
     wanted = {"output": tmp_path / "new.png", "status": 2}
-    assert "the same name" in grid(f"--maps={gts}", f"--maps={gts}", **wanted).stderr
+    assert "two --maps are named" in grid(f"--maps={gts}", f"--maps={gts}", **wanted).stderr
     assert f"no such group in {images}; there: " in grid(f"--maps={gts}", "--groups", "x", **wanted).stderr
     assert "give at least 1" in grid(f"--maps={gts}", "--count", 0, **wanted).stderr
+    assert "which is read" in grid(f"--maps={gts}", output=images / "a.png", status=2).stderr
     assert not (tmp_path / "new.png").exists()

@@ -6,6 +6,7 @@ small file for each, and only when it is scrolled to.
 
 import html
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +52,7 @@ def write_maps_page(output: Path, groups: Sequence[Group], scores: Scores | None
     image. Returns the path of the page.
     """
 
-    j = jaccard(groups, scores)
+    j = jaccard(scores, [group.name for group in groups])
 
     def entry(group: Group, item: Item) -> Entry:
         link = output / group.name / f"{item.stem}.png"
@@ -63,13 +64,11 @@ def write_maps_page(output: Path, groups: Sequence[Group], scores: Scores | None
     return write_page(output, entries, title=f"Co-saliency maps: {output.resolve().name}", legend=legend)
 
 
-def jaccard(groups: Sequence[Group], scores: Scores | None) -> dict[tuple[str, str], float]:
-    """(group, stem) → Jaccard index at 0.5 of each image that has one."""
-    if scores is None:
-        return {}
-    scored = {name: group.per_image for name, group in scores.groups.items()}
+def jaccard(scores: Scores | None, groups: Sequence[str]) -> dict[tuple[str, str], float]:
+    """(group, stem) → Jaccard index at 0.5 of each image that has one; `groups` as the images name them."""
+    scored = {name: group.per_image for name, group in scores.groups.items()} if scores else {}
     if len(scored) == len(groups) == 1:  # a single group's masks may have another name
-        scored = {groups[0].name: next(iter(scored.values()))}
+        scored = {groups[0]: next(iter(scored.values()))}
     return {(name, stem): own["j_half"] for name, group in scored.items() for stem, own in group.items()}
 
 
@@ -135,8 +134,16 @@ def check_page(output: Path) -> None:
     """Raise ConfigError where a page in `output` would replace something that is not a page of ours."""
     page = output / "index.html"
     ours = page.is_file() and GENERATOR in page.read_bytes()
-    if not ours and (other := next((p for p in (page, output / PREVIEWS) if p.exists()), None)):
-        raise ConfigError(f"{other} is no page of this project and stays; name another folder, or --no-page")
+    previews = output / PREVIEWS
+    if page.exists() and not ours:
+        raise ConfigError(f"{page} is no page of this project and stays; name another folder")
+    # without a page, one that was broken off: it holds nothing but previews
+    if (
+        previews.exists()
+        and not ours
+        and not all(re.fullmatch(r"\d{6}\.jpg", p.name) for p in previews.iterdir())
+    ):
+        raise ConfigError(f"{previews} holds files that are not of this project; name another folder")
 
 
 def section(number: int, group: str, figures: Sequence[str], entries: Sequence[Entry]) -> str:

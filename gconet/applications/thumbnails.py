@@ -50,7 +50,7 @@ class Found(NamedTuple):
     enlarged: Box  # with some air; the paper's red box
 
 
-def find_object(m: Grey, air: float = AIR) -> Found:
+def find_boxes(m: Grey, air: float = AIR) -> Found:
     """The box of the common object in a map (H,W) uint8, and the same with `air` on every side.
 
     `air` is a share of the box's longer side; the enlarged box ends at the picture's border. An
@@ -103,7 +103,7 @@ def place_crop(m: Grey, found: Found, size: tuple[int, int]) -> Box:
     down = red if red.height <= height else box
     x = candidates(across.left, across.right, width, found.width)[None, :]
     y = candidates(down.top, down.bottom, height, found.height)[:, None]
-    total = cv2.integral(m).astype(np.int64)  # (H+1,W+1)
+    total = np.asarray(cv2.integral(m, sdepth=cv2.CV_64F), np.int64)  # (H+1,W+1); 32 bits do not hold it
 
     def mass(top: Places, left: Places, bottom: Places, right: Places) -> Places:
         return total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]

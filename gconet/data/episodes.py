@@ -99,6 +99,10 @@ class RecordedEpisodes:
             raise DataError(f"{path} names classes that the data set lacks: {name_some(missing)}")
         self._place = np.array([place[name] for name in self._record["names"]])
         self._label = [label[folder] for folder in self._record["label_folder"]]
+        if any(self._record[name].dtype.kind not in "iu" for name in ("sizes", "labels", "image")):
+            raise DataError(
+                f"data.episodes: {path} is damaged, its sizes, labels or images are no whole numbers"
+            )
         self._ends = np.cumsum(self._record["sizes"].astype(np.int64).ravel())
         if not self._is_whole():
             raise DataError(f"data.episodes: {path} is damaged, its images do not add up to its sizes")

@@ -4,10 +4,11 @@ The published layout is `<root>/images/<set>/<class>/*` beside `<root>/gts/<set>
 """
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gconet.errors import DataError
+from gconet.errors import ConfigError, DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
@@ -63,12 +64,14 @@ def scan_set(root: Path, name: str) -> tuple[Group, ...]:
 def scan_groups(images: Path, gts: Path | None = None, maps: Path | None = None) -> tuple[Group, ...]:
     """The groups below `images`, with their masks from `gts` and their maps from `maps`, where given.
 
+    Every picture needs its mask; one without a map has None, if others have theirs.
+
     A folder with pictures directly inside is one group, named after the folder; otherwise each
     sub-folder is a group. Raises DataError for anything missing, unpaired or ambiguous.
     """
     folders = list_groups(images)
     mask_of = pair_folders(folders, gts, "mask") if gts else {}
-    map_of = pair_folders(folders, maps, "map") if maps else {}
+    map_of = pair_folders(folders, maps, "map", partly=True) if maps else {}
     return tuple(
         Group(
             name,
@@ -89,10 +92,13 @@ def list_groups(root: Path, *, allow_empty: bool = False) -> dict[str, dict[str,
     if not root.is_dir():
         what = "is a file" if root.is_file() else "does not exist"
         raise DataError(f"no folder {root}: it {what}; give one group's folder or a folder of groups")
-    subfolders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = (p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    subfolders = sorted(folders, key=lambda p: normalise(p.name))
     own = list_files(root)
     if not own:
         groups = {normalise(p.name): list_files(p) for p in subfolders}
+        if len(groups) < len(subfolders):
+            raise DataError(f"{root}: two folders differ in the Unicode form of one name only; merge them")
         empty = [name for name, files in groups.items() if not files]
         if len(empty) == len(groups) or (empty and not allow_empty):
             where = f"in {name_some(empty)} of {root}" if empty else f"in {root}"
@@ -141,21 +147,44 @@ def list_others(root: Path) -> list[Path]:
     ]
 
 
-def pair_folders(images: dict[str, dict[str, Path]], root: Path, what: str) -> dict[tuple[str, str], Path]:
+def pair_folders(
+    images: dict[str, dict[str, Path]], root: Path, what: str, *, partly: bool = False
+) -> dict[tuple[str, str], Path]:
     """(group, stem) → file below `root` for each of `images`; a single group on both sides pairs
-    whatever its name. `what` they are goes into the messages."""
-    found = list_groups(root)
+    whatever its name. `what` they are goes into the messages; if `partly`, single ones may lack."""
+    found = list_groups(root, allow_empty=partly)
     if len(images) == len(found) == 1:
         found = dict(zip(images, found.values(), strict=True))
+    wanted = [(name, stem) for name, files in images.items() for stem in files]
+    pairs = {(name, stem): found[name][stem] for name, stem in wanted if stem in found.get(name, {})}
+    if partly and pairs:
+        return pairs
     if missing := [name for name in images if name not in found]:
         raise DataError(f"no {what}s for {name_some(missing)} in {root} (there: {name_some(list(found))})")
-    wanted = [(name, stem) for name, files in images.items() for stem in files]
-    if missing := [f"{name}/{stem}" for name, stem in wanted if stem not in found[name]]:
+    if missing := [f"{name}/{stem}" for name, stem in wanted if (name, stem) not in pairs]:
         raise DataError(f"no {what} in {root} for {name_some(missing)}; each image needs one of its stem")
-    return {(name, stem): found[name][stem] for name, stem in wanted}
+    return pairs
 
 
 def name_some(names: list[str], most: int = 5) -> str:
     """The first few of `names`, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more if names else "nothing"
+
+
+def name_folders(texts: Sequence[str], option: str) -> dict[str, Path]:
+    """Name → folder for each NAME=DIR of a repeatable `option`; a DIR alone is named after itself.
+
+    Raises ConfigError where two share a name.
+    """
+    folders: dict[str, Path] = {}
+    for text in texts:
+        before, equals, after = text.partition("=")
+        name, folder = (before, after) if equals and not Path(text).is_dir() else ("", text)
+        name = name or Path(folder).resolve().name
+        if name in folders:
+            raise ConfigError(
+                f"two {option} are named {name!r}; give each a name of its own: {option} NAME=DIR"
+            )
+        folders[name] = Path(folder)
+    return folders

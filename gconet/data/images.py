@@ -14,8 +14,8 @@ LIMIT = "GCONET_MAX_PIXELS"  # environment variable: most pixels of a picture
 def load_image(path: Path) -> Image.Image:
     """The picture at `path` as 8-bit RGB, upright (its EXIF orientation applied).
 
-    Grey, palette, CMYK and 16-bit files are converted; an alpha channel is dropped.
-    Raises DataError where the file cannot be decoded.
+    Grey, palette, CMYK and 16-bit files are converted; an alpha channel is dropped. Raises DataError
+    where the file cannot be decoded or has too many pixels, ConfigError where `LIMIT` is no number.
     """
     image = ImageOps.exif_transpose(_open(path))
     if "transparency" in image.info:  # else Pillow warns; the colour below is kept, as for RGBA
@@ -26,7 +26,7 @@ def load_image(path: Path) -> Image.Image:
 def load_mask(path: Path) -> Image.Image:
     """The mask or map at `path` as 8-bit grey, 0 background to 255 object.
 
-    Raises DataError where the file cannot be decoded, or is a palette of colours: a label map.
+    Raises as `load_image`, and DataError for a palette of colours: a label map.
     """
     image = _open(path)
     if image.mode == "P":

@@ -61,11 +61,11 @@ def build_training_model(config: Config, *, classes: int) -> TrainingGCoNet:
 def seeded(config: Config, name: str, make: Callable[[], Part]) -> Part:
     """`make()`, its random weights a function of the seed and the part's name alone.
 
-    So switching a module off leaves the others' first weights as they are. PyTorch's own generators
-    go on as if nothing had been drawn.
+    So switching a module off leaves the others' first weights as they are. PyTorch's generators go
+    on as if nothing had been drawn.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(zlib.crc32(f"{config.seed} {name}".encode()))
+        torch.default_generator.manual_seed(zlib.crc32(f"{config.seed} {name}".encode()))
         return make()
 
 

@@ -1,0 +1,141 @@
+"""What the applications do alike: a job for every picture and its map, unusable ones left out and named."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from gconet.applications.figures import RGB
+from gconet.applications.outputs import check_masks, check_output
+from gconet.applications.page import Entry
+from gconet.data.groups import SUFFIXES, Item, list_others, name_some, scan_groups
+from gconet.data.images import load_image, load_mask
+from gconet.errors import DataError, one_line
+
+MOST = 20  # skipped pictures that are named one by one
+
+Input = TypeVar("Input")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One picture and its result files, by kind."""
+
+    group: str
+    item: Item
+    files: Mapping[str, Path]
+
+
+def add_options(parser: argparse.ArgumentParser, *, gts: str) -> None:
+    """The options that `plan_jobs` reads, and --page; `gts` says what masks are good for."""
+    add = parser.add_argument
+    add("--images", type=Path, required=True, metavar="DIR", help="one group, or a folder of groups")
+    add("--maps", type=Path, required=True, metavar="DIR", help="their maps, in the same tree")
+    add("--output", type=Path, required=True, metavar="DIR", help="where the results go")
+    add("--gts", type=Path, metavar="DIR", help=f"masks in the same tree: {gts}")
+    add("--page", action=argparse.BooleanOptionalAction, default=True, help="index.html (default: yes)")
+    add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
+    add("--overwrite", action="store_true", help="replace files that are already there")
+
+
+def plan_jobs(args: argparse.Namespace, kinds: Mapping[str, str]) -> list[Job]:
+    """A job for every picture, once all is checked and the folders made; `kinds`: kind → suffix.
+
+    Results go to <output>/<kind>/<group>/<stem>.<suffix>. Raises ConfigError and DataError.
+    """
+    groups = scan_groups(args.images, args.gts, args.maps)
+    sources = {"--images": args.images, "--maps": args.maps, "--gts": args.gts}
+    check_output(args.output, sources, overwrite=args.overwrite, page=args.page)
+    if args.gts:
+        check_masks(args.gts, groups)
+    jobs = []
+    for group in groups:
+        for kind in kinds:
+            (args.output / kind / group.name).mkdir(parents=True, exist_ok=True)
+        for item in group.items:
+            files = {k: args.output / k / group.name / f"{item.stem}.{end}" for k, end in kinds.items()}
+            jobs.append(Job(group.name, item, files))
+    return jobs
+
+
+def load_pair(item: Item) -> tuple[RGB, npt.NDArray[np.uint8]]:
+    """A picture (H,W,3) RGB and its map (H,W), both uint8.
+
+    Raises DataError where there is no map, where one cannot be read, or where they differ in size.
+    """
+    if item.map is None:
+        raise DataError(f"{item.image} has no map; make one with test.py, or mend what kept it from it")
+    picture, m = load_image(item.image), load_mask(item.map)
+    if picture.size != m.size:
+        raise DataError(
+            f"{item.map} is {m.width}x{m.height} but {item.image} {picture.width}x{picture.height}; "
+            "make the maps of these very pictures with test.py"
+        )
+    return np.asarray(picture), np.asarray(m)
+
+
+def run_jobs(
+    work: Callable[[Input], Result], inputs: Sequence[Input], *, desc: str, strict: bool
+) -> list[Result | DataError]:
+    """`work` of each input, in their order, by a thread for each processor, with a progress bar.
+
+    A DataError stands in the place of its result; if `strict`, the first one is raised.
+    """
+
+    def attempt(one: Input) -> Result | DataError:
+        try:
+            return work(one)
+        except DataError as error:
+            if strict:
+                raise
+            return error
+
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    try:
+        results = pool.map(attempt, inputs)
+        return list(tqdm(results, desc=desc, total=len(inputs), unit="image", disable=None))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def report_skipped(images: Path, errors: Sequence[DataError]) -> int:
+    """Say on stderr which files below `images` were left out, and why; returns the exit status.
+
+    It is 1 where pictures could not be used, each with its error; files that are no pictures by
+    their suffix are only named.
+    """
+    if others := list_others(images):
+        names = one_line(name_some([str(path.relative_to(images)) for path in others]))
+        known = ", ".join(SUFFIXES)
+        print(f"note: {len(others)} files are no pictures: {names}; readable are {known}", file=sys.stderr)
+    for error in errors[:MOST]:
+        print(f"skipped: {one_line(error)}", file=sys.stderr)
+    if errors:
+        more = f", {len(errors) - MOST} of them not named here" if len(errors) > MOST else ""
+        print(f"error: {len(errors)} pictures were skipped{more}; mend or remove them", file=sys.stderr)
+    return 1 if errors else 0
+
+
+def make_entries(
+    jobs: Iterable[Job],
+    kind: str,
+    panels: Callable[[Job], Sequence[RGB]],
+    scores: Mapping[tuple[str, str], float] | None = None,
+) -> dict[str, list[Entry]]:
+    """The jobs for `write_page`: a click opens the result of that `kind`."""
+    entries: dict[str, list[Entry]] = {}
+    for job in jobs:
+        score = (scores or {}).get((job.group, job.item.stem))
+        entry = Entry(job.item.stem, partial(panels, job), job.files[kind], score)
+        entries.setdefault(job.group, []).append(entry)
+    return entries

@@ -1,0 +1,41 @@
+"""Where results go: checked before anything is computed, so that no file is lost."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gconet.applications.page import check_page
+from gconet.data.groups import Group, list_groups
+from gconet.errors import ConfigError
+
+
+def check_output(
+    output: Path, sources: Mapping[str, Path | None], *, overwrite: bool = False, page: bool = True
+) -> None:
+    """Raise ConfigError where results in folder `output` would mix with inputs or replace files.
+
+    `sources`: the folders that are read, by the names of their options. With `overwrite`, results
+    may replace files of their own names. With `page`, also as `check_page`.
+    """
+    place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
+    if place.exists() and not place.is_dir():
+        raise ConfigError(f"--output {output} is a file; name a folder")
+    for option, folder in sources.items():
+        if folder and place.is_relative_to(folder.resolve()):
+            raise ConfigError(f"--output {output} lies in {option} {folder}; name another folder")
+        if folder and folder.resolve().is_relative_to(place):
+            raise ConfigError(f"{option} {folder} lies in --output {output}; name another folder")
+    if page:
+        check_page(place)
+    if not overwrite and any(path.is_file() for path in place.rglob("*")):
+        raise ConfigError(
+            f"--output {output} holds files; name another folder, or pass --overwrite to replace those of "
+            "the same names"
+        )
+
+
+def check_masks(gts: Path, groups: Sequence[Group]) -> None:
+    """Raise ConfigError where `gts` holds masks of other images: their scores would lack maps."""
+    masks, images = sum(map(len, list_groups(gts).values())), sum(len(group.items) for group in groups)
+    if masks > images:
+        raise ConfigError(f"--gts {gts} holds {masks} masks for {images} images; give just theirs")
