@@ -16,6 +16,7 @@ Exit status: 0 when everything was written, 1 for failures, 2 for wrong argument
 
 import argparse
 import csv
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,6 +112,7 @@ def write_projector(output: Path, groups: Sequence[Group], parts: np.ndarray) ->
     items = [(group.name, item) for group in groups for item in group.items]
     sprites = np.stack([np.asarray(load_image(i.image).resize((SPRITE, SPRITE))) for _, i in items])
     labels = [[plain(group), plain(item.stem)] for group, item in items]
+    shutil.rmtree(output / "projector", ignore_errors=True)  # of an earlier call; TensorBoard would add to it
     with SummaryWriter(output / "projector") as writer:
         writer.add_embedding(
             torch.from_numpy(parts),
