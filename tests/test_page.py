@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gconet.applications.page import map_panels, write_maps_page
+from gconet.applications.page import map_panels, write_maps_page, write_strip
 from gconet.data.groups import Group, Item, scan_groups
 from gconet.errors import ConfigError
 from gconet.evaluation import score_folders
@@ -126,3 +126,13 @@ def test_panels_of_pictures_of_any_size(tmp_path):
         panels = map_panels(image, m, m)
         assert len(panels) == 3 and len({panel.shape for panel in panels}) == 1
         assert panels[0].shape[0] <= 150 and panels[0].shape[1] <= 300
+
+
+def test_more_than_three_panels_take_two_rows(tmp_path):
+    colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 250)]
+    panels = [np.full((40, 60 + 8 * i, 3), colour, np.uint8) for i, colour in enumerate(colours)]
+    assert write_strip(tmp_path / "three.jpg", panels[:3]) == (60 + 68 + 76, 40)
+    assert write_strip(tmp_path / "four.jpg", panels) == (76 + 84, 80)
+    strip = np.asarray(Image.open(tmp_path / "four.jpg")).astype(int)
+    for (y, x), colour in zip([(20, 30), (20, 90), (60, 30), (60, 120)], colours, strict=True):
+        assert np.abs(strip[y, x] - colour).max() < 12

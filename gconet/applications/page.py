@@ -173,12 +173,17 @@ def shrink(picture: RGB) -> RGB:
 
 
 def write_strip(path: Path, panels: Sequence[RGB]) -> tuple[int, int]:
-    """Save the panels side by side as a small JPEG; returns its (width, height)."""
+    """Save the panels side by side as a small JPEG, more than three in two rows; returns (width, height)."""
     small = [shrink(panel) for panel in panels]
-    strip = np.zeros((max(p.shape[0] for p in small), sum(p.shape[1] for p in small), 3), np.uint8)
-    left = 0
-    for panel in small:
-        strip[: panel.shape[0], left : left + panel.shape[1]] = panel
-        left += panel.shape[1]
+    half = -(-len(small) // 2) if len(small) > 3 else len(small)
+    rows = [row for row in (small[:half], small[half:]) if row]
+    heights = [max(panel.shape[0] for panel in row) for row in rows]
+    width = max(sum(panel.shape[1] for panel in row) for row in rows)
+    strip = np.zeros((sum(heights), width, 3), np.uint8)
+    for row, top in zip(rows, (0, heights[0]), strict=False):
+        left = 0
+        for panel in row:
+            strip[top : top + panel.shape[0], left : left + panel.shape[1]] = panel
+            left += panel.shape[1]
     Image.fromarray(strip).save(path, quality=80)
     return strip.shape[1], strip.shape[0]
