@@ -130,8 +130,8 @@ def build_ours(
 
         def run(count: int | None = None) -> None:
             items = tuple(Item(stem=path.stem, image=path, mask=None) for path in images[:count])
-            group = Group(name="", items=items)
-            dump_maps(model, [group], output, size=size, precision=dtype, memory=memory)
+            group = Group(name=output.name, items=items)
+            dump_maps(model, [group], output.parent, size=size, precision=dtype, memory=memory)
 
     run(warm)
     return run

@@ -16,7 +16,7 @@ from gconet.evaluation.segmentation import adaptive_level
 # chosen on 118 training pictures of DUTS_class, by the Jaccard index
 SIDE = 240  # pixels of the longer side for GrabCut, about what the network saw
 ROUNDS = 2  # of GrabCut
-DOUBT = 8, 0.12  # sigma of the blur that leaves a map's outline open: pixels, and at most of √(object's area)
+DOUBT = 4, 0.06  # sigma of the blur that leaves a map's outline open: pixels, and at most of √(object's area)
 SURELY_NOT = 0.05  # of the threshold: less is background
 SURELY = 0.7  # of the way from the threshold to 255: more is object
 SPECK = 0.2  # of the largest part's area: smaller parts are dropped
