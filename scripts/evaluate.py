@@ -15,7 +15,7 @@ Maps and masks pair by folder and stem; DIR is one group, or folders of groups:
   $ python scripts/evaluate.py --maps results/toy_test --gts data/gts/toy_test --json toy.json
   toy_test, toolbox convention
             images  max E      S  max F    MAE  mean E  mean F     AP    AUC
-  toy_test      96  0.768  0.554  0.389  0.206   0.666   0.383  0.300  0.729
+  toy_test      96  0.713  0.556  0.392  0.218   0.635   0.380  0.305  0.733
 
 Several methods are several --maps, named NAME=DIR or else after the folder. With --sets, every DIR
 of maps and of masks holds a folder per set:
