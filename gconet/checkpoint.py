@@ -31,7 +31,12 @@ def save_checkpoint(
     if training is not None:
         content["training"] = dict(training)
     buffer = io.BytesIO()  # written to a file, PyTorch hides a full disk behind errors of its own
-    torch.save(content, buffer)
+    try:
+        torch.save(content, buffer)
+    except RuntimeError as error:
+        if "inline_container" in str(error):  # how PyTorch puts it when memory for the buffer runs out
+            raise MemoryError(f"no room for the checkpoint {path}") from None
+        raise
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:
