@@ -10,9 +10,10 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from gconet.checkpoint import save_checkpoint
 from gconet.config import Config, load_config
 from gconet.data.toy import make_toy_set
-from gconet.models import GCoNet
+from gconet.models import GCoNet, build_model
 
 ROOT = Path(__file__).resolve().parents[1]
 torch.set_num_threads(2)
@@ -39,6 +40,15 @@ def tiny(toy: Path) -> list[str]:
 @pytest.fixture
 def tiny_config(tiny: list[str]) -> Config:
     return load_config(None, tiny)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network with random weights for pictures of 32 pixels."""
+    path = tmp_path_factory.mktemp("run") / "last.pt"
+    config = load_config(None, ["data.image_size=32"])
+    save_checkpoint(path, config=config, model=build_model(config))
+    return path
 
 
 def lively(model: GCoNet, images: torch.Tensor) -> GCoNet:

@@ -16,15 +16,6 @@ from gconet.models import build_model
 from tests.conftest import ROOT
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("run") / "last.pt"
-    torch.manual_seed(0)
-    config = load_config(None, ["data.image_size=32"])
-    save_checkpoint(path, config=config, model=build_model(config))
-    return path
-
-
 def fails(run, script, *args, status, saying, **options):
     done = run(script, *args, status=status, **options)
     message = done.stderr[done.stderr.index("error: ") :]  # argparse prints its usage before

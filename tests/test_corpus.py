@@ -15,12 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gconet.checkpoint import save_checkpoint
-from gconet.config import load_config
 from gconet.data.groups import Group, Item, list_groups, scan_groups
 from gconet.data.images import load_image, load_mask
 from gconet.errors import DataError
-from gconet.models import build_model
 from tests.conftest import ROOT
 
 RNG = np.random.RandomState(0)
@@ -121,14 +118,6 @@ def corpus(tmp_path_factory):
 def stems(fate):
     names = [unicodedata.normalize("NFC", n) for n, (_, own) in CORPUS.items() if own == fate]
     return {n.rpartition(".")[0] for n in names} | ({"loop", "dangling"} if fate == SKIPPED else set())
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("run") / "last.pt"
-    torch.manual_seed(0)
-    save_checkpoint(path, config=load_config(None, ["data.image_size=32"]), model=build_model(load_config()))
-    return path
 
 
 def test_each_case_is_read_or_named(corpus):

@@ -10,22 +10,12 @@ import torch
 from PIL import Image
 
 from gconet.applications.figures import draw_grid, draw_matrix, overlay, spread_attention
-from gconet.checkpoint import save_checkpoint
 from gconet.config import load_config
 from gconet.data.images import load_image
 from gconet.data.transforms import resize_image
 from gconet.inspection import group_distances, inspect_group
 from gconet.models import build_model
 from tests.conftest import ROOT
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("run") / "last.pt"
-    torch.manual_seed(0)
-    config = load_config(None, ["data.image_size=32"])
-    save_checkpoint(path, config=config, model=build_model(config))
-    return path
 
 
 @pytest.mark.parametrize("setting", ["gam.softmax=image", "gam.softmax=group", "gam.enabled=false"])

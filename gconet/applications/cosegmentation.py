@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gconet.applications.figures import RGB
 from gconet.evaluation.segmentation import adaptive_level
 
 # chosen on 118 training pictures of DUTS_class, by the Jaccard index
@@ -23,7 +24,6 @@ SPECK = 0.2  # of the largest part's area: smaller parts are dropped
 RADIUS, EDGE = 2, 1e-3  # of the guided filter: pixels at SIDE, and the variance that counts as an edge
 
 Grey = npt.NDArray[np.uint8]
-RGB = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 
