@@ -32,7 +32,7 @@ from gconet.data.dataset import EpisodeDataset, make_loader
 from gconet.data.episodes import DrawnEpisodes, Episodes, RecordedEpisodes
 from gconet.data.groups import Group, scan_set
 from gconet.data.transforms import augment
-from gconet.device import autocast, peak_memory, pick_device, pick_precision, use_gpu
+from gconet.device import autocast, peak_memory, pick_device, pick_memory_format, pick_precision, use_gpu
 from gconet.errors import ConfigError, GCoNetError, run_command
 from gconet.losses import Criterion
 from gconet.models import TrainingGCoNet, build_training_model
@@ -114,7 +114,8 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         load_weights(model.net, config, WEIGHTS if config.init == "pretrained" else Path(config.init))
     elif content is None:
         load_vgg16(model.net.encoder, config.encoder.weights)
-    model = model.to(device).to(memory_format=torch.channels_last)
+    memory_format = pick_memory_format(device, precision)
+    model = model.to(device).to(memory_format=memory_format)
     criterion = Criterion(**vars(config.loss))
     optimizer = make_optimizer(config, model)
 
@@ -162,7 +163,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
             raise batch
         images, masks, labels, angles, flips = (t.to(device, non_blocking=True) for t in batch)
         images, masks = augment(images, masks, angles, flips)
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=memory_format)
 
         with autocast(device, precision):
             output = parallel(images)

@@ -55,6 +55,15 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if name == "bf16" else torch.float32
 
 
+def pick_memory_format(device: torch.device, precision: torch.dtype) -> torch.memory_format:
+    """The layout of tensors in which training is fastest: channels last, but for float32 on AVX2.
+
+    There a pair of groups of 4 took 18.8 s in channels last and 9.8 s without: oneDNN's gradients.
+    """
+    avx2 = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    return torch.contiguous_format if avx2 and precision == torch.float32 else torch.channels_last
+
+
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
     """Mixed precision where `precision` is bfloat16, else nothing."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16)

@@ -175,13 +175,14 @@ def build_step(group: int, size: int, device: str, precision: str) -> Callable[[
     """A training step by our code."""
     import torch
 
-    from gconet.device import autocast, pick_device, pick_precision
+    from gconet.device import autocast, pick_device, pick_memory_format, pick_precision
 
     where = pick_device(device)
     dtype = pick_precision(precision, where)
     model, images, masks, labels = _training(group, size, where)
-    model = model.to(memory_format=torch.channels_last)
-    images = images.contiguous(memory_format=torch.channels_last)
+    memory_format = pick_memory_format(where, dtype)
+    model = model.to(memory_format=memory_format)
+    images = images.contiguous(memory_format=memory_format)
 
     def forward() -> Any:
         with autocast(where, dtype):

@@ -18,10 +18,13 @@ from gconet.config import load_config
 from gconet.data.dataset import EpisodeDataset
 from gconet.data.groups import scan_set
 from gconet.data.transforms import augment
+from gconet.device import pick_memory_format
 from gconet.errors import CheckpointError, ConfigError
 from gconet.losses import Criterion
 from gconet.models import build_training_model
 from tests.conftest import ROOT
+
+MEMORY_FORMAT = pick_memory_format(torch.device("cpu"), torch.float32)  # as train.py's on a CPU
 
 
 @pytest.fixture
@@ -195,12 +198,12 @@ def test_two_ranks_train_the_smoke_config(tmp_path, toy):
     groups = scan_set(toy, "toy")
     dataset = EpisodeDataset(groups, command_module.make_episodes(config, groups), size=48)
     torch.manual_seed(config.seed)
-    model = build_training_model(config, classes=3).to(memory_format=torch.channels_last)
+    model = build_training_model(config, classes=3).to(memory_format=MEMORY_FORMAT)
     optimizer, criterion = command_module.make_optimizer(config, model), Criterion(**vars(config.loss))
     for step in (0, 1):
         images, masks, labels, angles, flips = dataset[step]
         images, masks = augment(images, masks, angles, flips)
-        output = model(images.contiguous(memory_format=torch.channels_last))
+        output = model(images.contiguous(memory_format=MEMORY_FORMAT))
         (criterion.total(criterion(output, masks, labels)) / 2).backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -235,7 +238,7 @@ def test_two_ranks_train_to_the_loss_of_one_with_the_same_pairs(tmp_path):
     groups = scan_set(tmp_path / "data", "toy")
     dataset = EpisodeDataset(groups, command_module.make_episodes(config, groups), size=48)
     torch.manual_seed(config.seed)
-    model = build_training_model(config, classes=len(groups)).to(memory_format=torch.channels_last)
+    model = build_training_model(config, classes=len(groups)).to(memory_format=MEMORY_FORMAT)
     optimizer, criterion = command_module.make_optimizer(config, model), Criterion(**vars(config.loss))
     alone = []
     for step in range(24):
@@ -244,7 +247,7 @@ def test_two_ranks_train_to_the_loss_of_one_with_the_same_pairs(tmp_path):
         for index in (2 * step, 2 * step + 1):
             images, masks, labels, angles, flips = dataset[index]
             images, masks = augment(images, masks, angles, flips)
-            output = model(images.contiguous(memory_format=torch.channels_last))
+            output = model(images.contiguous(memory_format=MEMORY_FORMAT))
             losses.append(criterion.total(criterion(output, masks, labels)))
             (losses[-1] / 2).backward()
         optimizer.step()
