@@ -173,8 +173,6 @@ def build_reference_step(group: int, size: int, device: str) -> Callable[[], obj
 
 def build_step(group: int, size: int, device: str, precision: str) -> Callable[[], object]:
     """A training step by our code."""
-    import torch
-
     from gconet.device import autocast, pick_device, pick_memory_format, pick_precision
 
     where = pick_device(device)

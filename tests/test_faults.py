@@ -74,7 +74,8 @@ def test_twenty_kills_at_random_moments(tmp_path):
     validates: in the end the weights are those of the run left alone."""
     subprocess.run([sys.executable, "-m", "gconet.data.toy", "data"], cwd=tmp_path, check=True)
     settings = [
-        "--config", str(ROOT / "configs/smoke.yaml"), "train.device=cpu", "train.epochs=20", "validation.every=1",
+        "--config", str(ROOT / "configs/smoke.yaml"), "train.device=cpu", "train.epochs=20",
+        "validation.every=1",
     ]  # fmt: skip
     assert start(tmp_path, "name=whole", *settings).wait(1200) == 0
     dice, kills = random.Random(0), []
