@@ -280,7 +280,7 @@ def parse_args() -> argparse.Namespace:
         metavar="key=value",
         help="any setting of gconet/config.py, as data.root=/data or seed=2",
     )
-    return parser.parse_args()
+    return parser.parse_intermixed_args()  # settings and options in any order
 
 
 if __name__ == "__main__":

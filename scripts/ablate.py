@@ -204,7 +204,7 @@ def parse_args() -> argparse.Namespace:
         "--output", type=Path, default=Path("results/ablation"), metavar="DIR", help="default: %(default)s"
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of all rows")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()  # settings and options in any order
     try:
         args.seeds = [int(seed) for seed in args.seeds.split(",")]
     except ValueError:
