@@ -77,13 +77,15 @@ def main() -> int:
                 (args.output / group.name / f"{item.stem}.png").unlink(missing_ok=True)
     done = leave_out(groups, set(skipped))
     print(f"{sum(len(g.items) for g in done)} maps of {len(done)} groups in {args.output}")
+    errors = list(skipped.values())
     if done:
         scores = score_folders(args.output, args.gts, allow_missing=True) if args.gts else None
         if scores:
             print(format_table(scores, segmentation=True))
+            errors += map(DataError, scores.unreadable)
         if args.page:
             print(f"to look at: {write_maps_page(args.output, done, scores)}")
-    return report_skipped(args.images, list(skipped.values()))
+    return report_skipped(args.images, errors)
 
 
 def leave_out(groups: Sequence[Group], images: set[Path]) -> list[Group]:

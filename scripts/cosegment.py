@@ -57,6 +57,7 @@ def main() -> int:
     scores = None
     if covered and args.gts:
         scores = score_folders(args.output / "masks", args.gts, allow_missing=True)
+        errors += map(DataError, scores.unreadable)
         print(format_scores(score_folders(args.maps, args.gts, allow_missing=True), scores))
     if covered and args.page:
         legend = "Picture, co-saliency map, cut-out" + (", new background" if "backgrounds" in kinds else "")

@@ -141,6 +141,20 @@ def test_an_unreadable_picture_is_left_out_or_with_strict_stops_all(run, checkpo
     assert "12 maps" in run(*command, "--overwrite").stdout
 
 
+def test_an_unreadable_mask_leaves_its_map_unscored(run, checkpoint, toy, tmp_path):
+    shutil.copytree(toy / "gts/toy", tmp_path / "gts")
+    bad = sorted((tmp_path / "gts").rglob("*.png"))[5]
+    bad.write_bytes(b"no picture")
+    given = ["--images", toy / "images/toy", "--gts", tmp_path / "gts"]
+    done = run("test.py", "--checkpoint", checkpoint, *given, "--output", tmp_path / "m", status=1)
+    assert "12 maps of 3 groups" in done.stdout and "MAE" in done.stdout and "to look at" in done.stdout
+    assert f"skipped: {bad}: cannot be read as an image" in done.stderr
+    done = run(
+        "scripts/cosegment.py", *given, "--maps", tmp_path / "m", "--output", tmp_path / "c", status=1
+    )
+    assert "12 masks and cut-outs" in done.stdout and f"skipped: {bad}: cannot be read" in done.stderr
+
+
 def test_a_folder_of_nothing_but_unreadable_pictures(run, checkpoint, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/x.jpg").write_bytes(b"no picture")

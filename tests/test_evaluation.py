@@ -150,23 +150,25 @@ def test_what_does_not_pair_is_an_error_that_lists_it(folders: Path) -> None:
     assert (scores.images, scores.missing, scores.extra) == (3, ("cat/b",), ("dog/z",))
     assert scores.to_dict()["missing"] == ["cat/b"]
     table = format_table(scores)
-    assert "1 left out, without a readable map: cat/b" in table
+    assert "1 left out, without a readable map and mask: cat/b" in table
     assert "1 left out, without a mask: dog/z" in table
 
 
 def test_an_unreadable_map_is_an_error_that_lists_it(folders: Path) -> None:
     (folders / "maps/cat/b.png").write_bytes(b"not a picture")
     (folders / "maps/dog/a.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"2 cannot be read in .*: cat/b, dog/a; .*b\.png"):
+    with pytest.raises(DataError, match=r"2 cannot be scored: cat/b, dog/a; .*b\.png"):
         score(folders)
     scores = score(folders, allow_missing=True)
     assert (scores.images, scores.missing, list(scores.groups)) == (2, ("cat/b", "dog/a"), ["cat"])
 
 
-def test_an_unreadable_mask_is_an_error_whatever_is_allowed(folders: Path) -> None:
+def test_an_unreadable_mask_is_an_error_that_lists_it(folders: Path) -> None:
     (folders / "gts/cat/b.png").write_bytes(b"not a picture")
-    with pytest.raises(DataError, match=r"b\.png"):
-        score(folders, allow_missing=True)
+    with pytest.raises(DataError, match=r"1 cannot be scored: cat/b; the first: .*gts/cat/b\.png"):
+        score(folders)
+    scores = score(folders, allow_missing=True)
+    assert (scores.images, scores.missing) == (3, ("cat/b",)) and "b.png" in scores.unreadable[0]
 
 
 def test_a_group_without_maps_is_listed(folders: Path) -> None:

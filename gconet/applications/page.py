@@ -46,7 +46,7 @@ class Entry:
 
 
 def write_maps_page(output: Path, groups: Sequence[Group], scores: Scores | None = None) -> Path:
-    """The page of `test.py`: picture, map, overlay and, where there is one, the mask outlined.
+    """The page of `test.py`: picture, map, overlay and, where it was scored, the mask outlined.
 
     `output` holds the maps as <group>/<stem>.png; `scores` adds the Jaccard index at 0.5 of every
     image. Returns the path of the page.
@@ -55,9 +55,9 @@ def write_maps_page(output: Path, groups: Sequence[Group], scores: Scores | None
     j = jaccard(scores, [group.name for group in groups])
 
     def entry(group: Group, item: Item) -> Entry:
-        link = output / group.name / f"{item.stem}.png"
-        panels = partial(map_panels, item.image, link, item.mask)
-        return Entry(item.stem, panels, link, j.get((group.name, item.stem)))
+        link, score = output / group.name / f"{item.stem}.png", j.get((group.name, item.stem))
+        panels = partial(map_panels, item.image, link, None if score is None else item.mask)
+        return Entry(item.stem, panels, link, score)
 
     entries = {group.name: [entry(group, item) for item in group.items] for group in groups}
     legend = "Picture, co-saliency map, overlay" + (" with the mask's outline" if scores else "")

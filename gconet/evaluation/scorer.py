@@ -50,7 +50,7 @@ def score_folders(
     its mask's. `workers` processes share the work, with 0 or 1 this one does it; the scores do
     not depend on it. `method` and `dataset` name the scores, by default after the two folders.
 
-    Raises DataError that names the missing, extra or unreadable maps; with `allow_missing` the rest
+    Raises DataError that names the missing, extra or unreadable files; with `allow_missing` the rest
     is scored, and the scores list what was left out.
     """
     check_convention(convention)
@@ -76,15 +76,18 @@ def score_folders(
             broken[pair.name] = result
     if broken and not allow_missing:
         names, first = name_some(list(broken)), next(iter(broken.values()))
-        raise DataError(f"{len(broken)} cannot be read in {maps}: {names}; the first: {first}")
+        raise DataError(f"{len(broken)} cannot be scored: {names}; the first: {first}")
     if not measured:
-        raise DataError(f"no readable map in {maps} has a mask in {gts}; both need the same groups and stems")
+        raise DataError(
+            f"no readable map in {maps} has a readable mask in {gts}; both need the same groups and stems"
+        )
     return summarise_groups(
         measured,
         convention=convention,
         method=method or maps.resolve().name,
         dataset=dataset or gts.resolve().name,
         missing=sorted([*missing, *broken]),
+        unreadable=list(broken.values()),
         extra=extra,
     )
 
@@ -130,11 +133,10 @@ def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapSco
 
 
 def score_pair(job: tuple[Path, Path, str]) -> MapScore | str:
-    """The score of a map file, or why it cannot be read; raises DataError for an unreadable mask."""
+    """The score of a map file, or why it or its mask cannot be read."""
     map_path, mask_path, convention = job
-    mask = load_mask(mask_path)
     try:
-        picture = load_mask(map_path)
+        mask, picture = load_mask(mask_path), load_mask(map_path)
     except DataError as error:
         return str(error)
     if picture.size != mask.size:  # on 8-bit levels and antialiased, as in the toolbox

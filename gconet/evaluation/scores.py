@@ -35,7 +35,8 @@ class Scores:
     dataset: str = ""
     groups: Mapping[str, "Scores"] = field(default_factory=dict)  # of a whole set
     per_image: Mapping[str, dict[str, float]] = field(default_factory=dict)  # of a group, by stem
-    missing: tuple[str, ...] = ()  # "group/stem" left out: no map, or an unreadable one
+    missing: tuple[str, ...] = ()  # "group/stem" left out: no map, or an unreadable one or mask
+    unreadable: tuple[str, ...] = ()  # of those of `missing` that have both: why they cannot be read
     extra: tuple[str, ...] = ()  # "group/stem" of maps left out: no mask
 
     def figures(self) -> dict[str, float]:
@@ -81,6 +82,7 @@ def summarise_groups(
     method: str = "",
     dataset: str = "",
     missing: Sequence[str] = (),
+    unreadable: Sequence[str] = (),
     extra: Sequence[str] = (),
 ) -> Scores:
     """Scores of a set, of its groups and of its images, from group name → stem → scores of the map.
@@ -105,6 +107,7 @@ def summarise_groups(
         dataset=dataset,
         groups=groups,
         missing=tuple(missing),
+        unreadable=tuple(unreadable),
         extra=tuple(extra),
     )
 

@@ -82,7 +82,7 @@ def build_table(
             ]
         if one.missing:
             names = name_some(list(one.missing))
-            notes.append(f"{method}: {len(one.missing)} left out, without a readable map: {names}")
+            notes.append(f"{method}: {len(one.missing)} left out, without a readable map and mask: {names}")
         if one.extra:
             names = name_some(list(one.extra))
             notes.append(f"{method}: {len(one.extra)} left out, without a mask: {names}")
