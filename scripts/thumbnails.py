@@ -29,7 +29,7 @@ from gconet.applications.jobs import (
 )
 from gconet.applications.page import RGB, write_page
 from gconet.applications.thumbnails import Box, Found, choose_sizes, find_boxes, place_crop
-from gconet.data.images import load_image, load_mask
+from gconet.data.images import load_image, load_with_mask
 from gconet.errors import ConfigError, DataError, run_command
 
 YELLOW, RED, WHITE = (255, 215, 0), (225, 30, 30), (255, 255, 255)
@@ -94,13 +94,7 @@ def keep_share(cropped: tuple[Job, Box]) -> tuple[float, bool]:
     """The share of a mask's object pixels that its crop holds, and whether they are one piece."""
     item, crop = cropped[0].item, cropped[1]
     assert item.mask is not None  # asked for
-    mask = load_mask(item.mask)
-    if mask.size != (size := load_image(item.image).size):
-        raise DataError(
-            f"{item.mask} is {mask.width}x{mask.height} but {item.image} {size[0]}x{size[1]}; give masks of "
-            "these very pictures"
-        )
-    objects = np.asarray(mask) >= 128
+    objects = np.asarray(load_with_mask(item.image, item.mask)[1]) >= 128
     inside = objects[crop.top : crop.bottom, crop.left : crop.right]
     single = cv2.connectedComponents(objects.astype(np.uint8))[0] == 2  # with the background
     return float(inside.sum() / max(1, objects.sum())), single

@@ -149,9 +149,7 @@ def test_an_unreadable_mask_leaves_its_map_unscored(run, checkpoint, toy, tmp_pa
     done = run("test.py", "--checkpoint", checkpoint, *given, "--output", tmp_path / "m", status=1)
     assert "12 maps of 3 groups" in done.stdout and "MAE" in done.stdout and "to look at" in done.stdout
     assert f"skipped: {bad}: cannot be read as an image" in done.stderr
-    done = run(
-        "scripts/cosegment.py", *given, "--maps", tmp_path / "m", "--output", tmp_path / "c", status=1
-    )
+    done = run("scripts/cosegment.py", *given, "--maps", tmp_path / "m", "--output", tmp_path / "c", status=1)
     assert "12 masks and cut-outs" in done.stdout and f"skipped: {bad}: cannot be read" in done.stderr
 
 

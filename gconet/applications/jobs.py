@@ -18,7 +18,7 @@ from gconet.applications.figures import RGB
 from gconet.applications.outputs import check_masks, check_output
 from gconet.applications.page import Entry
 from gconet.data.groups import SUFFIXES, Item, list_others, name_some, scan_groups
-from gconet.data.images import load_image, load_mask
+from gconet.data.images import load_with_mask
 from gconet.errors import DataError, one_line
 
 MOST = 20  # skipped pictures that are named one by one
@@ -75,12 +75,7 @@ def load_pair(item: Item) -> tuple[RGB, npt.NDArray[np.uint8]]:
     """
     if item.map is None:
         raise DataError(f"{item.image} has no map; make one with test.py, or mend what kept it from it")
-    picture, m = load_image(item.image), load_mask(item.map)
-    if picture.size != m.size:
-        raise DataError(
-            f"{item.map} is {m.width}x{m.height} but {item.image} {picture.width}x{picture.height}; "
-            "make the maps of these very pictures with test.py"
-        )
+    picture, m = load_with_mask(item.image, item.map)
     return np.asarray(picture), np.asarray(m)
 
 

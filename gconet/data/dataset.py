@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from gconet.data.episodes import Episode, Episodes
 from gconet.data.groups import Group
-from gconet.data.images import load_image, load_mask
+from gconet.data.images import load_with_mask
 from gconet.data.transforms import resize_image, resize_mask
 from gconet.errors import DataError
 
@@ -90,12 +90,7 @@ class EpisodeDataset(Dataset[Batch | DataError]):
         item = self.items[i]
         if item.mask is None:
             raise DataError(f"{item.image} has no mask; training needs one for each image")
-        image, mask = load_image(item.image), load_mask(item.mask)
-        if image.size != mask.size:
-            raise DataError(
-                f"{item.mask} is {mask.width}x{mask.height} but its image {image.width}x{image.height};"
-                " scripts/check_data.py lists all such files"
-            )
+        image, mask = load_with_mask(item.image, item.mask)
         return torch.cat([resize_image(image, self.size), resize_mask(mask, self.size)])
 
 

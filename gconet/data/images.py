@@ -36,6 +36,20 @@ def load_mask(path: Path) -> Image.Image:
     return image.convert("L")
 
 
+def load_with_mask(image: Path, mask: Path) -> tuple[Image.Image, Image.Image]:
+    """A picture and its mask or map, as `load_image` and `load_mask` read them.
+
+    Raises as they do, and DataError where the two differ in size.
+    """
+    picture, m = load_image(image), load_mask(mask)
+    if picture.size != m.size:
+        raise DataError(
+            f"{mask} is {m.width}x{m.height} but {image} {picture.width}x{picture.height}; give the one "
+            "that was made of this very picture"
+        )
+    return picture, m
+
+
 def _open(path: Path) -> Image.Image:
     if limit := os.environ.get(LIMIT):
         if not limit.isdecimal() or int(limit) == 0:
