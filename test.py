@@ -48,7 +48,8 @@ def main() -> int:
     precision = pick_precision(args.precision, device)
     groups = scan_groups(args.images, args.gts)
     sources = {"--images": args.images, "--gts": args.gts}
-    check_output(args.output, sources, overwrite=args.overwrite, page=args.page)
+    names = [group.name for group in groups]
+    check_output(args.output, sources, overwrite=args.overwrite, page=args.page, folders=names)
     if args.gts:
         check_masks(args.gts, groups)
     model, config = load_model(args.checkpoint)
@@ -79,7 +80,11 @@ def main() -> int:
     print(f"{sum(len(g.items) for g in done)} maps of {len(done)} groups in {args.output}")
     errors = list(skipped.values())
     if done:
-        scores = score_folders(args.output, args.gts, allow_missing=True) if args.gts else None
+        scores = None
+        try:
+            scores = score_folders(args.output, args.gts, allow_missing=True) if args.gts else None
+        except DataError as error:  # no mask at all can be read: the maps are there all the same
+            errors.append(error)
         if scores:
             print(format_table(scores, segmentation=True))
             errors += map(DataError, scores.unreadable)

@@ -27,13 +27,13 @@ from torch.nn.utils import get_total_norm
 from tqdm import tqdm
 
 from gconet.checkpoint import WEIGHTS, load_weights, read_checkpoint
-from gconet.config import Config, apply_overrides, config_from_dict, load_config
+from gconet.config import Config, apply_overrides, config_from_dict, config_to_dict, load_config
 from gconet.data.dataset import EpisodeDataset, make_loader
 from gconet.data.episodes import DrawnEpisodes, Episodes, RecordedEpisodes
 from gconet.data.groups import Group, scan_set
 from gconet.data.transforms import augment
 from gconet.device import autocast, peak_memory, pick_device, pick_memory_format, pick_precision, use_gpu
-from gconet.errors import ConfigError, GCoNetError, run_command
+from gconet.errors import CheckpointError, ConfigError, GCoNetError, run_command
 from gconet.losses import Criterion
 from gconet.models import TrainingGCoNet, build_training_model
 from gconet.models.encoder import load_vgg16
@@ -61,7 +61,11 @@ def main() -> int:
                 f"{odd[0]}: --resume can only change data.root, data.cache, data.workers, and train and "
                 "validation settings"
             )
-        config = config_from_dict(apply_overrides(content["config"], args.overrides))
+        try:
+            saved = config_to_dict(config_from_dict(content["config"]))
+        except ConfigError as error:
+            raise CheckpointError(f"{folder / LAST}: its settings are not ours ({error})") from None
+        config = config_from_dict(apply_overrides(saved, args.overrides))
     if world == 1:
         return attempt(config, Run(folder, config, held=held), content)
     local = int(os.environ["LOCAL_RANK"])
@@ -132,6 +136,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         raise ConfigError(f"train.steps or train.epochs: {last} steps, but the run has done {first}")
     run.start(
         first=first,
+        resumed=content is not None,
         device=str(device),
         precision=str(precision),
         images=len(dataset.items),

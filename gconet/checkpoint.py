@@ -37,7 +37,7 @@ def save_checkpoint(
         if "inline_container" in str(error):  # how PyTorch puts it when memory for the buffer runs out
             raise MemoryError(f"no room for the checkpoint {path}") from None
         raise
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
             file.write(buffer.getbuffer())
@@ -66,6 +66,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     if missing := {"config", "model"} - set(content):
         raise CheckpointError(f"{path}: damaged, without {' and '.join(sorted(missing))}")
+    if not isinstance(content["config"], dict):
+        raise CheckpointError(f"{path}: damaged, its settings are no section of keys")
     return content
 
 
@@ -101,10 +103,11 @@ def ship_weights(source: Path, target: Path) -> str:
     """Write the checkpoint `source` as float16 weights for inference; returns the file's SHA-256.
 
     The digest goes beside it as `<target>.sha256`, and `read_file` checks it. Of paths in the
-    settings only the names stay. Raises CheckpointError where `target` exists.
+    settings only the names stay. Raises CheckpointError where one of the two files exists.
     """
-    if target.exists():
-        raise CheckpointError(f"{target} exists; move it away first")
+    for path in (target, digest_file(target)):
+        if path.exists():
+            raise CheckpointError(f"{path} exists; move it away first")
     model, config = load_model(source)
     episodes, init = (path and Path(path).name for path in (config.data.episodes, config.init))
     data = replace(config.data, root=DataConfig.root, episodes=episodes)
@@ -125,9 +128,12 @@ def load_state(module: torch.nn.Module, state: Mapping[str, Tensor], path: Path)
     """Copy `state` into `module`; a name or a shape that does not fit is a CheckpointError."""
     try:
         module.load_state_dict(state)
+        odd = [name for name, tensor in state.items() if not tensor.is_floating_point()]
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path}: weights of another architecture ({reason})") from None
+    if odd or (odd := [name for name, tensor in state.items() if not tensor.isfinite().all()]):
+        raise CheckpointError(f"{path}: damaged: {odd[0]} holds values that are no finite numbers")
 
 
 def read_file(path: Path) -> Any:

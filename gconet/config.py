@@ -18,6 +18,7 @@ import yaml
 from gconet.errors import ConfigError
 
 T = TypeVar("T")
+LARGEST = 2048  # pixels of the network's input: beyond, a checkpoint's settings could fill any memory
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,10 @@ class Config:
         ):
             if not low <= number <= high:  # NaN is nowhere
                 raise ConfigError(f"{key}: {number} is not between {low:g} and {high:g}")
-        if Path(self.name).name != self.name or self.name in ("", ".", ".."):
-            raise ConfigError(f"name: {self.name!r} is no plain folder name")
+        if Path(self.name).name != self.name or self.name in ("", ".", "..") or not self.name.isprintable():
+            raise ConfigError(f"name: {short(self.name)} is no plain folder name")
+        if self.data.image_size > LARGEST:
+            raise ConfigError(f"data.image_size: {self.data.image_size} is above {LARGEST}")
         if self.validation.set is not None and self.validation.set == self.data.train_set:
             raise ConfigError("validation.set and data.train_set are the same; name a held-out set")
         if self.init is not None and self.encoder.weights != EncoderConfig.weights:
@@ -168,11 +171,12 @@ def load_config(path: Path | None = None, overrides: typing.Sequence[str] = ()) 
     settings: dict[str, Any] = {}
     if path is not None:
         try:
-            settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            settings = parse_yaml(path.read_text(encoding="utf-8"))
+            settings = {} if settings is None else settings
         except FileNotFoundError:
             there = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "no .yaml file"
             raise ConfigError(f"no config {path} (there: {there})") from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, ValueError) as error:
             raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
     return config_from_dict(apply_overrides(settings, overrides))
 
@@ -180,16 +184,16 @@ def load_config(path: Path | None = None, overrides: typing.Sequence[str] = ()) 
 def apply_overrides(settings: dict[str, Any], overrides: typing.Sequence[str]) -> dict[str, Any]:
     """A copy of the nested `settings` with each `section.key=value` set; values are YAML scalars."""
     if not isinstance(settings, dict):
-        raise ConfigError(f"config: expected a section of keys, got {settings!r}")
+        raise ConfigError(f"config: expected a section of keys, got {short(settings)}")
     result = copy.deepcopy(settings)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ConfigError(f"{override!r} is no override; write section.key=value")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"{key}: {text!r} is no YAML value") from None
+            value = parse_yaml(text)
+        except ValueError:
+            raise ConfigError(f"{key}: {short(text)} is no YAML value") from None
         *sections, last = key.split(".")
         node = result
         for section in sections:
@@ -200,6 +204,22 @@ def apply_overrides(settings: dict[str, Any], overrides: typing.Sequence[str]) -
     return result
 
 
+def parse_yaml(text: str) -> Any:
+    """The plain values of a YAML text; raises ValueError where it is none, or refers to itself."""
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise ValueError("aliases (*name) are not taken: a few lines of them can fill the memory")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, OverflowError) as error:
+        raise ValueError(str(error)) from None
+
+
+def short(value: Any) -> str:
+    """`value` for a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def config_from_dict(settings: Any) -> Config:
     """The Config of nested plain settings, strictly checked; raises ConfigError."""
     return _build(Config, settings, "")
@@ -207,7 +227,9 @@ def config_from_dict(settings: Any) -> Config:
 
 def _build(cls: type[T], settings: Any, prefix: str) -> T:
     if not isinstance(settings, dict):
-        raise ConfigError(f"{prefix.rstrip('.') or 'config'}: expected a section of keys, got {settings!r}")
+        raise ConfigError(
+            f"{prefix.rstrip('.') or 'config'}: expected a section of keys, got {short(settings)}"
+        )
     hints = typing.get_type_hints(cls)
     for key in settings:
         if key not in hints:
@@ -226,19 +248,19 @@ def _check(hint: Any, value: Any, key: str) -> Any:
         return None if value is None else _check(args[0], value, key)
     if origin is Literal:
         if value not in args or type(value) is not type(args[0]):
-            raise ConfigError(f"{key}: {value!r} is none of {', '.join(map(str, args))}")
+            raise ConfigError(f"{key}: {short(value)} is none of {', '.join(map(str, args))}")
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple) or len(value) != len(args):
-            raise ConfigError(f"{key}: expected a list of {len(args)}, got {value!r}")
+            raise ConfigError(f"{key}: expected a list of {len(args)}, got {short(value)}")
         return tuple(_check(arg, v, key) for arg, v in zip(args, value, strict=True))
     if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
         try:  # YAML 1.1 reads 1e-4 as text
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     if type(value) is not hint:
-        raise ConfigError(f"{key}: expected {hint.__name__}, got {value!r}")
+        raise ConfigError(f"{key}: expected {hint.__name__}, got {short(value)}")
     return value
 
 

@@ -17,6 +17,8 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ConfigError(f"device {name!r} is not known; use auto, cpu, cuda or cuda:0, cuda:1, …") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device {name!r} is not supported; use auto, cpu, cuda or cuda:0, cuda:1, …")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
             f"device {name!r} is not here ({torch.cuda.device_count()} CUDA GPUs); use auto or cpu"

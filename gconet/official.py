@@ -66,7 +66,9 @@ def convert_official(source: Path, target: Path) -> None:
     state = read_file(source)
     if isinstance(state, dict) and state.get("format") == FORMAT:
         raise CheckpointError(f"{source} is a checkpoint of this project already; use it as it is")
-    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(t, Tensor) for name, t in state.items()
+    ):
         raise CheckpointError(f"{source}: no bare state dict, so not the authors' checkpoint")
     ours = from_official(state)
     config = Config()

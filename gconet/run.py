@@ -54,14 +54,20 @@ class Run:
         self._board: SummaryWriter | None = None
         self._held = held
 
-    def start(self, *, first: int, **facts: Any) -> None:
+    def start(self, *, first: int, resumed: bool, **facts: Any) -> None:
         """Make the folder, or enter it again at step `first`; log settings, versions and machine.
 
+        Raises ConfigError where a new run's folder has come to be meanwhile.
         After a kill, log.jsonl holds the steps since the last checkpoint twice; the later ones count.
         """
         if not self.main:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=resumed)
+        except FileExistsError:
+            raise ConfigError(
+                f"{self.folder} was made meanwhile by another process; choose name=..."
+            ) from None
         self._held = self._held or hold(self.folder)
         settings = yaml.safe_dump(config_to_dict(self.config), sort_keys=False)
         (self.folder / "config.yaml").write_text(settings, encoding="utf-8")
@@ -157,18 +163,28 @@ class Run:
         training = content.get("training")
         if not training:
             raise CheckpointError(f"{path} holds no training state to continue from")
+        if not (
+            isinstance(training, dict)
+            and {"heads", "optimizer", "best", "sums"} <= set(training)
+            and isinstance(training.get("step"), int)
+            and training["step"] >= 0
+        ):
+            raise CheckpointError(f"{path}: damaged, its training state is not whole")
         for name, value in expected.items():
             if training.get(name) != value:
                 raise CheckpointError(
                     f"{path}: the run's {name} were {short(training.get(name))}, now "
                     f"{short(value)}; continue it on the same"
                 )
-        validated = content["config"]["validation"]["set"]
+        validated = content["config"].get("validation", {}).get("set")
         if validated != self.config.validation.set:
             training["best"] = -math.inf
         state = {f"net.{name}": tensor for name, tensor in content["model"].items()}
         load_state(model, {**state, **training.pop("heads")}, path)
-        optimizer.load_state_dict(training.pop("optimizer"))
+        try:
+            optimizer.load_state_dict(training.pop("optimizer"))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{path}: damaged, not this network's optimizer state ({error})") from None
         return dict(training)
 
     def close(self, **record: Any) -> None:

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from gconet.data.groups import name_folders
+from gconet.data.groups import check_name, name_folders
 from gconet.errors import ConfigError, DataError, run_command
 from gconet.evaluation import CONVENTIONS, Scores, format_table, score_folders
 from gconet.evaluation.plots import find_events, plot_curves, write_tensorboard
@@ -63,7 +63,9 @@ def main() -> int:
     for kind, path in files.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_file(kind, path, scores, layout)
+            partial = path.with_name(f".{path.name}")  # its end tells matplotlib the format
+            write_file(kind, partial, scores, layout)
+            partial.replace(path)
         except OSError as error:
             raise DataError(f"cannot write {path}: {error.strerror}; choose another place") from None
     if args.tensorboard:
@@ -109,6 +111,8 @@ def parse_arguments() -> argparse.Namespace:
         parser.error("--workers must be 0 or more")
     if args.sets is not None and not all(args.sets):
         parser.error("--sets takes names with commas between them, as in CoCA,CoSOD3k")
+    for name in args.sets or []:
+        check_name(name)
     return args
 
 
@@ -129,7 +133,9 @@ def write_file(kind: str, path: Path, scores: list[Scores], layout: dict[str, bo
         text = {"json": format_json, "csv": format_csv}[kind](*scores)
     else:
         text = format_table(*scores, style=kind, **layout) + "\n"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(
+        text, encoding="utf-8", errors="backslashreplace"
+    )  # names may hold bytes that are no text
 
 
 if __name__ == "__main__":

@@ -76,7 +76,13 @@ def find_epochs(checkout: Path) -> list[tuple[Path, Path]]:
 def read_epoch(groups: Path, table: Path) -> Iterator[Step]:
     """The steps of one epoch; raises DataError that names file and line for anything unexpected."""
     augmentations = read_table(table)
-    for number, line in enumerate(groups.read_text().splitlines(), 1):
+    try:
+        lines = groups.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{groups}: not a list of steps ({error})") from None
+    if not lines:
+        raise DataError(f"{groups}: holds no steps; complete the clone")
+    for number, line in enumerate(lines, 1):
         try:
             _, _, pair, paths = line.split(":")
             first, second = map(int, pair.split(","))
@@ -104,7 +110,7 @@ def read_table(path: Path) -> dict[tuple[int, str], tuple[float, bool]]:
             for row in reader:
                 angle, flip = float(row["angle"]), {"0": False, "1": True}[row["flip"]]
                 rows.setdefault((int(row["item"]), row["img_path"]), (angle, flip))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
             raise DataError(
                 f"{path}:{reader.line_num}: not a row of img_path, item, angle and flip "
                 f"({type(error).__name__}: {error})"

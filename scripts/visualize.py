@@ -16,6 +16,7 @@ Exit status: 0 when everything was written, 1 for failures, 2 for wrong argument
 
 import argparse
 import csv
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from gconet.inspection import Inspection
 
 SPRITE = 64  # pixels of a picture in the projector
+PROJECTOR = "projector"  # the folder of TensorBoard's files
 
 
 def main() -> int:
@@ -48,7 +50,8 @@ def main() -> int:
 def show_attention(args: argparse.Namespace) -> None:
     """Figure 5."""
     groups = scan_groups(args.images)
-    check_output(args.output, {"--images": args.images}, overwrite=args.overwrite)
+    names = [group.name for group in groups]
+    check_output(args.output, {"--images": args.images}, overwrite=args.overwrite, folders=names)
     jobs: list[Job] = []
     maps: list[np.ndarray] = []
     for group, inspected in zip(groups, inspect(args, groups), strict=True):
@@ -76,6 +79,7 @@ def show_consensus(args: argparse.Namespace) -> None:
 
     groups = scan_groups(args.images)
     check_output(args.output, {"--images": args.images}, overwrite=args.overwrite, page=False)
+    check_projector(args.output / PROJECTOR)
     names = [group.name for group in groups]
     parts = [inspected.parts for inspected in inspect(args, groups)]
     similarity = cosine_similarity(np.stack([part.mean(0) for part in parts]))
@@ -112,14 +116,23 @@ def write_projector(output: Path, groups: Sequence[Group], parts: np.ndarray) ->
     items = [(group.name, item) for group in groups for item in group.items]
     sprites = np.stack([np.asarray(load_image(i.image).resize((SPRITE, SPRITE))) for _, i in items])
     labels = [[plain(group), plain(item.stem)] for group, item in items]
-    shutil.rmtree(output / "projector", ignore_errors=True)  # of an earlier call; TensorBoard would add to it
-    with SummaryWriter(output / "projector") as writer:
+    shutil.rmtree(output / PROJECTOR, ignore_errors=True)  # of an earlier call; TensorBoard would add to it
+    with SummaryWriter(output / PROJECTOR) as writer:
         writer.add_embedding(
             torch.from_numpy(parts),
             metadata=labels,
             metadata_header=["group", "image"],
             label_img=torch.from_numpy(sprites).permute(0, 3, 1, 2).float() / 255,
             tag="consensus",
+        )
+
+
+def check_projector(folder: Path) -> None:
+    """Raise ConfigError where `folder`, which an earlier call may have written, holds other files."""
+    ours = r"projector_config\.pbtxt|events\.out\.tfevents\..*|metadata\.tsv|sprite\.png|tensors\.tsv"
+    if odd := [p for p in folder.rglob("*") if not p.is_dir() and not re.fullmatch(ours, p.name)]:
+        raise ConfigError(
+            f"{folder} holds files that are not TensorBoard's, as {odd[0]}; name another folder"
         )
 
 

@@ -21,6 +21,7 @@ from gconet.data.groups import SUFFIXES, Item, list_others, name_some, scan_grou
 from gconet.data.images import load_with_mask
 from gconet.errors import DataError, one_line
 
+LONGEST = 65500  # pixels of a picture's side, in the JPEG files that are written
 MOST = 20  # skipped pictures that are named one by one
 
 Input = TypeVar("Input")
@@ -76,6 +77,10 @@ def load_pair(item: Item) -> tuple[RGB, npt.NDArray[np.uint8]]:
     if item.map is None:
         raise DataError(f"{item.image} has no map; make one with test.py, or mend what kept it from it")
     picture, m = load_with_mask(item.image, item.map)
+    if max(picture.size) > LONGEST:
+        raise DataError(
+            f"{item.image}: a side is above the {LONGEST} pixels that a JPEG file can have; shrink it"
+        )
     return np.asarray(picture), np.asarray(m)
 
 

@@ -4,18 +4,24 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gconet.applications.page import check_page
+from gconet.applications.page import PREVIEWS, check_page
 from gconet.data.groups import Group, list_groups
 from gconet.errors import ConfigError
 
 
 def check_output(
-    output: Path, sources: Mapping[str, Path | None], *, overwrite: bool = False, page: bool = True
+    output: Path,
+    sources: Mapping[str, Path | None],
+    *,
+    overwrite: bool = False,
+    page: bool = True,
+    folders: Sequence[str] = (),
 ) -> None:
     """Raise ConfigError where results in folder `output` would mix with inputs or replace files.
 
     `sources`: the folders that are read, by the names of their options. With `overwrite`, results
-    may replace files of their own names. With `page`, also as `check_page`.
+    may replace files of their own names, but through no link. With `page`, also as `check_page`, and
+    where one of the `folders` that will be made in `output` has the name of the page or its previews.
     """
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
     if place.exists() and not place.is_dir():
@@ -27,6 +33,11 @@ def check_output(
             raise ConfigError(f"{option} {folder} lies in --output {output}; name another folder")
     if page:
         check_page(place)
+        if clash := {"index.html", PREVIEWS} & set(folders):
+            raise ConfigError(f"a group is named {clash.pop()}, as the page is; rename it, or pass --no-page")
+    for path in place.rglob("*"):
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(place):
+            raise ConfigError(f"--output {output} holds a link that leads out of it: {path}; remove it")
     if not overwrite and any(path.is_file() for path in place.rglob("*")):
         raise ConfigError(
             f"--output {output} holds files; name another folder, or pass --overwrite to replace those of "

@@ -8,12 +8,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from zipfile import BadZipFile
 
 import numpy as np
 
 from gconet.data.groups import Group, name_some
 from gconet.errors import DataError
+
+# The arrays of a recorded file, and the kinds of NumPy types that each may have.
+KINDS = {
+    "names": "U",
+    "labels": "iu",
+    "label_folder": "U",
+    "sizes": "iu",
+    "image": "iu",
+    "angle": "f",
+    "flip": "b",
+}
 
 
 @dataclass(frozen=True)
@@ -84,12 +94,13 @@ class RecordedEpisodes:
             raise DataError(f"data.episodes: no file {path}; scripts/import_release_episodes.py makes one")
         try:
             with np.load(path, allow_pickle=False) as file:
-                self._record = {
-                    name: file[name]
-                    for name in ("names", "labels", "label_folder", "sizes", "image", "angle", "flip")
-                }
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+                self._record = {name: file[name] for name in KINDS}
+        except Exception as error:  # of many unrelated types: zip, zlib and NumPy have their own
             raise DataError(f"data.episodes: {path} cannot be read as episodes ({error})") from None
+        for name, kinds in KINDS.items():
+            array = self._record[name]
+            if array.dtype.kind not in kinds or (kinds == "U" and array.ndim != 1):
+                raise DataError(f"data.episodes: {path} is damaged, {name} holds {array.dtype} {array.shape}")
         items = (f"{group.name}/{item.stem}" for group in groups for item in group.items)
         place = {name: i for i, name in enumerate(items)}
         if missing := [name for name in self._record["names"] if name not in place]:
@@ -99,10 +110,6 @@ class RecordedEpisodes:
             raise DataError(f"{path} names classes that the data set lacks: {name_some(missing)}")
         self._place = np.array([place[name] for name in self._record["names"]])
         self._label = [label[folder] for folder in self._record["label_folder"]]
-        if any(self._record[name].dtype.kind not in "iu" for name in ("sizes", "labels", "image")):
-            raise DataError(
-                f"data.episodes: {path} is damaged, its sizes, labels or images are no whole numbers"
-            )
         self._ends = np.cumsum(self._record["sizes"].astype(np.int64).ravel())
         if not self._is_whole():
             raise DataError(f"data.episodes: {path} is damaged, its images do not add up to its sizes")
@@ -118,6 +125,7 @@ class RecordedEpisodes:
             and (sizes % 2 == 0).all()
             and all(self._record[name].shape == (self._ends[-1],) for name in ("image", "angle", "flip"))
             and ((image >= 0) & (image < len(self._place))).all()
+            and np.isfinite(self._record["angle"]).all()
             and ((labels >= 0) & (labels < len(self._label))).all()
         )
 

@@ -175,13 +175,14 @@ def name_some(names: list[str], most: int = 5) -> str:
 def name_folders(texts: Sequence[str], option: str) -> dict[str, Path]:
     """Name → folder for each NAME=DIR of a repeatable `option`; a DIR alone is named after itself.
 
-    Raises ConfigError where two share a name.
+    Raises ConfigError where two share a name, DataError where one is no plain name.
     """
     folders: dict[str, Path] = {}
     for text in texts:
         before, equals, after = text.partition("=")
         name, folder = (before, after) if equals and not Path(text).is_dir() else ("", text)
         name = name or Path(folder).resolve().name
+        check_name(name)
         if name in folders:
             raise ConfigError(
                 f"two {option} are named {name!r}; give each a name of its own: {option} NAME=DIR"

@@ -1,6 +1,7 @@
 """Reading pictures, masks and maps: whatever the file holds becomes 8-bit RGB or 8-bit grey."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +9,18 @@ from PIL import Image, ImageOps
 
 from gconet.errors import ConfigError, DataError
 
+# What is decoded, whatever a file's suffix: Pillow knows more, some of it by starting other programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 LIMIT = "GCONET_MAX_PIXELS"  # environment variable: most pixels of a picture
 
 
 def load_image(path: Path) -> Image.Image:
-    """The picture at `path` as 8-bit RGB, upright (its EXIF orientation applied).
+    """The picture at `path` as 8-bit RGB, upright (its EXIF orientation applied, if it can be read).
 
     Grey, palette, CMYK and 16-bit files are converted; an alpha channel is dropped. Raises DataError
     where the file cannot be decoded or has too many pixels, ConfigError where `LIMIT` is no number.
     """
-    image = ImageOps.exif_transpose(_open(path))
-    if "transparency" in image.info:  # else Pillow warns; the colour below is kept, as for RGBA
-        image = image.convert("RGBA")
-    return image.convert("RGB")
+    return _decode(path, _as_rgb)
 
 
 def load_mask(path: Path) -> Image.Image:
@@ -28,12 +28,7 @@ def load_mask(path: Path) -> Image.Image:
 
     Raises as `load_image`, and DataError for a palette of colours: a label map.
     """
-    image = _open(path)
-    if image.mode == "P":
-        red, green, blue = image.convert("RGB").split()
-        if red.tobytes() != green.tobytes() or red.tobytes() != blue.tobytes():
-            raise DataError(f"{path} is a coloured label map, not a mask; save the object as white on black")
-    return image.convert("L")
+    return _decode(path, _as_grey)
 
 
 def load_with_mask(image: Path, mask: Path) -> tuple[Image.Image, Image.Image]:
@@ -50,16 +45,39 @@ def load_with_mask(image: Path, mask: Path) -> tuple[Image.Image, Image.Image]:
     return picture, m
 
 
-def _open(path: Path) -> Image.Image:
+def _as_rgb(image: Image.Image) -> Image.Image:
+    try:
+        image = ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF, of many types: the pixels are whole all the same
+        image.info.pop("exif", None)
+    if "transparency" in image.info:  # else Pillow warns; the colour below is kept, as for RGBA
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _as_grey(image: Image.Image) -> Image.Image:
+    if image.mode == "P":
+        red, green, blue = image.convert("RGB").split()
+        if red.tobytes() != green.tobytes() or red.tobytes() != blue.tobytes():
+            raise ValueError("it is a coloured label map, not a mask; save the object as white on black")
+    return image.convert("L")
+
+
+def _decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     if limit := os.environ.get(LIMIT):
         if not limit.isdecimal() or int(limit) == 0:
             raise ConfigError(f"{LIMIT}={limit}: give the pixels that a picture may have, as a whole number")
         Image.MAX_IMAGE_PIXELS = int(limit) // 2  # Pillow refuses twice as many
+    if not path.is_file():  # to open a pipe would wait for ever
+        raise DataError(f"{path}: no such file" if not path.exists() else f"{path}: is no regular file")
     try:
-        image: Image.Image = Image.open(path)
+        image: Image.Image = Image.open(path, formats=FORMATS)
         image.load()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
+        if image.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion would clip at 255
+            exif = image.getexif()
+            image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+            image.getexif().update(exif)
+        return convert(image)
     except Image.DecompressionBombError:
         raise DataError(
             f"{path}: has more pixels than are safe to decode; if it is no trap, allow more with {LIMIT}=…, "
@@ -67,8 +85,3 @@ def _open(path: Path) -> Image.Image:
         ) from None
     except Exception as error:  # Pillow's decoders raise a dozen unrelated types on damaged files
         raise DataError(f"{path}: cannot be read as an image ({error}); replace or remove it") from None
-    if image.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion would clip at 255
-        exif = image.getexif()
-        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
-        image.getexif().update(exif)
-    return image

@@ -3,6 +3,7 @@
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,8 +129,11 @@ def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapSco
         return
     # "spawn": a forked copy of a process that already runs threads or a GPU can hang
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(score_pair, jobs, chunksize=16)
+    try:
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            yield from pool.map(score_pair, jobs, chunksize=16)
+    except BrokenProcessPool:
+        raise DataError("a scoring process died, often for lack of memory; try --workers 1") from None
 
 
 def score_pair(job: tuple[Path, Path, str]) -> MapScore | str:

@@ -1,6 +1,9 @@
 """The encoder: VGG-16's convolutions as five stages."""
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Literal
 
 import torch
@@ -13,6 +16,8 @@ from gconet.errors import CheckpointError
 CHANNELS = (64, 128, 256, 512, 512)  # of the five stages; strides 1, 2, 4, 8, 16
 STAGES = ((0, 4), (4, 9), (9, 16), (16, 23), (23, 30))  # layers of VGG-16; each opens with a max-pool
 CONV5_3 = 28
+# of the convolutions of torchvision's IMAGENET1K_V1
+VGG16_SHA256 = "40acdda7c6b05249f81637b2571671ce938507c5f986db17af374cf62a2f42a6"
 
 
 class VGG16Encoder(nn.Module):
@@ -51,21 +56,33 @@ def load_vgg16(encoder: VGG16Encoder, weights: str) -> None:
         return
     if weights == "imagenet":
         try:
-            state = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
-        except (OSError, RuntimeError) as error:
+            state = VGG16_Weights.IMAGENET1K_V1.get_state_dict(
+                progress=True, check_hash=True, weights_only=True
+            )
+        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+            reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
-                f"torchvision's VGG-16 weights cannot be downloaded ({error}); run python "
+                f"torchvision's VGG-16 weights cannot be had ({reason}); run python "
                 "scripts/download_vgg16.py and pass encoder.weights=data/weights/vgg16_features.pth"
             ) from None
     else:
         state = _load_file(Path(weights))
     state = {name: value for name, value in state.items() if name.startswith("features.")}
+    if weights == "imagenet" and digest(state) != VGG16_SHA256:  # an earlier download is not checked
+        raise CheckpointError(
+            f"the VGG-16 weights in {torch.hub.get_dir()}/checkpoints are not torchvision's; remove them"
+        )
     try:
         encoder.load_state_dict(state)
     except RuntimeError as error:
         raise CheckpointError(
             f"{weights}: not VGG-16's weights ({' '.join(str(error).split())[:200]})"
         ) from None
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the tensors' bytes, in their order."""
+    return hashlib.sha256(b"".join(t.contiguous().numpy().tobytes() for t in state.values())).hexdigest()
 
 
 def _load_file(path: Path) -> dict[str, Tensor]:
