@@ -27,7 +27,7 @@ from gconet.applications.jobs import report_skipped
 from gconet.applications.outputs import check_masks, check_output
 from gconet.applications.page import write_maps_page
 from gconet.checkpoint import WEIGHTS, load_model
-from gconet.data.groups import Group, scan_groups
+from gconet.data.groups import Group, leave_out, scan_groups
 from gconet.device import pick_device, pick_precision, use_gpu
 from gconet.errors import ConfigError, DataError, run_command
 from gconet.evaluation import format_table, score_folders
@@ -91,12 +91,6 @@ def main() -> int:
         if args.page:
             print(f"to look at: {write_maps_page(args.output, done, scores)}")
     return report_skipped(args.images, errors)
-
-
-def leave_out(groups: Sequence[Group], images: set[Path]) -> list[Group]:
-    """The groups without these pictures; those that are then empty are left out."""
-    left = [Group(g.name, tuple(item for item in g.items if item.image not in images)) for g in groups]
-    return [group for group in left if group.items]
 
 
 def share(groups: Sequence[Group], world: int) -> list[list[Group]]:

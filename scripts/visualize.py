@@ -11,7 +11,9 @@ consensus  Figure 1: how alike the groups' consensus vectors are (similarity.csv
            projector every image's part of the consensus (tensorboard --logdir OUTPUT)
 grid       Figures 6 and 7: image, ground truth and the maps of several methods side by side; needs no network
 
-Exit status: 0 when everything was written, 1 for failures, 2 for wrong arguments.
+A picture that cannot be read is left out of its group and named at the end; with --strict it stops all.
+
+Exit status: 0 when everything was written, 1 for failures (or pictures skipped), 2 for wrong arguments.
 """
 
 import argparse
@@ -27,10 +29,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from gconet.applications.figures import RGB, draw_grid, draw_matrix, overlay, spread_attention
-from gconet.applications.jobs import Job, make_entries, run_jobs
+from gconet.applications.jobs import Job, make_entries, report_skipped, run_jobs
 from gconet.applications.outputs import check_output
 from gconet.applications.page import shrink, write_page
-from gconet.data.groups import Group, name_folders, name_some, scan_groups
+from gconet.data.groups import Group, leave_out, name_folders, name_some, scan_groups
 from gconet.data.images import load_image, load_mask
 from gconet.errors import ConfigError, DataError, run_command
 
@@ -43,18 +45,18 @@ PROJECTOR = "projector"  # the folder of TensorBoard's files
 
 def main() -> int:
     args = parse_args()
-    {"attention": show_attention, "consensus": show_consensus, "grid": show_grid}[args.figure](args)
-    return 0
+    return {"attention": show_attention, "consensus": show_consensus, "grid": show_grid}[args.figure](args)
 
 
-def show_attention(args: argparse.Namespace) -> None:
-    """Figure 5."""
+def show_attention(args: argparse.Namespace) -> int:
+    """Figure 5; returns the exit status, as the others do."""
     groups = scan_groups(args.images)
     names = [group.name for group in groups]
     check_output(args.output, {"--images": args.images}, overwrite=args.overwrite, folders=names)
     jobs: list[Job] = []
     maps: list[np.ndarray] = []
-    for group, inspected in zip(groups, inspect(args, groups), strict=True):
+    groups, inspections, errors = inspect(args, groups)
+    for group, inspected in zip(groups, inspections, strict=True):
         (args.output / group.name).mkdir(parents=True, exist_ok=True)
         for item in group.items:
             jobs.append(Job(group.name, item, {"overlay": args.output / group.name / f"{item.stem}.jpg"}))
@@ -63,6 +65,7 @@ def show_attention(args: argparse.Namespace) -> None:
     entries = make_entries(jobs, "overlay", lambda job: [load(job.item.image), load(job.files["overlay"])])
     page = write_page(args.output, entries, title="Attention of GAM", legend="Picture, attention")
     print(f"{len(jobs)} pictures of {len(groups)} groups\nto look at: {page}")
+    return report_skipped(args.images, errors)
 
 
 def write_attention(drawn: tuple[Job, np.ndarray]) -> None:
@@ -73,15 +76,16 @@ def write_attention(drawn: tuple[Job, np.ndarray]) -> None:
     Image.fromarray(shown).save(job.files["overlay"], quality=90)
 
 
-def show_consensus(args: argparse.Namespace) -> None:
+def show_consensus(args: argparse.Namespace) -> int:
     """Figure 1."""
     from gconet.inspection import cosine_similarity, group_distances
 
     groups = scan_groups(args.images)
     check_output(args.output, {"--images": args.images}, overwrite=args.overwrite, page=False)
     check_projector(args.output / PROJECTOR)
+    groups, inspections, errors = inspect(args, groups)
     names = [group.name for group in groups]
-    parts = [inspected.parts for inspected in inspect(args, groups)]
+    parts = [inspected.parts for inspected in inspections]
     similarity = cosine_similarity(np.stack([part.mean(0) for part in parts]))
     within, between = group_distances(parts)
 
@@ -106,6 +110,7 @@ def show_consensus(args: argparse.Namespace) -> None:
     print(
         f"to look at: {args.output / 'similarity.png'}; tensorboard --logdir {args.output} (Projector, t-SNE)"
     )
+    return report_skipped(args.images, errors)
 
 
 def write_projector(output: Path, groups: Sequence[Group], parts: np.ndarray) -> None:
@@ -141,7 +146,7 @@ def plain(name: str) -> str:
     return " ".join(name.encode("utf-8", "replace").decode().split())
 
 
-def show_grid(args: argparse.Namespace) -> None:
+def show_grid(args: argparse.Namespace) -> int:
     """Figures 6 and 7."""
     methods = name_folders(args.maps, "--maps")
     check_picture(args.output, [args.images, args.gts, *methods.values()], overwrite=args.overwrite)
@@ -165,6 +170,7 @@ def show_grid(args: argparse.Namespace) -> None:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(draw_grid(rows, titles)).save(args.output)
     print(f"{len(rows)} images of {len(wanted)} groups\nto look at: {args.output}")
+    return 0
 
 
 def check_picture(output: Path, folders: Sequence[Path | None], *, overwrite: bool) -> None:
@@ -178,8 +184,11 @@ def check_picture(output: Path, folders: Sequence[Path | None], *, overwrite: bo
         raise ConfigError(f"--output {output} exists already; name another file, or --overwrite it")
 
 
-def inspect(args: argparse.Namespace, groups: Sequence[Group]) -> "list[Inspection]":
-    """What the network sees inside each group."""
+def inspect(
+    args: argparse.Namespace, groups: Sequence[Group]
+) -> "tuple[tuple[Group, ...], list[Inspection], list[DataError]]":
+    """The groups without the pictures that cannot be read, what the network sees inside each of them,
+    and the errors of those pictures; raises the first one where `args` are strict, or no group is left."""
     from gconet.checkpoint import WEIGHTS, load_model
     from gconet.device import pick_device, pick_precision
     from gconet.inference import prepare
@@ -189,10 +198,28 @@ def inspect(args: argparse.Namespace, groups: Sequence[Group]) -> "list[Inspecti
     precision = pick_precision(args.precision, device)
     model, config = load_model(args.checkpoint or WEIGHTS)
     model, size = prepare(model, device, precision), config.data.image_size
-    return [
-        inspect_group(model, [item.image for item in group.items], size=size, precision=precision)
-        for group in tqdm(groups, desc="groups", unit="group", disable=None)
-    ]
+    looked: list[Group] = []
+    inspections: list[Inspection] = []
+    errors: list[DataError] = []
+    for group in tqdm(groups, desc="groups", unit="group", disable=None):
+        files = [item.image for item in group.items]
+        try:
+            inspections.append(inspect_group(model, files, size=size, precision=precision))
+        except DataError:
+            if args.strict:
+                raise
+            loaded = run_jobs(load, files, desc=group.name, strict=False)
+            bad = {path: one for path, one in zip(files, loaded, strict=True) if isinstance(one, DataError)}
+            errors += bad.values()
+            if not (left := leave_out([group], bad)):
+                continue
+            [group] = left
+            files = [item.image for item in group.items]
+            inspections.append(inspect_group(model, files, size=size, precision=precision))
+        looked.append(group)
+    if not looked:
+        raise errors[0]
+    return tuple(looked), inspections, errors
 
 
 def load(path: Path) -> RGB:
@@ -231,6 +258,7 @@ def parse_args() -> argparse.Namespace:
             add("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
             add("--precision", default="auto", help="auto, fp32, tf32 or bf16 (default: %(default)s)")
             add("--output", type=Path, required=True, metavar="DIR", help="where the results go")
+            add("--strict", action="store_true", help="stop at the first picture that cannot be read")
         add("--overwrite", action="store_true", help="replace files that are already there")
     args = parser.parse_args()
     if args.figure == "grid" and args.count < 1:

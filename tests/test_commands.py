@@ -151,6 +151,11 @@ def test_an_unreadable_mask_leaves_its_map_unscored(run, checkpoint, toy, tmp_pa
     assert f"skipped: {bad}: cannot be read as an image" in done.stderr
     done = run("scripts/cosegment.py", *given, "--maps", tmp_path / "m", "--output", tmp_path / "c", status=1)
     assert "12 masks and cut-outs" in done.stdout and f"skipped: {bad}: cannot be read" in done.stderr
+    for mask in (tmp_path / "gts").rglob("*.png"):
+        mask.write_bytes(b"no picture")
+    given += ["--output", tmp_path / "m", "--overwrite"]
+    done = run("test.py", "--checkpoint", checkpoint, *given, status=1)
+    assert "no readable map" in done.stderr and "to look at" in done.stdout
 
 
 def test_a_folder_of_nothing_but_unreadable_pictures(run, checkpoint, tmp_path):

@@ -80,6 +80,13 @@ def test_overrides_change_one_key_and_no_default():
         ("seed=5000000000", "seed"),
         ("name=", "name: expected str"),
         ("validation.set=DUTS_class", "validation.set and data.train_set"),
+        ("name=2001-99-99", "is no YAML value"),
+        ("seed=" + 5000 * "9", "is no YAML value"),
+        ("name=" + 2000 * "[", "is no YAML value"),
+        ("optimizer.lr=1" + 400 * "0", "optimizer.lr: expected float"),
+        ('name="a\\0b"', "is no plain folder name"),
+        ('name="a\\nb"', "is no plain folder name"),
+        ("data.image_size=60000", "data.image_size: 60000 is above 2048"),
     ],
 )
 def test_a_wrong_setting_is_named(override, message):
@@ -105,6 +112,18 @@ def test_a_config_that_is_not_there_or_no_mapping(tmp_path):
     (tmp_path / "broken.yaml").write_text("a: [1")
     with pytest.raises(ConfigError, match="broken.yaml"):
         load_config(tmp_path / "broken.yaml")
+    for other in ("[]", "0", "false"):
+        (tmp_path / "other.yaml").write_text(other)
+        with pytest.raises(ConfigError, match="expected a section"):
+            load_config(tmp_path / "other.yaml")
+
+
+def test_a_few_lines_of_aliases_do_not_fill_the_memory(tmp_path):
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{b}: &{b} [{', '.join(9 * [f'*{a}'])}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
+    (tmp_path / "laughs.yaml").write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match="aliases .* are not taken"):
+        load_config(tmp_path / "laughs.yaml")
 
 
 @pytest.mark.parametrize("module", ["config", "errors", "data.groups", "data.images", "data.toy",

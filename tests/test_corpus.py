@@ -213,3 +213,62 @@ def test_forbidden_files_and_folders(tmp_path):
     (tmp_path / "a.png").chmod(0)
     with pytest.raises(DataError, match="a.png: cannot be read"):
         load_image(tmp_path / "a.png")
+
+
+def png_with_exif(exif):
+    return encode(Image.fromarray(PIXELS), exif=exif)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize(
+    "exif", [b"garbage in the EXIF chunk", b"Exif\0\0II*\0", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"]
+)
+def test_damaged_exif_costs_the_orientation_alone(tmp_path, exif):
+    (tmp_path / "a.png").write_bytes(png_with_exif(exif))
+    assert load_image(tmp_path / "a.png").size == (32, 24) and load_mask(tmp_path / "a.png").size == (32, 24)
+
+
+def test_a_pipe_is_no_picture(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match=r"pipe\.png: is no regular file"):
+        load_image(tmp_path / "pipe.png")
+
+
+def test_what_other_programs_would_decode_is_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 24\n%%EndComments\nshowpage\n"
+    )
+    with pytest.raises(DataError, match="cannot be read as an image"):
+        load_image(tmp_path / "a.png")
+
+
+def test_visualize_leaves_out_what_cannot_be_read(run, checkpoint, tmp_path):
+    for name in ("a/0", "a/1", "b/0", "c/0", "c/1"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"images/{name}.png").write_bytes(b"x" if name in ("a/1", "b/0") else encode())
+    for figure in ("attention", "consensus"):
+        command = [
+            "scripts/visualize.py",
+            figure,
+            "--checkpoint",
+            checkpoint,
+            "--images",
+            tmp_path / "images",
+        ]
+        done = run(*command, "--output", tmp_path / figure, status=1)
+        assert done.stderr.count("skipped: ") == 2 and "2 pictures were skipped" in done.stderr
+        assert "cannot be read" in run(*command, "--output", tmp_path / "s", "--strict", status=1).stderr
+    assert {p.relative_to(tmp_path / "attention").as_posix() for p in (tmp_path / "attention").glob("*/*.jpg")
+            if p.parent.name != ".previews"} == {"a/0.jpg", "c/0.jpg", "c/1.jpg"}  # fmt: skip
+    groups = (tmp_path / "consensus/distances.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[:2] for line in groups] == [["a", "1"], ["c", "2"]]
+
+
+def test_a_side_that_jpeg_cannot_hold_is_named(run, tmp_path):
+    for folder in ("images/g", "maps/g"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("L", (66000, 2)).save(tmp_path / folder / "long.png")
+        Image.new("L", (20, 20)).save(tmp_path / folder / "plain.png")
+    options = ["--images", tmp_path / "images", "--maps", tmp_path / "maps", "--output", tmp_path / "out"]
+    done = run("scripts/thumbnails.py", *options, "--explain", status=1)
+    assert "1 thumbnails" in done.stdout and "long.png: a side is above the 65500 pixels" in done.stderr

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from gconet.device import pick_memory_format
+from gconet.device import pick_device, pick_memory_format
+from gconet.errors import ConfigError
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -22,3 +23,9 @@ def test_training_is_channels_last_but_for_float32_on_avx2(
 ):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert pick_memory_format(device, precision) == expected
+
+
+@pytest.mark.parametrize("name", ["mps", "meta", "xpu", "tpu9", "cuda:99"])
+def test_other_devices_are_refused_by_name(name):
+    with pytest.raises(ConfigError, match=f"device '{name}' is not"):
+        pick_device(name)

@@ -1,5 +1,7 @@
 """Episodes: a pure function of (sizes, seed, epoch), and faithful replay of a record."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -111,11 +113,24 @@ def test_replay_refuses_what_does_not_fit(tmp_path):
         RecordedEpisodes(record(tmp_path), groups(("a", "w x"), ("b", "y")))
     with pytest.raises(DataError, match="do not add up"):
         RecordedEpisodes(record(tmp_path, sizes=np.array([[2], [2]])), groups(("a", "w x"), ("b", "y z")))
+    for name, odd in (
+        ("names", np.arange(4)), ("names", np.array("b/y")), ("label_folder", np.arange(2)),
+        ("angle", np.full(6, "x")), ("angle", np.full(6, np.nan)), ("angle", np.full(6, 1j)),
+        ("flip", np.full(6, "x")), ("image", np.arange(6.0)),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match="is damaged"):
+            RecordedEpisodes(record(tmp_path, **{name: odd}), groups(("a", "w x"), ("b", "y z")))
     whole = record(tmp_path).read_bytes()
     for content in (b"no", b"", whole[:200]):
         (tmp_path / "bad.npz").write_bytes(content)
         with pytest.raises(DataError, match="cannot be read as episodes"):
             RecordedEpisodes(tmp_path / "bad.npz", groups(("a", "w")))
+    np.savez_compressed(tmp_path / "z.npz", **dict(np.load(tmp_path / "e.npz")))
+    whole = (tmp_path / "z.npz").read_bytes()
+    for place in range(0, len(whole), 7):  # zip and zlib raise errors of their own
+        (tmp_path / "bad.npz").write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        with contextlib.suppress(DataError):
+            RecordedEpisodes(tmp_path / "bad.npz", groups(("a", "w x"), ("b", "y z")))
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded episodes are not beside the repository")

@@ -10,9 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from gconet.config import load_config
 from gconet.data.groups import Group, Item
 from gconet.data.images import load_image
-from gconet.errors import DataError
+from gconet.errors import CheckpointError, ConfigError, DataError
+from gconet.models.encoder import VGG16_SHA256, VGG16Encoder, load_vgg16
+from gconet.run import Run
+from scripts import download_vgg16
 from tests.conftest import ROOT
 from tests.test_corpus import png_header
 
@@ -89,3 +93,141 @@ def test_the_pixel_limit_can_be_raised_and_is_checked(tmp_path, monkeypatch):
             load_image(tmp_path / "a.png")
     finally:
         Image.MAX_IMAGE_PIXELS = before
+
+
+@pytest.fixture
+def page_of(checkpoint, tmp_path):
+    """The arguments of test.py for one group of pictures, b, with its own folder of results, out."""
+    (tmp_path / "images/b").mkdir(parents=True)
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "images/b/0.png")
+    (tmp_path / "out").mkdir()
+    return [
+        "test.py", "--checkpoint", checkpoint, "--images", tmp_path / "images", "--output", tmp_path / "out",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+def test_nothing_is_written_through_links_out_of_the_output_folder(run, page_of, tmp_path, overwrite):
+    before = (tmp_path / "images/b/0.png").read_bytes()
+    (tmp_path / "out/b").symlink_to(tmp_path / "images/b")
+    assert "holds a link that leads out of it" in run(*page_of, *overwrite, status=2).stderr
+    assert (tmp_path / "images/b/0.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["index.html", ".previews"])
+def test_a_group_named_as_the_page_is_refused_first(run, page_of, tmp_path, name):
+    images = tmp_path / "images/b" if name == ".previews" else tmp_path / "images"
+    (tmp_path / "images/b").rename(tmp_path / "images" / name)
+    images = tmp_path / "images" / name
+    done = run(*page_of[:4], images, *page_of[5:], status=2)
+    assert f"a group is named {name}" in done.stderr and not list((tmp_path / "out").iterdir())
+
+
+def test_weights_in_the_download_cache_run_no_code_and_must_be_torchvisions(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cached, marker = tmp_path / "hub/checkpoints/vgg16-397923af.pth", tmp_path / "ran"
+    cached.parent.mkdir(parents=True)
+    encoder = VGG16Encoder(trainable="none")
+    for content, text in ((Bomb(marker), "cannot be had"), (encoder.state_dict(), "are not torchvision's")):
+        torch.save(content, cached)
+        with pytest.raises(CheckpointError, match=text) as caught:
+            load_vgg16(encoder, "imagenet")
+        assert not marker.exists() and "\n" not in str(caught.value)
+
+
+def test_both_ways_to_vgg16_check_one_digest():
+    assert download_vgg16.DIGEST == VGG16_SHA256
+
+
+def changed(content, **values):
+    return {**content, "training": {**content["training"], **values}}
+
+
+def without(content, name):
+    return {**content, "training": {k: v for k, v in content["training"].items() if k != name}}
+
+
+def test_damaged_training_states_are_named(run, tiny, tmp_path):
+    run("train.py", *tiny, "name=r", "train.steps=1", cwd=tmp_path)
+    path = tmp_path / "runs/r/last.pt"
+    content = torch.load(path, weights_only=True)
+    nan = {**content["model"], "side1.layers.4.bias": torch.tensor([float("nan")])}
+    for damaged in (
+        {**content, "training": [1]}, without(content, "heads"), without(content, "step"),
+        changed(content, step="x"), changed(content, step=-5), changed(content, optimizer={"state": {}}),
+        changed(content, optimizer=None), {**content, "config": 3}, {**content, "model": nan},
+        {**content, "config": {"seed": "x"}}, {**content, "config": {"data": {"image_size": 60000}}},
+    ):  # fmt: skip
+        torch.save(damaged, path)
+        done = run("train.py", "--resume", "runs/r", cwd=tmp_path, status=1)
+        assert done.stderr.startswith("error: runs/r/last.pt: ") and done.stderr.count("\n") == 1, done
+    torch.save({**content, "config": {k: v for k, v in content["config"].items() if k != "validation"}}, path)
+    run("train.py", "--resume", "runs/r", cwd=tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_refused(run, checkpoint, tmp_path):
+    content = torch.load(checkpoint, weights_only=True)
+    content["model"]["side1.layers.4.bias"] = torch.tensor([float("nan")])
+    torch.save(content, tmp_path / "nan.pt")
+    done = run("test.py", "--checkpoint", tmp_path / "nan.pt", "--output", tmp_path / "o", status=1)
+    assert "damaged: side1.layers.4.bias" in done.stderr
+
+
+def test_a_new_run_stays_out_of_a_folder_that_came_to_be_meanwhile(tmp_path):
+    config = load_config()
+    run = Run(tmp_path / "r", config)
+    (tmp_path / "r").mkdir()
+    with pytest.raises(ConfigError, match="made meanwhile by another process"):
+        run.start(first=0, resumed=False)
+
+
+def test_digests_are_not_overwritten(run, checkpoint, tmp_path):
+    (tmp_path / "w.pt.sha256").write_text("mine")
+    assert (
+        "w.pt.sha256 exists" in run("scripts/ship_weights.py", checkpoint, tmp_path / "w.pt", status=1).stderr
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["w.pt.sha256"]
+
+
+def test_visualize_deletes_only_what_it_wrote(run, page_of, tmp_path):
+    (tmp_path / "out/projector").mkdir()
+    (tmp_path / "out/projector/thesis.txt").write_text("mine")
+    command = ["scripts/visualize.py", "consensus", *page_of[1:], "--overwrite"]
+    assert "projector/thesis.txt" in run(*command, status=2).stderr
+    (tmp_path / "out/projector/thesis.txt").unlink()
+    run(*command)
+    run(*command)
+
+
+def test_names_lead_out_of_no_folder_of_curves(run, toy, tmp_path):
+    gts = toy / "gts/toy"
+    command = [
+        "scripts/evaluate.py",
+        "--maps",
+        f"../../escaped={gts}",
+        "--gts",
+        gts,
+        "--tensorboard",
+        tmp_path,
+    ]
+    assert "is no name" in run(*command, status=1).stderr and not list(tmp_path.iterdir())
+
+
+def test_tables_take_names_that_are_no_text_and_replace_files_whole(run, tmp_path):
+    folder = tmp_path / "maps" / os.fsdecode(b"caf\xe9")
+    folder.mkdir(parents=True)
+    Image.new("L", (9, 9), 255).save(folder / "a.png")
+    files = [f"--{kind}={tmp_path / kind}" for kind in ("csv", "markdown", "latex", "json")]
+    for overwrite in ((), ("--overwrite",)):
+        run(
+            "scripts/evaluate.py",
+            "--maps",
+            folder.parent,
+            "--gts",
+            folder.parent,
+            "--groups",
+            *files,
+            *overwrite,
+        )
+    assert r"caf\udce9" in (tmp_path / "csv").read_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["csv", "json", "latex", "maps", "markdown"]

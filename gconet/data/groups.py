@@ -4,7 +4,7 @@ The published layout is `<root>/images/<set>/<class>/*` beside `<root>/gts/<set>
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +82,12 @@ def scan_groups(images: Path, gts: Path | None = None, maps: Path | None = None)
         )
         for name, files in folders.items()
     )
+
+
+def leave_out(groups: Sequence[Group], images: Container[Path]) -> list[Group]:
+    """The groups without these pictures; those that are then empty are left out."""
+    left = [Group(g.name, tuple(item for item in g.items if item.image not in images)) for g in groups]
+    return [group for group in left if group.items]
 
 
 def list_groups(root: Path, *, allow_empty: bool = False) -> dict[str, dict[str, Path]]:
