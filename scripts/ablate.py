@@ -41,6 +41,7 @@ def main() -> int:
     for name in args.sets:
         scan_set(root, name)  # all that is needed is there, before hours of training
     epoch = len(scan_set(root, first.data.train_set))  # steps
+    last = args.steps or args.epochs * epoch
     if args.epochs:
         budget = [f"train.epochs={args.epochs}", "train.steps=null"]
     else:
@@ -54,7 +55,7 @@ def main() -> int:
     measured: dict[Path, dict[str, list[dict[str, float]]]] = {row: {} for row in ROWS}
     for row, config, settings in runs:
         print(f"{config.name}", flush=True)
-        train_row(row, config, settings)
+        train_row(row, config, settings, last)
         for name in args.sets:
             own = measure_row(
                 config, root / "images" / name, root / "gts" / name, args.output / config.name / name
@@ -67,23 +68,23 @@ def main() -> int:
     return 0
 
 
-def train_row(row: Path, config: Config, settings: list[str]) -> None:
-    """Train to the end of the budget, from where an earlier call stopped; raises ConfigError where that
-    one had other settings."""
+def train_row(row: Path, config: Config, settings: list[str], last: int) -> None:
+    """Train to the end of the budget, step `last`, from where an earlier call stopped; raises ConfigError
+    where that one had other settings."""
     from gconet.checkpoint import read_checkpoint
     from gconet.run import LAST, RESUMABLE, hold
 
     folder = Path("runs") / config.name
     if (folder / LAST).is_file():
-        theirs, ours = (
-            flatten(config_to_dict(one))
-            for one in (config_from_dict(read_checkpoint(folder / LAST)["config"]), config)
-        )
+        content = read_checkpoint(folder / LAST)
+        theirs, ours = (flatten(config_to_dict(one)) for one in (config_from_dict(content["config"]), config))
         if odd := [k for k, v in ours.items() if theirs[k] != v and not f"{k}=".startswith(RESUMABLE)]:
             raise ConfigError(
                 f"{folder} was trained with {odd[0]}={theirs[odd[0]]}, not {ours[odd[0]]}; move it away, or "
                 "give the same settings"
             )
+        if content["training"]["step"] == last:
+            return
         changed = [setting for setting in settings if setting.startswith(RESUMABLE)]
         run_python("train.py", "--resume", str(folder), *changed)
         return
