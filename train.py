@@ -1,7 +1,7 @@
 """Train GCoNet: config → objects → the one visible training loop.
 
     python train.py                                  the release's recipe, configs/gconet.yaml
-    python train.py --config configs/smoke.yaml      toy data, under a minute on a CPU
+    python train.py --config configs/smoke.yaml      toy data, about a minute on a CPU
     python train.py data.root=/data name=mine        any setting, as section.key=value
     python train.py init=pretrained data.root=/data  fine-tunes on one's own classes
     python train.py --resume runs/mine               goes on at the exact step
