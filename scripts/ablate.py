@@ -90,7 +90,8 @@ def train_row(row: Path, config: Config, settings: list[str], last: int) -> None
         return
     if folder.exists():  # stopped before its first checkpoint
         if any(
-            path.name not in (".lock", "config.yaml", "log.jsonl", "tensorboard") for path in folder.iterdir()
+            path.name not in (".lock", f".{LAST}.partial", "config.yaml", "log.jsonl", "tensorboard")
+            for path in folder.iterdir()
         ):
             raise ConfigError(f"{folder} holds no {LAST} but other files; move it away")
         held = hold(folder)
