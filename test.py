@@ -10,7 +10,7 @@ with value = floor(255 * co-saliency), so 0 is background; <output>/index.html s
 
 A picture that cannot be read is left out of its group and named at the end; with --strict it stops all.
 
-Exit status: 0 when every map was written, 1 for failures (or pictures skipped), 2 for wrong arguments.
+Exit status: 0 when every map was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
 
 import argparse

@@ -66,8 +66,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     if missing := {"config", "model"} - set(content):
         raise CheckpointError(f"{path}: damaged, without {' and '.join(sorted(missing))}")
-    if not isinstance(content["config"], dict):
-        raise CheckpointError(f"{path}: damaged, its settings are no section of keys")
+    if odd := [name for name in ("config", "model") if not isinstance(content[name], dict)]:
+        raise CheckpointError(f"{path}: damaged, its {odd[0]} is no section of keys")
     return content
 
 
@@ -112,8 +112,10 @@ def ship_weights(source: Path, target: Path) -> str:
     episodes, init = (path and Path(path).name for path in (config.data.episodes, config.init))
     data = replace(config.data, root=DataConfig.root, episodes=episodes)
     encoder = replace(config.encoder, weights=Path(config.encoder.weights).name)
+    if odd := [name for name, tensor in model.half().state_dict().items() if not tensor.isfinite().all()]:
+        raise CheckpointError(f"{source}: {odd[0]} holds values that float16 cannot")
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(target, config=replace(config, data=data, encoder=encoder, init=init), model=model.half())
+    save_checkpoint(target, config=replace(config, data=data, encoder=encoder, init=init), model=model)
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
     digest_file(target).write_text(f"{digest}  {target.name}\n", encoding="ascii")
     return digest
@@ -132,7 +134,9 @@ def load_state(module: torch.nn.Module, state: Mapping[str, Tensor], path: Path)
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path}: weights of another architecture ({reason})") from None
-    if odd or (odd := [name for name, tensor in state.items() if not tensor.isfinite().all()]):
+    if odd:
+        raise CheckpointError(f"{path}: damaged: {odd[0]} is {state[odd[0]].dtype}, not floating-point")
+    if odd := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
         raise CheckpointError(f"{path}: damaged: {odd[0]} holds values that are no finite numbers")
 
 

@@ -165,7 +165,9 @@ class Run:
             raise CheckpointError(f"{path} holds no training state to continue from")
         if not (
             isinstance(training, dict)
-            and {"heads", "optimizer", "best", "sums"} <= set(training)
+            and all(isinstance(training.get(name), dict) for name in ("heads", "optimizer", "sums"))
+            and all(isinstance(value, float) for value in training["sums"].values())
+            and isinstance(training.get("best"), int | float)
             and isinstance(training.get("step"), int)
             and training["step"] >= 0
         ):
@@ -173,8 +175,8 @@ class Run:
         for name, value in expected.items():
             if training.get(name) != value:
                 raise CheckpointError(
-                    f"{path}: the run's {name} were {short(training.get(name))}, now "
-                    f"{short(value)}; continue it on the same"
+                    f"{path}: the run's {name} were {summarise(training.get(name))}, now "
+                    f"{summarise(value)}; continue it on the same"
                 )
         validated = content["config"].get("validation", {}).get("set")
         if validated != self.config.validation.set:
@@ -262,7 +264,7 @@ class StopSignal:
         return int(shared)
 
 
-def short(value: Any) -> str:
+def summarise(value: Any) -> str:
     """`value` for a message: a long list by its length."""
     return f"a list of {len(value)}" if isinstance(value, list) else str(value)
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from gconet.config import Config, config_from_dict, config_to_dict, load_config
 from gconet.data.groups import scan_set
-from gconet.errors import ConfigError, GCoNetError, run_command
+from gconet.errors import CheckpointError, ConfigError, GCoNetError, run_command
 from gconet.evaluation import score_folders
 from gconet.evaluation.ablation import DISTANCES, AblationRow, ablation_table
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
@@ -77,13 +77,18 @@ def train_row(row: Path, config: Config, settings: list[str], last: int) -> None
     folder = Path("runs") / config.name
     if (folder / LAST).is_file():
         content = read_checkpoint(folder / LAST)
-        theirs, ours = (flatten(config_to_dict(one)) for one in (config_from_dict(content["config"]), config))
+        try:
+            saved = config_from_dict(content["config"])
+        except ConfigError as error:
+            raise CheckpointError(f"{folder / LAST}: its settings are not ours ({error})") from None
+        theirs, ours = flatten(config_to_dict(saved)), flatten(config_to_dict(config))
         if odd := [k for k, v in ours.items() if theirs[k] != v and not f"{k}=".startswith(RESUMABLE)]:
             raise ConfigError(
                 f"{folder} was trained with {odd[0]}={theirs[odd[0]]}, not {ours[odd[0]]}; move it away, or "
                 "give the same settings"
             )
-        if content["training"]["step"] == last:
+        training = content.get("training")
+        if config.data.episodes is None and isinstance(training, dict) and training.get("step") == last:
             return
         changed = [setting for setting in settings if setting.startswith(RESUMABLE)]
         run_python("train.py", "--resume", str(folder), *changed)

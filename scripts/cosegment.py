@@ -7,7 +7,7 @@ writes, for every picture, <output>/masks/<group>/<stem>.png, the object in whit
 --background, <output>/backgrounds/<group>/<stem>.jpg, the object before it; and
 <output>/index.html, a page to look at them all. Needs no GPU; 10 to 30 pictures a second.
 
-Exit status: 0 when everything was written, 1 for failures (or pictures skipped), 2 for wrong arguments.
+Exit status: 0 when everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from gconet.applications.cosegmentation import blend, blur_background, cover, cu
 from gconet.applications.jobs import (
     Job,
     add_options,
+    check_sides,
     load_pair,
     make_entries,
     plan_jobs,
@@ -56,9 +57,12 @@ def main() -> int:
 
     scores = None
     if covered and args.gts:
-        scores = score_folders(args.output / "masks", args.gts, allow_missing=True)
-        errors += map(DataError, scores.unreadable)
-        print(format_scores(score_folders(args.maps, args.gts, allow_missing=True), scores))
+        try:
+            scores = score_folders(args.output / "masks", args.gts, allow_missing=True)
+            errors += map(DataError, scores.unreadable)
+            print(format_scores(score_folders(args.maps, args.gts, allow_missing=True), scores))
+        except DataError as error:  # no mask at all can be read: the cut-outs are there all the same
+            errors.append(error)
     if covered and args.page:
         legend = "Picture, co-saliency map, cut-out" + (", new background" if "backgrounds" in kinds else "")
         entries = make_entries(covered, "cutouts", cutout_panels, jaccard(scores, groups))
@@ -72,6 +76,8 @@ def write_cutout(job: Job, *, background: Background) -> float:
     for path in job.files.values():
         path.unlink(missing_ok=True)  # an earlier result must not pass for this one's
     picture, m = load_pair(job.item)
+    if "backgrounds" in job.files:
+        check_sides(job.item.image, picture)
     opacity = segment(picture, m)
     mask = opacity >= 128
     Image.fromarray(255 * mask.astype(np.uint8)).save(job.files["masks"])

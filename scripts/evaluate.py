@@ -2,10 +2,12 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from gconet.data.groups import check_name, name_folders
-from gconet.errors import ConfigError, DataError, run_command
+from gconet.data.groups import check_option, name_folders
+from gconet.errors import ConfigError, DataError, one_line, run_command
 from gconet.evaluation import CONVENTIONS, Scores, format_table, score_folders
 from gconet.evaluation.plots import find_events, plot_curves, write_tensorboard
 from gconet.evaluation.records import format_csv, format_json
@@ -27,8 +29,9 @@ Conventions: "toolbox" is eval-co-sod's, which the published co-saliency tables 
 rest by less than 0.003. AP and AUC, which PySODMetrics lacks, are then the toolbox's areas under
 PySODMetrics' curves.
 
-Exit status: 0 when all was scored, 1 for failures (a map that is missing, unreadable or without a
-mask), 2 for wrong arguments. A core scores 100 to 200 maps of 400x300 a second."""
+Exit status: 0 when all was scored, 1 for failures (a map that is missing or without a mask, unless
+--allow-missing; a map or mask that cannot be read), 2 for wrong arguments. A core scores 100 to
+200 maps of 400x300 a second."""
 
 FILES = ("json", "csv", "markdown", "latex", "plot")
 
@@ -63,14 +66,20 @@ def main() -> int:
     for kind, path in files.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}")  # its end tells matplotlib the format
-            write_file(kind, partial, scores, layout)
-            partial.replace(path)
+            if path.is_symlink() or (path.exists() and not path.is_file()):  # /dev/stdout, say
+                write_file(kind, path, scores, layout)
+                continue
+            with TemporaryDirectory(dir=path.parent, prefix=".") as folder:  # path is whole, or as it was
+                write_file(kind, Path(folder) / path.name, scores, layout)
+                (Path(folder) / path.name).replace(path)
         except OSError as error:
             raise DataError(f"cannot write {path}: {error.strerror}; choose another place") from None
     if args.tensorboard:
         write_tensorboard(scores, args.tensorboard)
-    return 0
+    unreadable = [reason for one in scores for reason in one.unreadable]
+    for reason in unreadable:
+        print(f"skipped: {one_line(reason)}", file=sys.stderr)
+    return 1 if unreadable else 0
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -112,7 +121,7 @@ def parse_arguments() -> argparse.Namespace:
     if args.sets is not None and not all(args.sets):
         parser.error("--sets takes names with commas between them, as in CoCA,CoSOD3k")
     for name in args.sets or []:
-        check_name(name)
+        check_option("--sets", name)
     return args
 
 
@@ -133,9 +142,7 @@ def write_file(kind: str, path: Path, scores: list[Scores], layout: dict[str, bo
         text = {"json": format_json, "csv": format_csv}[kind](*scores)
     else:
         text = format_table(*scores, style=kind, **layout) + "\n"
-    path.write_text(
-        text, encoding="utf-8", errors="backslashreplace"
-    )  # names may hold bytes that are no text
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")  # for names that are no text
 
 
 if __name__ == "__main__":

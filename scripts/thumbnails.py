@@ -7,7 +7,7 @@ central in each; with --explain, <output>/explained/<group>/<stem>.jpg, the pict
 object's box in yellow, enlarged in red, and the crop in white; and <output>/index.html, a page to
 look at them all. Needs no GPU; some 30 pictures a second.
 
-Exit status: 0 when everything was written, 1 for failures (or pictures skipped), 2 for wrong arguments.
+Exit status: 0 when everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from PIL import Image
 from gconet.applications.jobs import (
     Job,
     add_options,
+    check_sides,
     load_pair,
     make_entries,
     plan_jobs,
@@ -82,6 +83,7 @@ def write_thumbnail(planned: tuple[Job, Found, tuple[int, int]], *, shape: tuple
     part = Image.fromarray(picture[crop.top : crop.bottom, crop.left : crop.right])
     part.resize(shape, Image.Resampling.LANCZOS).save(job.files["crops"], quality=90)
     if "explained" in job.files:
+        check_sides(job.item.image, picture)
         explained, line = picture.copy(), max(1, round(max(picture.shape) / 200))
         for box, colour in ((crop, WHITE), (found.enlarged, RED), (found.box, YELLOW)):
             corner = box.right - 1, box.bottom - 1

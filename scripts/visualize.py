@@ -13,7 +13,7 @@ grid       Figures 6 and 7: image, ground truth and the maps of several methods 
 
 A picture that cannot be read is left out of its group and named at the end; with --strict it stops all.
 
-Exit status: 0 when everything was written, 1 for failures (or pictures skipped), 2 for wrong arguments.
+Exit status: 0 when everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from gconet.applications.figures import RGB, draw_grid, draw_matrix, overlay, spread_attention
-from gconet.applications.jobs import Job, make_entries, report_skipped, run_jobs
+from gconet.applications.jobs import Job, check_sides, make_entries, report_skipped, run_jobs
 from gconet.applications.outputs import check_output
 from gconet.applications.page import shrink, write_page
 from gconet.data.groups import Group, leave_out, name_folders, name_some, scan_groups
@@ -55,13 +55,19 @@ def show_attention(args: argparse.Namespace) -> int:
     check_output(args.output, {"--images": args.images}, overwrite=args.overwrite, folders=names)
     jobs: list[Job] = []
     maps: list[np.ndarray] = []
+    given = groups
     groups, inspections, errors = inspect(args, groups)
+    for group in given:  # earlier overlays must not pass for those of pictures that are left out
+        for item in group.items:
+            (args.output / group.name / f"{item.stem}.jpg").unlink(missing_ok=True)
     for group, inspected in zip(groups, inspections, strict=True):
         (args.output / group.name).mkdir(parents=True, exist_ok=True)
         for item in group.items:
             jobs.append(Job(group.name, item, {"overlay": args.output / group.name / f"{item.stem}.jpg"}))
         maps += list(inspected.attention)
-    run_jobs(write_attention, list(zip(jobs, maps, strict=True)), desc="overlays", strict=True)
+    drawn = run_jobs(write_attention, list(zip(jobs, maps, strict=True)), desc="overlays", strict=args.strict)
+    errors += [one for one in drawn if isinstance(one, DataError)]
+    jobs = [job for job, one in zip(jobs, drawn, strict=True) if not isinstance(one, DataError)]
     entries = make_entries(jobs, "overlay", lambda job: [load(job.item.image), load(job.files["overlay"])])
     page = write_page(args.output, entries, title="Attention of GAM", legend="Picture, attention")
     print(f"{len(jobs)} pictures of {len(groups)} groups\nto look at: {page}")
@@ -72,6 +78,7 @@ def write_attention(drawn: tuple[Job, np.ndarray]) -> None:
     """Save one picture under its attention."""
     job, attention = drawn
     picture = load(job.item.image)
+    check_sides(job.item.image, picture)
     shown = overlay(picture, spread_attention(attention, *picture.shape[:2]))
     Image.fromarray(shown).save(job.files["overlay"], quality=90)
 
@@ -208,7 +215,7 @@ def inspect(
         except DataError:
             if args.strict:
                 raise
-            loaded = run_jobs(load, files, desc=group.name, strict=False)
+            loaded = run_jobs(probe, files, desc=group.name, strict=False)
             bad = {path: one for path, one in zip(files, loaded, strict=True) if isinstance(one, DataError)}
             errors += bad.values()
             if not (left := leave_out([group], bad)):
@@ -220,6 +227,10 @@ def inspect(
     if not looked:
         raise errors[0]
     return tuple(looked), inspections, errors
+
+
+def probe(path: Path) -> None:
+    load_image(path)  # and drop it: a group's pictures together may fill the memory
 
 
 def load(path: Path) -> RGB:

@@ -103,6 +103,7 @@ def test_wrong_arguments_are_named(run, toy, tmp_path):
     refused("seed=3: that is what the rows", *given, "seed=3")
     refused("no data set 'nothing'", "--sets", "nothing", *given[2:], status=1)
     refused("unknown key", *given, "data.rot=1")
+    refused("unknown key", "data.rot=1", *given)  # in any order
 
 
 def start(cwd, toy, **how):

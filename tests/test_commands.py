@@ -135,7 +135,7 @@ def test_an_unreadable_picture_is_left_out_or_with_strict_stops_all(run, checkpo
     assert not list((tmp_path / "m").rglob(f"{bad.parent.name}/*.png"))
     done = run(*command, "--overwrite", status=1)
     assert "11 maps of 3 groups" in done.stdout and "MAE" in done.stdout and "to look at" in done.stdout
-    assert f"skipped: {bad}: cannot be read" in done.stderr and "1 pictures were skipped" in done.stderr
+    assert f"skipped: {bad}: cannot be read" in done.stderr and "1 files were skipped" in done.stderr
     assert len(list((tmp_path / "m").rglob("*/*.png"))) == 11
     bad.write_bytes(whole)
     assert "12 maps" in run(*command, "--overwrite").stdout
@@ -151,10 +151,17 @@ def test_an_unreadable_mask_leaves_its_map_unscored(run, checkpoint, toy, tmp_pa
     assert f"skipped: {bad}: cannot be read as an image" in done.stderr
     done = run("scripts/cosegment.py", *given, "--maps", tmp_path / "m", "--output", tmp_path / "c", status=1)
     assert "12 masks and cut-outs" in done.stdout and f"skipped: {bad}: cannot be read" in done.stderr
+    maps = ["--maps", tmp_path / "m", "--gts", tmp_path / "gts", "--allow-missing"]
+    done = run("scripts/evaluate.py", *maps, status=1)
+    assert "MAE" in done.stdout and f"skipped: {bad}: cannot be read" in done.stderr
     for mask in (tmp_path / "gts").rglob("*.png"):
         mask.write_bytes(b"no picture")
     given += ["--output", tmp_path / "m", "--overwrite"]
     done = run("test.py", "--checkpoint", checkpoint, *given, status=1)
+    assert "no readable map" in done.stderr and ".png: cannot be read" in done.stderr
+    assert "to look at" in done.stdout
+    given[-3:] = ["--maps", tmp_path / "m", "--output", tmp_path / "c", "--overwrite"]
+    done = run("scripts/cosegment.py", *given, status=1)
     assert "no readable map" in done.stderr and "to look at" in done.stdout
 
 

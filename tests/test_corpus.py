@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gconet.data.groups import list_groups, scan_groups
 from gconet.data.images import load_image, load_mask
@@ -141,7 +141,7 @@ def test_test_py_computes_the_rest_and_says_what_was_left_out(run, corpus, check
         assert m.size == (1, 5000)
     lines = done.stderr.splitlines()
     assert sum(line.startswith("skipped: ") for line in lines) == len(stems(SKIPPED)) == 10
-    assert f"error: {len(stems(SKIPPED))} pictures were skipped" in lines[-1]
+    assert f"error: {len(stems(SKIPPED))} files were skipped" in lines[-1]
     [note] = [line for line in lines if line.startswith("note: ")]
     for name in (name for name, (_, fate) in CORPUS.items() if fate == NO_PICTURE):
         assert name in note
@@ -225,7 +225,35 @@ def png_with_exif(exif):
 )
 def test_damaged_exif_costs_the_orientation_alone(tmp_path, exif):
     (tmp_path / "a.png").write_bytes(png_with_exif(exif))
-    assert load_image(tmp_path / "a.png").size == (32, 24) and load_mask(tmp_path / "a.png").size == (32, 24)
+    (tmp_path / "deep.png").write_bytes(encode(DEEP, exif=exif))
+    for name in ("a.png", "deep.png"):
+        assert load_image(tmp_path / name).size == (32, 24) and load_mask(tmp_path / name).size == (32, 24)
+
+
+@pytest.mark.parametrize("pixels", [Image.fromarray(PIXELS), DEEP])
+def test_each_orientation_is_as_pillow_has_it(tmp_path, pixels):
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        (tmp_path / "a.png").write_bytes(encode(pixels, exif=exif.tobytes()))
+        plain = (
+            pixels if pixels.mode == "RGB" else Image.fromarray((np.asarray(pixels) >> 8).astype(np.uint8))
+        )
+        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(encode(plain, exif=exif.tobytes()))))
+        assert np.array_equal(load_image(tmp_path / "a.png"), upright.convert("RGB")), orientation
+
+
+def test_no_memory_is_not_blamed_on_the_picture(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(encode())
+
+    def starve(*args):
+        raise MemoryError
+
+    for place in ("convert", "getexif"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Image.Image, place, starve)
+            with pytest.raises(MemoryError):
+                load_image(tmp_path / "a.png")
 
 
 def test_a_pipe_is_no_picture(tmp_path):
@@ -256,7 +284,7 @@ def test_visualize_leaves_out_what_cannot_be_read(run, checkpoint, tmp_path):
             tmp_path / "images",
         ]
         done = run(*command, "--output", tmp_path / figure, status=1)
-        assert done.stderr.count("skipped: ") == 2 and "2 pictures were skipped" in done.stderr
+        assert done.stderr.count("skipped: ") == 2 and "2 files were skipped" in done.stderr
         assert "cannot be read" in run(*command, "--output", tmp_path / "s", "--strict", status=1).stderr
     assert {p.relative_to(tmp_path / "attention").as_posix() for p in (tmp_path / "attention").glob("*/*.jpg")
             if p.parent.name != ".previews"} == {"a/0.jpg", "c/0.jpg", "c/1.jpg"}  # fmt: skip
@@ -270,5 +298,6 @@ def test_a_side_that_jpeg_cannot_hold_is_named(run, tmp_path):
         Image.new("L", (66000, 2)).save(tmp_path / folder / "long.png")
         Image.new("L", (20, 20)).save(tmp_path / folder / "plain.png")
     options = ["--images", tmp_path / "images", "--maps", tmp_path / "maps", "--output", tmp_path / "out"]
-    done = run("scripts/thumbnails.py", *options, "--explain", status=1)
+    assert "2 thumbnails" in run("scripts/thumbnails.py", *options).stdout  # crops are small
+    done = run("scripts/thumbnails.py", *options, "--explain", "--overwrite", status=1)
     assert "1 thumbnails" in done.stdout and "long.png: a side is above the 65500 pixels" in done.stderr

@@ -43,6 +43,13 @@ def train(tmp_path, monkeypatch, tiny):
         signal.signal(signum, handler)
 
 
+def test_settings_and_options_come_in_any_order(train, tmp_path):
+    config = ROOT / "configs/gconet.yaml"
+    assert train("train.steps=1", "--config", config, "seed=3") == 0
+    assert "seed: 3" in (tmp_path / "runs/r/config.yaml").read_text()
+    assert read_checkpoint(tmp_path / "runs/r/last.pt")["training"]["step"] == 1
+
+
 def weights(folder):
     content = read_checkpoint(folder / "last.pt")
     return {**content["model"], **content["training"]["heads"]}, content["training"]

@@ -14,9 +14,8 @@ from gconet.config import load_config
 from gconet.data.groups import Group, Item
 from gconet.data.images import load_image
 from gconet.errors import CheckpointError, ConfigError, DataError
-from gconet.models.encoder import VGG16_SHA256, VGG16Encoder, load_vgg16
+from gconet.models.encoder import VGG16_SHA256, VGG16_Weights, VGG16Encoder, load_vgg16
 from gconet.run import Run
-from scripts import download_vgg16
 from tests.conftest import ROOT
 from tests.test_corpus import png_header
 
@@ -116,7 +115,6 @@ def test_nothing_is_written_through_links_out_of_the_output_folder(run, page_of,
 
 @pytest.mark.parametrize("name", ["index.html", ".previews"])
 def test_a_group_named_as_the_page_is_refused_first(run, page_of, tmp_path, name):
-    images = tmp_path / "images/b" if name == ".previews" else tmp_path / "images"
     (tmp_path / "images/b").rename(tmp_path / "images" / name)
     images = tmp_path / "images" / name
     done = run(*page_of[:4], images, *page_of[5:], status=2)
@@ -128,15 +126,20 @@ def test_weights_in_the_download_cache_run_no_code_and_must_be_torchvisions(monk
     cached, marker = tmp_path / "hub/checkpoints/vgg16-397923af.pth", tmp_path / "ran"
     cached.parent.mkdir(parents=True)
     encoder = VGG16Encoder(trainable="none")
-    for content, text in ((Bomb(marker), "cannot be had"), (encoder.state_dict(), "are not torchvision's")):
+    contents = (
+        (Bomb(marker), "cannot be had"),
+        (encoder.state_dict(), "is not torchvision's"),
+        ([1], "is not"),
+    )
+    for content, text in contents:
         torch.save(content, cached)
         with pytest.raises(CheckpointError, match=text) as caught:
             load_vgg16(encoder, "imagenet")
         assert not marker.exists() and "\n" not in str(caught.value)
 
 
-def test_both_ways_to_vgg16_check_one_digest():
-    assert download_vgg16.DIGEST == VGG16_SHA256
+def test_what_torchvisions_digest_is():
+    assert f"vgg16-{VGG16_SHA256[:8]}.pth" == VGG16_Weights.IMAGENET1K_V1.url.split("/")[-1]
 
 
 def changed(content, **values):
@@ -156,6 +159,9 @@ def test_damaged_training_states_are_named(run, tiny, tmp_path):
         {**content, "training": [1]}, without(content, "heads"), without(content, "step"),
         changed(content, step="x"), changed(content, step=-5), changed(content, optimizer={"state": {}}),
         changed(content, optimizer=None), {**content, "config": 3}, {**content, "model": nan},
+        changed(content, heads=[1]), changed(content, sums=3), changed(content, sums={"total": "x"}),
+        changed(content, best="x"), {**content, "model": [1]},
+        {**content, "model": {**content["model"], "side1.layers.4.bias": torch.tensor([1])}},
         {**content, "config": {"seed": "x"}}, {**content, "config": {"data": {"image_size": 60000}}},
     ):  # fmt: skip
         torch.save(damaged, path)
@@ -210,7 +216,9 @@ def test_names_lead_out_of_no_folder_of_curves(run, toy, tmp_path):
         "--tensorboard",
         tmp_path,
     ]
-    assert "is no name" in run(*command, status=1).stderr and not list(tmp_path.iterdir())
+    assert "that is no plain name" in run(*command, status=2).stderr and not list(tmp_path.iterdir())
+    command = ["scripts/evaluate.py", "--sets", "../up", "--maps", gts, "--gts", gts]
+    assert "--sets '../up': that is no plain name" in run(*command, status=2).stderr
 
 
 def test_tables_take_names_that_are_no_text_and_replace_files_whole(run, tmp_path):
@@ -231,3 +239,15 @@ def test_tables_take_names_that_are_no_text_and_replace_files_whole(run, tmp_pat
         )
     assert r"caf\udce9" in (tmp_path / "csv").read_text()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["csv", "json", "latex", "maps", "markdown"]
+
+
+def test_tables_touch_no_file_but_their_own(run, toy, tmp_path):
+    gts = toy / "gts/toy"
+    command = ["scripts/evaluate.py", "--maps", gts, "--gts", gts]
+    (tmp_path / ".scores.json").write_text("mine")
+    (tmp_path / "pipe").symlink_to("/dev/null")
+    run(*command, "--json", tmp_path / "scores.json", "--csv", tmp_path / "a", "--markdown", tmp_path / ".a")
+    run(*command, "--csv", tmp_path / "pipe", "--overwrite")
+    assert (tmp_path / ".scores.json").read_text() == "mine" and (tmp_path / "pipe").is_symlink()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".a", ".scores.json", "a", "pipe", "scores.json"]
+    assert (tmp_path / "a").read_text() != (tmp_path / ".a").read_text()

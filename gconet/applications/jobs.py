@@ -22,7 +22,7 @@ from gconet.data.images import load_with_mask
 from gconet.errors import DataError, one_line
 
 LONGEST = 65500  # pixels of a picture's side, in the JPEG files that are written
-MOST = 20  # skipped pictures that are named one by one
+MOST = 20  # skipped files that are named one by one
 
 Input = TypeVar("Input")
 Result = TypeVar("Result")
@@ -77,11 +77,13 @@ def load_pair(item: Item) -> tuple[RGB, npt.NDArray[np.uint8]]:
     if item.map is None:
         raise DataError(f"{item.image} has no map; make one with test.py, or mend what kept it from it")
     picture, m = load_with_mask(item.image, item.map)
-    if max(picture.size) > LONGEST:
-        raise DataError(
-            f"{item.image}: a side is above the {LONGEST} pixels that a JPEG file can have; shrink it"
-        )
     return np.asarray(picture), np.asarray(m)
+
+
+def check_sides(path: Path, picture: RGB) -> None:
+    """Raise DataError where `picture` (H,W,3), read from `path`, is too long for a JPEG file."""
+    if max(picture.shape) > LONGEST:
+        raise DataError(f"{path}: a side is above the {LONGEST} pixels that a JPEG file can have; shrink it")
 
 
 def run_jobs(
@@ -109,10 +111,10 @@ def run_jobs(
 
 
 def report_skipped(images: Path, errors: Sequence[DataError]) -> int:
-    """Say on stderr which files below `images` were left out, and why; returns the exit status.
+    """Say on stderr which pictures, maps or masks were left out, and why; returns the exit status.
 
-    It is 1 where pictures could not be used, each with its error; files that are no pictures by
-    their suffix are only named.
+    It is 1 where pictures, maps or masks could not be used, each with its error; files that are no
+    pictures by their suffix are only named.
     """
     if others := list_others(images):
         names = one_line(name_some([str(path.relative_to(images)) for path in others]))
@@ -122,7 +124,7 @@ def report_skipped(images: Path, errors: Sequence[DataError]) -> int:
         print(f"skipped: {one_line(error)}", file=sys.stderr)
     if errors:
         more = f", {len(errors) - MOST} of them not named here" if len(errors) > MOST else ""
-        print(f"error: {len(errors)} pictures were skipped{more}; mend or remove them", file=sys.stderr)
+        print(f"error: {len(errors)} files were skipped{more}; mend or remove them", file=sys.stderr)
     return 1 if errors else 0
 
 

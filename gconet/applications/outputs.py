@@ -20,7 +20,8 @@ def check_output(
     """Raise ConfigError where results in folder `output` would mix with inputs or replace files.
 
     `sources`: the folders that are read, by the names of their options. With `overwrite`, results
-    may replace files of their own names, but through no link. With `page`, also as `check_page`, and
+    may replace files of their own names, but through no link that leads
+    out of it. With `page`, also as `check_page`, and
     where one of the `folders` that will be made in `output` has the name of the page or its previews.
     """
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
@@ -33,8 +34,8 @@ def check_output(
             raise ConfigError(f"{option} {folder} lies in --output {output}; name another folder")
     if page:
         check_page(place)
-        if clash := {"index.html", PREVIEWS} & set(folders):
-            raise ConfigError(f"a group is named {clash.pop()}, as the page is; rename it, or pass --no-page")
+        if clash := [name for name in folders if name.casefold() in ("index.html", PREVIEWS)]:
+            raise ConfigError(f"a group is named {clash[0]}, as the page is; rename it")
     for path in place.rglob("*"):
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(place):
             raise ConfigError(f"--output {output} holds a link that leads out of it: {path}; remove it")

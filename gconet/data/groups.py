@@ -49,6 +49,14 @@ def check_name(name: str) -> None:
         raise DataError(f"{name!r} is no name for a group or a picture; rename its folder or file")
 
 
+def check_option(option: str, name: str) -> None:
+    """Raise ConfigError where `name`, given to an `option`, is no plain name and could lead elsewhere."""
+    try:
+        check_name(name)
+    except DataError:
+        raise ConfigError(f"{option} {name!r}: that is no plain name, as a folder has; give one") from None
+
+
 def scan_set(root: Path, name: str) -> tuple[Group, ...]:
     """The groups of data set `name` under `root`, sorted by class name; every image has its mask.
 
@@ -181,14 +189,14 @@ def name_some(names: list[str], most: int = 5) -> str:
 def name_folders(texts: Sequence[str], option: str) -> dict[str, Path]:
     """Name → folder for each NAME=DIR of a repeatable `option`; a DIR alone is named after itself.
 
-    Raises ConfigError where two share a name, DataError where one is no plain name.
+    Raises ConfigError where two share a name, or one is no plain name.
     """
     folders: dict[str, Path] = {}
     for text in texts:
         before, equals, after = text.partition("=")
         name, folder = (before, after) if equals and not Path(text).is_dir() else ("", text)
         name = name or Path(folder).resolve().name
-        check_name(name)
+        check_option(option, name)
         if name in folders:
             raise ConfigError(
                 f"two {option} are named {name!r}; give each a name of its own: {option} NAME=DIR"

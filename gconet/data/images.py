@@ -1,16 +1,26 @@
 """Reading pictures, masks and maps: whatever the file holds becomes 8-bit RGB or 8-bit grey."""
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from gconet.errors import ConfigError, DataError
 
 # What is decoded, whatever a file's suffix: Pillow knows more, some of it by starting other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+TURNS = {  # EXIF's orientation → what makes the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 LIMIT = "GCONET_MAX_PIXELS"  # environment variable: most pixels of a picture
 
 
@@ -40,26 +50,44 @@ def load_with_mask(image: Path, mask: Path) -> tuple[Image.Image, Image.Image]:
     if picture.size != m.size:
         raise DataError(
             f"{mask} is {m.width}x{m.height} but {image} {picture.width}x{picture.height}; give the one "
-            "that was made of this very picture"
+            "of this very picture; scripts/check_data.py lists all such masks of a data set"
         )
     return picture, m
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    try:
-        image = ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF, of many types: the pixels are whole all the same
-        image.info.pop("exif", None)
+    turn = TURNS.get(_orientation(image))
+    image = _eight_bit(image)
+    if turn is not None:
+        image = image.transpose(turn)
     if "transparency" in image.info:  # else Pillow warns; the colour below is kept, as for RGBA
         image = image.convert("RGBA")
     return image.convert("RGB")
 
 
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation; 1 where there is none, or the block is damaged and the pixels are not."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except MemoryError:
+        raise
+    except Exception:  # of many types
+        return 1
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit grey as 8-bit, which Pillow's own conversion would clip at 255; others as they are."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+
+
 def _as_grey(image: Image.Image) -> Image.Image:
+    image = _eight_bit(image)
     if image.mode == "P":
         red, green, blue = image.convert("RGB").split()
         if red.tobytes() != green.tobytes() or red.tobytes() != blue.tobytes():
-            raise ValueError("it is a coloured label map, not a mask; save the object as white on black")
+            raise DataError("is a coloured label map, not a mask; save the object as white on black")
     return image.convert("L")
 
 
@@ -68,16 +96,18 @@ def _decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.
         if not limit.isdecimal() or int(limit) == 0:
             raise ConfigError(f"{LIMIT}={limit}: give the pixels that a picture may have, as a whole number")
         Image.MAX_IMAGE_PIXELS = int(limit) // 2  # Pillow refuses twice as many
-    if not path.is_file():  # to open a pipe would wait for ever
-        raise DataError(f"{path}: no such file" if not path.exists() else f"{path}: is no regular file")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for ever
+            raise DataError("is no regular file")
         image: Image.Image = Image.open(path, formats=FORMATS)
         image.load()
-        if image.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion would clip at 255
-            exif = image.getexif()
-            image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
-            image.getexif().update(exif)
         return convert(image)
+    except MemoryError:
+        raise
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
     except Image.DecompressionBombError:
         raise DataError(
             f"{path}: has more pixels than are safe to decode; if it is no trap, allow more with {LIMIT}=…, "

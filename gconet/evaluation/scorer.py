@@ -79,8 +79,10 @@ def score_folders(
         names, first = name_some(list(broken)), next(iter(broken.values()))
         raise DataError(f"{len(broken)} cannot be scored: {names}; the first: {first}")
     if not measured:
+        why = f"; the first: {next(iter(broken.values()))}" if broken else ""
         raise DataError(
-            f"no readable map in {maps} has a readable mask in {gts}; both need the same groups and stems"
+            f"no readable map in {maps} has a readable mask in {gts}; both need the same groups and "
+            f"stems{why}"
         )
     return summarise_groups(
         measured,

@@ -1,9 +1,7 @@
 """The encoder: VGG-16's convolutions as five stages."""
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Literal
 
 import torch
@@ -16,8 +14,8 @@ from gconet.errors import CheckpointError
 CHANNELS = (64, 128, 256, 512, 512)  # of the five stages; strides 1, 2, 4, 8, 16
 STAGES = ((0, 4), (4, 9), (9, 16), (16, 23), (23, 30))  # layers of VGG-16; each opens with a max-pool
 CONV5_3 = 28
-# of the convolutions of torchvision's IMAGENET1K_V1
-VGG16_SHA256 = "40acdda7c6b05249f81637b2571671ce938507c5f986db17af374cf62a2f42a6"
+# of torchvision's file of IMAGENET1K_V1, whose own name holds the first eight digits
+VGG16_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 
 
 class VGG16Encoder(nn.Module):
@@ -54,24 +52,8 @@ def load_vgg16(encoder: VGG16Encoder, weights: str) -> None:
     """
     if weights == "none":
         return
-    if weights == "imagenet":
-        try:
-            state = VGG16_Weights.IMAGENET1K_V1.get_state_dict(
-                progress=True, check_hash=True, weights_only=True
-            )
-        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise CheckpointError(
-                f"torchvision's VGG-16 weights cannot be had ({reason}); run python "
-                "scripts/download_vgg16.py and pass encoder.weights=data/weights/vgg16_features.pth"
-            ) from None
-    else:
-        state = _load_file(Path(weights))
+    state = _download_vgg16() if weights == "imagenet" else _load_file(Path(weights))
     state = {name: value for name, value in state.items() if name.startswith("features.")}
-    if weights == "imagenet" and digest(state) != VGG16_SHA256:  # an earlier download is not checked
-        raise CheckpointError(
-            f"the VGG-16 weights in {torch.hub.get_dir()}/checkpoints are not torchvision's; remove them"
-        )
     try:
         encoder.load_state_dict(state)
     except RuntimeError as error:
@@ -80,9 +62,23 @@ def load_vgg16(encoder: VGG16Encoder, weights: str) -> None:
         ) from None
 
 
-def digest(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the tensors' bytes, in their order."""
-    return hashlib.sha256(b"".join(t.contiguous().numpy().tobytes() for t in state.values())).hexdigest()
+def _download_vgg16() -> dict[str, Tensor]:
+    """torchvision's weights, from its server or an earlier download; raises CheckpointError."""
+    instead = "run python scripts/download_vgg16.py and pass encoder.weights=data/weights/vgg16_features.pth"
+    wanted = VGG16_Weights.IMAGENET1K_V1
+    try:
+        state = wanted.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except Exception as error:  # of many unrelated types: the network's, the disk's, the unpickler's
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"torchvision's VGG-16 weights cannot be had ({reason}); {instead}") from None
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(wanted.url).name
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        for chunk in iter(lambda: stream.read(2**20), b""):
+            digest.update(chunk)
+    if digest.hexdigest() != VGG16_SHA256:  # torch checks new downloads alone
+        raise CheckpointError(f"{file} is not torchvision's: remove it, or {instead}")
+    return dict(state)
 
 
 def _load_file(path: Path) -> dict[str, Tensor]:
