@@ -34,10 +34,12 @@ from gconet.data.groups import Group, scan_set
 from gconet.data.transforms import augment
 from gconet.device import autocast, peak_memory, pick_device, pick_memory_format, pick_precision, use_gpu
 from gconet.errors import CheckpointError, ConfigError, GCoNetError, run_command
+from gconet.lock import hold
 from gconet.losses import Criterion
 from gconet.models import TrainingGCoNet, build_training_model
 from gconet.models.encoder import load_vgg16
-from gconet.run import BEST, LAST, RESUMABLE, Run, StopSignal, hold
+from gconet.run import BEST, LAST, RESUMABLE, Run
+from gconet.stopping import StopSignal
 from gconet.validation import validate
 
 PATIENCE = timedelta(hours=2)  # of the other ranks, while the first validates

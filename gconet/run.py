@@ -4,16 +4,13 @@ import contextlib
 import json
 import math
 import platform
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import IO, Any
 
 import torch
-import torch.distributed as dist
 import torchvision
 import yaml
 from torch import Tensor
@@ -25,13 +22,9 @@ from gconet import __version__
 from gconet.checkpoint import load_state, save_checkpoint
 from gconet.config import Config, config_to_dict
 from gconet.errors import CheckpointError, ConfigError, GCoNetError
+from gconet.lock import hold
 from gconet.models.decoder import upsample
 from gconet.models.training import TrainingGCoNet, TrainingOutput
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 LAST, BEST = "last.pt", "best.pt"
 # What --resume may change: where and how long a run goes on, not what is learnt.
@@ -220,48 +213,6 @@ class Run:
             where = f"{error.filename}: " if error.filename else ""
             return GCoNetError(f"{where}{error.strerror or error}; mend that; {advice}")
         return error
-
-
-def hold(folder: Path) -> IO[str] | None:
-    """Keep other processes out of a run's folder, for as long as the returned file is open.
-
-    Raises ConfigError where one is in it. None where the system has no such locks.
-    """
-    file = (folder / ".lock").open("w")
-    try:
-        if fcntl is not None:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # loader processes do not inherit it
-            return file
-    except (BlockingIOError, PermissionError):
-        file.close()
-        raise ConfigError(f"{folder} is in use by another process; wait for it or stop it") from None
-    except OSError:  # some network file systems
-        pass
-    file.close()
-    return None
-
-
-class StopSignal:
-    """SIGINT and SIGTERM ask the loop to save and leave after its step; a second one ends it at once."""
-
-    def __init__(self, *, device: torch.device, world: int) -> None:
-        self.signum = 0
-        self._device, self._world = device, world
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, self._receive)
-
-    def _receive(self, signum: int, frame: FrameType | None) -> None:
-        signal.signal(signum, signal.default_int_handler)
-        self.signum = signum
-        print("stopping after this step; once more to leave at once", file=sys.stderr)
-
-    def agreed(self) -> int:
-        """The signal's number or 0, the same on all ranks, so that none waits for one that has left."""
-        if self._world == 1:
-            return self.signum
-        shared = torch.tensor(self.signum, device=self._device)
-        dist.all_reduce(shared, dist.ReduceOp.MAX)
-        return int(shared)
 
 
 def summarise(value: Any) -> str:

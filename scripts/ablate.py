@@ -72,7 +72,8 @@ def train_row(row: Path, config: Config, settings: list[str], last: int) -> None
     """Train to the end of the budget, step `last`, from where an earlier call stopped; raises ConfigError
     where that one had other settings."""
     from gconet.checkpoint import read_checkpoint
-    from gconet.run import LAST, RESUMABLE, hold
+    from gconet.lock import hold
+    from gconet.run import LAST, RESUMABLE
 
     folder = Path("runs") / config.name
     if (folder / LAST).is_file():

@@ -126,11 +126,16 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def check_outputs(paths: list[Path], *, overwrite: bool) -> None:
-    """Raise ConfigError for an output that exists, unless `overwrite`, or that is named twice."""
+    """Raise ConfigError for an output that exists, unless `overwrite`, that is named twice, or that
+    cannot be written."""
     if there := [str(path) for path in paths if path.exists() and not overwrite]:
         raise ConfigError(f"{', '.join(there)} exists already; name another file, or --overwrite it")
     if len({path.resolve() for path in paths}) < len(paths):
         raise ConfigError("two outputs go to one file; give each a name of its own")
+    for path in paths:
+        place = next(folder for folder in path.absolute().parents if folder.exists())
+        if path.is_dir() or not place.is_dir() or not (path.exists() or os.access(place, os.W_OK)):
+            raise ConfigError(f"cannot write {path}: choose a file in a folder that can be written to")
 
 
 def write_file(kind: str, path: Path, scores: list[Scores], layout: dict[str, bool]) -> None:

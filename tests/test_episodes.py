@@ -1,11 +1,12 @@
 """Episodes: a pure function of (sizes, seed, epoch), and faithful replay of a record."""
 
 import contextlib
+import os
 
 import numpy as np
 import pytest
 
-from gconet.data.dataset import EpisodeDataset
+from gconet.data.dataset import EpisodeDataset, make_loader
 from gconet.data.episodes import DrawnEpisodes, RecordedEpisodes
 from gconet.data.groups import Group, Item, scan_set
 from gconet.errors import DataError
@@ -79,6 +80,14 @@ def test_cached_and_uncached_batches_are_the_same(toy):
         assert (a == b).all()
     labels = plain[4].labels.tolist()
     assert tuple(labels[:: len(labels) // 2]) == plain.episode(4).labels
+
+
+def test_no_more_loader_processes_than_cores(toy):
+    groups = scan_set(toy, "toy")
+    dataset = EpisodeDataset(groups, drawn(tuple(len(group.items) for group in groups)), size=32)
+    for asked, given in ((0, 0), (10_000, os.cpu_count())):
+        loader = make_loader(dataset, first=0, last=1, workers=asked, pin=False)  # starts none yet
+        assert loader.num_workers == given
 
 
 def record(tmp_path, **changes):

@@ -271,6 +271,9 @@ def test_command_writes_what_is_asked_and_never_over_it(folders: Path, run: Run)
     assert (out / "a.json").read_text() == "kept"
     run("scripts/evaluate.py", *options, "--overwrite", "--convention", "pysodmetrics")
     assert json.loads((out / "a.json").read_text())["convention"] == "pysodmetrics"
+    for place in (out, out / "a.csv/b.json"):  # a folder, and a file in the place of one
+        blocked = run("scripts/evaluate.py", *options[:4], "--json", place, "--overwrite", status=2)
+        assert f"cannot write {place}" in blocked.stderr and not blocked.stdout
 
 
 def test_command_scores_several_methods_on_several_sets(folders: Path, run: Run) -> None:

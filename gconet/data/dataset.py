@@ -1,5 +1,6 @@
 """An episode → tensors, step by step of a whole run."""
 
+import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -97,7 +98,9 @@ class EpisodeDataset(Dataset[Batch | DataError]):
 def make_loader(
     dataset: EpisodeDataset, *, first: int, last: int, workers: int, pin: bool
 ) -> DataLoader[Batch | DataError]:
-    """The batches of steps first … last − 1, in order, read ahead by `workers` processes."""
+    """The batches of steps first … last − 1, in order, read ahead by `workers` processes, at most one
+    a CPU core."""
+    workers = min(workers, os.cpu_count() or 1)
     return DataLoader(
         dataset,
         sampler=range(first, last),

@@ -1,0 +1,31 @@
+"""Ctrl-C and SIGTERM during training."""
+
+import signal
+import sys
+from types import FrameType
+
+import torch
+import torch.distributed as dist
+
+
+class StopSignal:
+    """SIGINT and SIGTERM ask the loop to save and leave after its step; a second one ends it at once."""
+
+    def __init__(self, *, device: torch.device, world: int) -> None:
+        self.signum = 0
+        self._device, self._world = device, world
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, self._receive)
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        signal.signal(signum, signal.default_int_handler)
+        self.signum = signum
+        print("stopping after this step; once more to leave at once", file=sys.stderr)
+
+    def agreed(self) -> int:
+        """The signal's number or 0, the same on all ranks, so that none waits for one that has left."""
+        if self._world == 1:
+            return self.signum
+        shared = torch.tensor(self.signum, device=self._device)
+        dist.all_reduce(shared, dist.ReduceOp.MAX)
+        return int(shared)
