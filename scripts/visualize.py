@@ -163,7 +163,7 @@ def show_grid(args: argparse.Namespace) -> int:
     if unknown := [name for name in wanted if name not in names]:
         there = name_some(names)
         raise ConfigError(f"--groups {','.join(unknown)}: no such group in {args.images}; there: {there}")
-    rows = []
+    rows, errors = [], []
     for number in (names.index(name) for name in wanted):
         for index, item in list(enumerate(scanned[0][number].items))[: args.count]:
             masks = [groups[number].items[index].map for groups in scanned]
@@ -172,12 +172,19 @@ def show_grid(args: argparse.Namespace) -> int:
                     f"{item.image} lacks a map in {args.maps[masks.index(None)]}; make it with test.py"
                 )
             masks = [item.mask, *masks] if args.gts else masks
-            rows.append([shrink(load(item.image)), *(shrink(grey(path)) for path in masks if path)])
+            try:
+                rows.append([shrink(load(item.image)), *(shrink(grey(path)) for path in masks if path)])
+            except DataError as error:
+                if args.strict:
+                    raise
+                errors.append(error)
+    if not rows:
+        raise errors[0]
     titles = ["image", *(["ground truth"] if args.gts else []), *methods]
     args.output.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(draw_grid(rows, titles)).save(args.output)
     print(f"{len(rows)} images of {len(wanted)} groups\nto look at: {args.output}")
-    return 0
+    return report_skipped(args.images, errors)
 
 
 def check_picture(output: Path, folders: Sequence[Path | None], *, overwrite: bool) -> None:
@@ -269,7 +276,7 @@ def parse_args() -> argparse.Namespace:
             add("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
             add("--precision", default="auto", help="auto, fp32, tf32 or bf16 (default: %(default)s)")
             add("--output", type=Path, required=True, metavar="DIR", help="where the results go")
-            add("--strict", action="store_true", help="stop at the first picture that cannot be read")
+        add("--strict", action="store_true", help="stop at the first picture that cannot be read")
         add("--overwrite", action="store_true", help="replace files that are already there")
     args = parser.parse_args()
     if args.figure == "grid" and args.count < 1:

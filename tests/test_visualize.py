@@ -1,6 +1,7 @@
 """The paper's figures: attention, consensus, comparisons."""
 
 import csv
+import shutil
 import subprocess
 import sys
 
@@ -132,4 +133,13 @@ def test_the_grid_needs_no_torch_and_refuses_what_is_wrong(run, toy, tmp_path):
     assert f"no such group in {images}; there: " in grid(f"--maps={gts}", "--groups", "x", **wanted).stderr
     assert "give at least 1" in grid(f"--maps={gts}", "--count", 0, **wanted).stderr
     assert "which is read" in grid(f"--maps={gts}", output=images / "a.png", status=2).stderr
+    assert not (tmp_path / "new.png").exists()
+
+    maps = shutil.copytree(gts, tmp_path / "maps")
+    bad = min((maps / name).iterdir())
+    bad.write_bytes(bad.read_bytes()[:50])
+    left = grid(f"--maps={maps}", "--groups", name, "--count", 2, output=tmp_path / "left.png", status=1)
+    assert "1 images of 1 groups" in left.stdout and f"skipped: {bad}" in left.stderr
+    strict = [f"--maps={maps}", "--groups", name, "--strict"]
+    assert str(bad) in grid(*strict, output=tmp_path / "new.png", status=1).stderr
     assert not (tmp_path / "new.png").exists()
