@@ -184,7 +184,8 @@ def write_table(output: Path, name: str, measured: dict[Path, list[dict[str, flo
             rows.append(AblationRow(int(row.stem.split("-")[0]), modules, tuple(runs)))
     steps = sorted({int(run["step"]) for row in rows for run in row.runs})
     most = max(len(row.runs) for row in rows)
-    notes = [f"{' or '.join(map(str, steps))} steps a run, {most} seeds, mean and half the range"]
+    spread = f"{most} seeds, mean and half the range" if most > 1 else "one seed"
+    notes = [f"{' or '.join(map(str, steps))} steps a run, {spread}"]
     table = ablation_table(name, rows, notes)
     styles = {"txt": render_text, "md": render_markdown, "tex": render_latex, "csv": render_csv}
     for suffix, render in styles.items():
