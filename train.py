@@ -26,14 +26,14 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 from tqdm import tqdm
 
-from gconet.checkpoint import WEIGHTS, load_weights, read_checkpoint
+from gconet.checkpoint import WEIGHTS, load_weights, read_checkpoint, saved_config
 from gconet.config import Config, apply_overrides, config_from_dict, config_to_dict, load_config
 from gconet.data.dataset import EpisodeDataset, make_loader
 from gconet.data.episodes import DrawnEpisodes, Episodes, RecordedEpisodes
 from gconet.data.groups import Group, scan_set
 from gconet.data.transforms import augment
 from gconet.device import autocast, peak_memory, pick_device, pick_memory_format, pick_precision, use_gpu
-from gconet.errors import CheckpointError, ConfigError, GCoNetError, run_command
+from gconet.errors import ConfigError, GCoNetError, run_command
 from gconet.lock import hold
 from gconet.losses import Criterion
 from gconet.models import TrainingGCoNet, build_training_model
@@ -63,10 +63,7 @@ def main() -> int:
                 f"{odd[0]}: --resume can only change data.root, data.cache, data.workers, and train and "
                 "validation settings"
             )
-        try:
-            saved = config_to_dict(config_from_dict(content["config"]))
-        except ConfigError as error:
-            raise CheckpointError(f"{folder / LAST}: its settings are not ours ({error})") from None
+        saved = config_to_dict(saved_config(content, folder / LAST))
         config = config_from_dict(apply_overrides(saved, args.overrides))
     if world == 1:
         return attempt(config, Run(folder, config, held=held), content)

@@ -71,6 +71,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+def saved_config(content: Mapping[str, Any], path: Path) -> Config:
+    """The settings in the `content` of the checkpoint at `path`; raises CheckpointError."""
+    try:
+        return config_from_dict(content["config"])
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: its settings are not ours ({error})") from None
+
+
 def load_model(path: Path) -> tuple[GCoNet, Config]:
     """The network for inference in the checkpoint at `path`, and the settings it was trained with.
 
@@ -79,10 +87,7 @@ def load_model(path: Path) -> tuple[GCoNet, Config]:
     Raises CheckpointError where the file is missing, damaged or of another architecture.
     """
     content = read_checkpoint(path)
-    try:
-        config = config_from_dict(content["config"])
-    except ConfigError as error:
-        raise CheckpointError(f"{path}: its settings are not ours ({error})") from None
+    config = saved_config(content, path)
     model = build_model(config)
     load_state(model, content["model"], path)
     return model.eval(), config
@@ -112,7 +117,8 @@ def ship_weights(source: Path, target: Path) -> str:
     episodes, init = (path and Path(path).name for path in (config.data.episodes, config.init))
     data = replace(config.data, root=DataConfig.root, episodes=episodes)
     encoder = replace(config.encoder, weights=Path(config.encoder.weights).name)
-    if odd := [name for name, tensor in model.half().state_dict().items() if not tensor.isfinite().all()]:
+    model.half()
+    if odd := [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]:
         raise CheckpointError(f"{source}: {odd[0]} holds values that float16 cannot")
     target.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(target, config=replace(config, data=data, encoder=encoder, init=init), model=model)

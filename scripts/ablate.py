@@ -23,9 +23,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gconet.config import Config, config_from_dict, config_to_dict, load_config
+from gconet.config import Config, config_to_dict, load_config
 from gconet.data.groups import scan_set
-from gconet.errors import CheckpointError, ConfigError, GCoNetError, run_command
+from gconet.errors import ConfigError, GCoNetError, run_command
 from gconet.evaluation import score_folders
 from gconet.evaluation.ablation import DISTANCES, AblationRow, ablation_table
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
@@ -71,18 +71,15 @@ def main() -> int:
 def train_row(row: Path, config: Config, settings: list[str], last: int) -> None:
     """Train to the end of the budget, step `last`, from where an earlier call stopped; raises ConfigError
     where that one had other settings."""
-    from gconet.checkpoint import read_checkpoint
+    from gconet.checkpoint import read_checkpoint, saved_config
     from gconet.lock import hold
     from gconet.run import LAST, RESUMABLE
 
     folder = Path("runs") / config.name
     if (folder / LAST).is_file():
         content = read_checkpoint(folder / LAST)
-        try:
-            saved = config_from_dict(content["config"])
-        except ConfigError as error:
-            raise CheckpointError(f"{folder / LAST}: its settings are not ours ({error})") from None
-        theirs, ours = flatten(config_to_dict(saved)), flatten(config_to_dict(config))
+        saved = saved_config(content, folder / LAST)
+        theirs, ours = (flatten(config_to_dict(one)) for one in (saved, config))
         if odd := [k for k, v in ours.items() if theirs[k] != v and not f"{k}=".startswith(RESUMABLE)]:
             raise ConfigError(
                 f"{folder} was trained with {odd[0]}={theirs[odd[0]]}, not {ours[odd[0]]}; move it away, or "

@@ -53,18 +53,18 @@ def show_attention(args: argparse.Namespace) -> int:
     groups = scan_groups(args.images)
     names = [group.name for group in groups]
     check_output(args.output, {"--images": args.images}, overwrite=args.overwrite, folders=names)
-    jobs: list[Job] = []
-    maps: list[np.ndarray] = []
-    given = groups
+    planned = {
+        item.image: Job(group.name, item, {"overlay": args.output / group.name / f"{item.stem}.jpg"})
+        for group in groups
+        for item in group.items
+    }
     groups, inspections, errors = inspect(args, groups)
-    for group in given:  # earlier overlays must not pass for those of pictures that are left out
-        for item in group.items:
-            (args.output / group.name / f"{item.stem}.jpg").unlink(missing_ok=True)
-    for group, inspected in zip(groups, inspections, strict=True):
+    for job in planned.values():  # earlier overlays must not pass for those of pictures that are left out
+        job.files["overlay"].unlink(missing_ok=True)
+    for group in groups:
         (args.output / group.name).mkdir(parents=True, exist_ok=True)
-        for item in group.items:
-            jobs.append(Job(group.name, item, {"overlay": args.output / group.name / f"{item.stem}.jpg"}))
-        maps += list(inspected.attention)
+    jobs = [planned[item.image] for group in groups for item in group.items]
+    maps = [attention for inspected in inspections for attention in inspected.attention]
     drawn = run_jobs(write_attention, list(zip(jobs, maps, strict=True)), desc="overlays", strict=args.strict)
     errors += [one for one in drawn if isinstance(one, DataError)]
     jobs = [job for job, one in zip(jobs, drawn, strict=True) if not isinstance(one, DataError)]
@@ -163,7 +163,7 @@ def show_grid(args: argparse.Namespace) -> int:
     if unknown := [name for name in wanted if name not in names]:
         there = name_some(names)
         raise ConfigError(f"--groups {','.join(unknown)}: no such group in {args.images}; there: {there}")
-    rows, errors = [], []
+    picked = []
     for number in (names.index(name) for name in wanted):
         for index, item in list(enumerate(scanned[0][number].items))[: args.count]:
             masks = [groups[number].items[index].map for groups in scanned]
@@ -172,12 +172,10 @@ def show_grid(args: argparse.Namespace) -> int:
                     f"{item.image} lacks a map in {args.maps[masks.index(None)]}; make it with test.py"
                 )
             masks = [item.mask, *masks] if args.gts else masks
-            try:
-                rows.append([shrink(load(item.image)), *(shrink(grey(path)) for path in masks if path)])
-            except DataError as error:
-                if args.strict:
-                    raise
-                errors.append(error)
+            picked.append((item.image, [path for path in masks if path]))
+    drawn = run_jobs(load_row, picked, desc="pictures", strict=args.strict)
+    errors = [row for row in drawn if isinstance(row, DataError)]
+    rows = [row for row in drawn if not isinstance(row, DataError)]
     if not rows:
         raise errors[0]
     titles = ["image", *(["ground truth"] if args.gts else []), *methods]
@@ -185,6 +183,12 @@ def show_grid(args: argparse.Namespace) -> int:
     Image.fromarray(draw_grid(rows, titles)).save(args.output)
     print(f"{len(rows)} images of {len(wanted)} groups\nto look at: {args.output}")
     return report_skipped(args.images, errors)
+
+
+def load_row(files: tuple[Path, Sequence[Path]]) -> list[RGB]:
+    """A row of the grid: the picture, then its mask and maps, small."""
+    image, masks = files
+    return [shrink(load(image)), *(shrink(grey(path)) for path in masks)]
 
 
 def check_picture(output: Path, folders: Sequence[Path | None], *, overwrite: bool) -> None:

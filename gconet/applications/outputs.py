@@ -20,9 +20,9 @@ def check_output(
     """Raise ConfigError where results in folder `output` would mix with inputs or replace files.
 
     `sources`: the folders that are read, by the names of their options. With `overwrite`, results
-    may replace files of their own names, but through no link that leads
-    out of it. With `page`, also as `check_page`, and
-    where one of the `folders` that will be made in `output` has the name of the page or its previews.
+    may replace files of their own names, but through no link that leads out of it. With `page`, also as
+    `check_page`, and where one of the `folders` that will be made in `output` has the name of the page
+    or its previews.
     """
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
     if place.exists() and not place.is_dir():
