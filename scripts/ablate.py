@@ -2,6 +2,7 @@
 
     python scripts/ablate.py --sets CoCA,CoSOD3k,Cosal2015 --epochs 10
     python scripts/ablate.py --sets PASCAL_coseg --steps 200 --seeds 0,1 data.root=/data
+    python scripts/ablate.py --sets PASCAL_coseg --steps 200 --rows 1,6      two of its rows
 
 Every row is configs/ablation/<row>.yaml with the same budget; for a seed, all rows see the same
 episodes and start from the same weights in the parts that they share. Runs are
@@ -31,12 +32,12 @@ from gconet.evaluation.ablation import DISTANCES, AblationRow, ablation_table
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
 
 ROOT = Path(__file__).resolve().parents[1]
-ROWS = sorted((ROOT / "configs/ablation").glob("*.yaml"))
+BY_NUMBER = {row.stem.split("-")[0]: row for row in sorted((ROOT / "configs/ablation").glob("*.yaml"))}
 
 
 def main() -> int:
     args = parse_args()
-    first = load_config(ROWS[0], args.overrides)
+    first = load_config(args.rows[0], args.overrides)
     root = Path(first.data.root)
     for name in args.sets:
         scan_set(root, name)  # all that is needed is there, before hours of training
@@ -49,10 +50,10 @@ def main() -> int:
     runs = [
         (row, load_config(row, settings), settings)
         for seed in args.seeds
-        for row in ROWS
+        for row in args.rows
         for settings in ([*args.overrides, *budget, f"seed={seed}", f"name=ablation-{row.stem}-seed{seed}"],)
     ]
-    measured: dict[Path, dict[str, list[dict[str, float]]]] = {row: {} for row in ROWS}
+    measured: dict[Path, dict[str, list[dict[str, float]]]] = {row: {} for row in args.rows}
     for row, config, settings in runs:
         print(f"{config.name}", flush=True)
         train_row(row, config, settings, last)
@@ -207,6 +208,9 @@ def parse_args() -> argparse.Namespace:
         "--seeds", default="0", metavar="0,1", help="seeds of the runs (default: %(default)s)"
     )
     parser.add_argument(
+        "--rows", default="1,2,3,4,5,6", metavar="1,6", help="rows of the table (default: %(default)s)"
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path("results/ablation"), metavar="DIR", help="default: %(default)s"
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of all rows")
@@ -217,6 +221,10 @@ def parse_args() -> argparse.Namespace:
         raise ConfigError(
             f"--seeds {args.seeds}: give whole numbers with commas between, as in 0,1"
         ) from None
+    numbers = args.rows.split(",")
+    if odd := [number for number in numbers if number not in BY_NUMBER]:
+        raise ConfigError(f"--rows: there is no row {odd[0]!r}; choose from {','.join(BY_NUMBER)}")
+    args.rows = [row for number, row in BY_NUMBER.items() if number in numbers]  # in the paper's order
     for name in ("epochs", "steps"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise ConfigError(f"--{name} {value}: give at least 1")

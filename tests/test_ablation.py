@@ -100,10 +100,19 @@ def test_wrong_arguments_are_named(run, toy, tmp_path):
     given = arguments(toy)
     refused("give whole numbers with commas", *given, "--seeds", "a")
     refused("give at least 1", *given[:2], "--steps", 0)
+    refused("there is no row '7'; choose from 1,2,3,4,5,6", *given, "--rows", "1,7")
     refused("seed=3: that is what the rows", *given, "seed=3")
     refused("no data set 'nothing'", "--sets", "nothing", *given[2:], status=1)
     refused("unknown key", *given, "data.rot=1")
     refused("unknown key", "data.rot=1", *given)  # in any order
+
+
+def test_one_row_alone(run, toy, tmp_path):
+    run("scripts/ablate.py", *arguments(toy, steps=1), "--seeds", "0", "--rows", "4", cwd=tmp_path)
+    header, *rows = csv.reader((tmp_path / "ablation/ablation-toy_test.csv").open())
+    assert [row[:4] for row in rows] == [["4", "", "", "x"]] and header[4] == "max E"
+    assert all(0 <= float(cell) <= 1 for cell in rows[0][4:10])
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["ablation-4-acm-seed0"]
 
 
 def start(cwd, toy, **how):
