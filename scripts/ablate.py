@@ -208,7 +208,7 @@ def parse_args() -> argparse.Namespace:
         "--seeds", default="0", metavar="0,1", help="seeds of the runs (default: %(default)s)"
     )
     parser.add_argument(
-        "--rows", default="1,2,3,4,5,6", metavar="1,6", help="rows of the table (default: %(default)s)"
+        "--rows", default=",".join(BY_NUMBER), metavar="1,6", help="rows of the table (default: %(default)s)"
     )
     parser.add_argument(
         "--output", type=Path, default=Path("results/ablation"), metavar="DIR", help="default: %(default)s"
