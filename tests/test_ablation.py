@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,12 +108,30 @@ def test_wrong_arguments_are_named(run, toy, tmp_path):
     refused("unknown key", "data.rot=1", *given)  # in any order
 
 
-def test_one_row_alone(run, toy, tmp_path):
-    run("scripts/ablate.py", *arguments(toy, steps=1), "--seeds", "0", "--rows", "4", cwd=tmp_path)
-    header, *rows = csv.reader((tmp_path / "ablation/ablation-toy_test.csv").open())
-    assert [row[:4] for row in rows] == [["4", "", "", "x"]] and header[4] == "max E"
+def test_rows_one_by_one(run, toy, tmp_path):
+    def table(*changed):
+        printed = run("scripts/ablate.py", *arguments(toy, steps=1), *changed, cwd=tmp_path).stdout
+        header, *rows = csv.reader((tmp_path / "ablation/ablation-toy_test.csv").open())
+        assert header[4] == "max E"
+        return rows, printed
+
+    rows, _ = table("--seeds", "0", "--rows", "4")
+    assert [row[:4] for row in rows] == [["4", "", "", "x"]]
     assert all(0 <= float(cell) <= 1 for cell in rows[0][4:10])
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["ablation-4-acm-seed0"]
+    runs = tmp_path / "runs"
+    assert [path.name for path in runs.iterdir()] == ["ablation-4-acm-seed0"]
+    # what was measured stays in the table, if it is comparable
+    shutil.copytree(runs / "ablation-4-acm-seed0", runs / "ablation-5-gam-gcm-seed0")
+    shutil.copytree(
+        tmp_path / "ablation/ablation-4-acm-seed0", tmp_path / "ablation/ablation-5-gam-gcm-seed0"
+    )
+    rows, printed = table("--seeds", "1", "--rows", "1")
+    assert [row[:4] for row in rows] == [["1", "", "", ""], ["4", "", "", "x"]]
+    (line,) = [line for line in printed.splitlines() if line.startswith("not in the table")]
+    assert "ablation-5-gam-gcm-seed0 was trained with name=ablation-4-acm-seed0" in line
+    again = [*arguments(toy, steps=1), "--seeds", "1", "--rows", "1", "train.precision=bf16"]
+    refusal = run("scripts/ablate.py", *again, cwd=tmp_path, status=2).stderr
+    assert "ablation-1-baseline-seed1 was trained with train.precision=fp32, not bf16" in refusal
 
 
 def start(cwd, toy, **how):
