@@ -1,7 +1,6 @@
 """Table 1, repeated: the rows differ in their modules alone, and the table says what was measured."""
 
 import csv
-import json
 import os
 import random
 import shutil
@@ -9,18 +8,22 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 
+from gconet.checkpoint import read_checkpoint
 from gconet.config import config_to_dict, load_config
-from gconet.evaluation.ablation import AblationRow, ablation_table
+from gconet.evaluation.ablation import RunScores, ablation_table, read_scores
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
 from gconet.models import build_training_model
 from tests.conftest import ROOT
 
 ROWS = sorted((ROOT / "configs/ablation").glob("*.yaml"))
-FIGURES = {"max_e": 0.8, "s_measure": 0.7, "max_f": 0.6, "mae": 0.1, "within": 0.1, "between": 0.3}
+FIGURES = {
+    "max_e": 0.8, "s_measure": 0.7, "max_f": 0.6, "mae": 0.1, "j_half": 0.5, "within": 0.1, "between": 0.3,
+}  # fmt: skip
 
 
 def test_the_rows_differ_in_their_modules_alone():
@@ -66,23 +69,30 @@ def test_building_draws_nothing_from_the_global_generator():
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_the_table_by_hand():
-    runs = (FIGURES, {**FIGURES, "s_measure": 0.75})
-    rows = [AblationRow(1, (), (FIGURES,)), AblationRow(5, ("GAM", "GCM"), runs)]
-    table = ablation_table("cosal2015", rows, ["a note"])
-    header = ["", "GAM", "GCM", "ACM", "max E", "S", "max F", "MAE", "d within", "d between",
+def test_the_table_by_hand(tmp_path):
+    of = {"settings": {"optimizer.betas": [0.9, 0.99]}, "checkpoint": "0"}
+    one = RunScores(1, 0, (), FIGURES, **of)
+    two = [
+        RunScores(5, k, ("GAM", "GCM"), {**FIGURES, "s_measure": s}, **of) for k, s in ((1, 0.75), (0, 0.7))
+    ]
+    table = ablation_table("cosal2015", [*two, one], ["a note"])
+    header = ["", "GAM", "GCM", "ACM", "max E", "S", "max F", "MAE", "J@.5", "d within", "d between",
               "paper max E", "paper S", "paper max F", "paper MAE"]  # fmt: skip
     assert list(table.header) == header
     assert table.rows[1] == (
         "5", "x", "x", "",
-        "0.800 ± 0.000", "0.725 ± 0.025", "0.600 ± 0.000", "0.100 ± 0.000", "0.100 ± 0.000",
-        "0.300 ± 0.000", "0.884", "0.842", "0.837", "0.070",
+        "0.800 ± 0.000", "0.725 ± 0.025", "0.600 ± 0.000", "0.100 ± 0.000", "0.500 ± 0.000",
+        "0.100 ± 0.000", "0.300 ± 0.000", "0.884", "0.842", "0.837", "0.070",
     )  # fmt: skip
     assert table.rows[0][4:6] == ("0.800", "0.700")
-    other = ablation_table("PASCAL_coseg", rows, [])
+    assert table.notes[:2] == ("a note", "seeds differ; row 1: 0; row 5: 0, 1 (mean ± half the range)")
+    other = ablation_table("PASCAL_coseg", [one, two[1]], [])
     assert other.rows[0][-3:] == ("0.591", "0.764", "0.818") and "paper S, CoCA" in other.header
+    assert other.notes[0] == "seeds of every row: 0"
     assert list(csv.reader(render_csv(table).splitlines()))[0] == header
     assert "a note" in render_text(table) and "0.725 ± 0.025" in render_markdown(table) + render_latex(table)
+    one.write(tmp_path / "scores.json")
+    assert read_scores(tmp_path / "scores.json") == one
 
 
 def arguments(toy, steps=3):
@@ -101,7 +111,8 @@ def test_wrong_arguments_are_named(run, toy, tmp_path):
     given = arguments(toy)
     refused("give whole numbers with commas", *given, "--seeds", "a")
     refused("give at least 1", *given[:2], "--steps", 0)
-    refused("there is no row '7'; choose from 1,2,3,4,5,6", *given, "--rows", "1,7")
+    refused("there is no row 7; choose from 1,2,3,4,5,6", *given, "--rows", "1,7")
+    refused("seed: ", *given, "--seeds", "0,4294967296")  # before seed 0 is trained
     refused("seed=3: that is what the rows", *given, "seed=3")
     refused("no data set 'nothing'", "--sets", "nothing", *given[2:], status=1)
     refused("unknown key", *given, "data.rot=1")
@@ -109,29 +120,52 @@ def test_wrong_arguments_are_named(run, toy, tmp_path):
 
 
 def test_rows_one_by_one(run, toy, tmp_path):
-    def table(*changed):
-        printed = run("scripts/ablate.py", *arguments(toy, steps=1), *changed, cwd=tmp_path).stdout
-        header, *rows = csv.reader((tmp_path / "ablation/ablation-toy_test.csv").open())
-        assert header[4] == "max E"
-        return rows, printed
+    given = [*arguments(toy, steps=1), "--seeds", "0", "--rows", "4"]
+    output, runs = tmp_path / "ablation/1-steps", tmp_path / "runs"
 
-    rows, _ = table("--seeds", "0", "--rows", "4")
-    assert [row[:4] for row in rows] == [["4", "", "", "x"]]
-    assert all(0 <= float(cell) <= 1 for cell in rows[0][4:10])
-    runs = tmp_path / "runs"
+    def table(*changed):
+        printed = run("scripts/ablate.py", *given, *changed, cwd=tmp_path).stdout
+        return list(csv.reader((output / "ablation-toy_test.csv").open()))[1:], printed
+
+    (measured,), printed = table()
+    assert measured[:4] == ["4", "", "", "x"] and all(0 <= float(cell) <= 1 for cell in measured[4:11])
     assert [path.name for path in runs.iterdir()] == ["ablation-4-acm-seed0"]
-    # what was measured stays in the table, if it is comparable
-    shutil.copytree(runs / "ablation-4-acm-seed0", runs / "ablation-5-gam-gcm-seed0")
-    shutil.copytree(
-        tmp_path / "ablation/ablation-4-acm-seed0", tmp_path / "ablation/ablation-5-gam-gcm-seed0"
-    )
-    rows, printed = table("--seeds", "1", "--rows", "1")
-    assert [row[:4] for row in rows] == [["1", "", "", ""], ["4", "", "", "x"]]
-    (line,) = [line for line in printed.splitlines() if line.startswith("not in the table")]
-    assert "ablation-5-gam-gcm-seed0 was trained with name=ablation-4-acm-seed0" in line
-    again = [*arguments(toy, steps=1), "--seeds", "1", "--rows", "1", "train.precision=bf16"]
+    assert "1 steps a run, fp32 on cpu\nseeds of every row: 0\n" in printed and "not in" not in printed
+
+    scores = read_scores(output / "ablation-4-acm-seed0/toy_test/scores.json")
+
+    def pretend(row, seed, **changed):
+        """As if another call had trained this row: with `changed` settings."""
+        off = {f"{name}.enabled": False for name in ("gam", "gcm", "acm")}
+        name = f"ablation-{row}-seed{seed}"
+        settings = {**scores.settings, **off, "name": name, "seed": seed, **changed}
+        (output / name / "toy_test").mkdir(parents=True)
+        shutil.copytree(runs / "ablation-4-acm-seed0", runs / name)
+        like = replace(scores, row=int(row[0]), seed=seed, modules=(), settings=settings)
+        like.write(output / name / "toy_test/scores.json")
+
+    pretend("1-baseline", 0)
+    pretend("1-baseline", 7)
+    pretend("1-baseline", 8, **{"optimizer.lr": 1.0})
+    pretend("1-baseline", 9, **{"train.precision": "bf16"})
+    pretend("2-gam", 0)  # but its GAM was off
+    pretend("3-gcm", 0, **{"gcm.enabled": True})
+    (runs / "ablation-3-gcm-seed0/last.pt").write_bytes(b"trained further")
+    rows, printed = table()
+    assert [row[0] for row in rows] == ["1", "4"] and rows[1] == measured and rows[0][4].endswith("± 0.000")
+    assert "row 1: 0, 7; row 4: 0" in printed
+    assert [line for line in printed.splitlines() if line.startswith("not in the table")] == [
+        "not in the table: ablation-1-baseline-seed8 was trained with optimizer.lr=1.0, not 0.0001",
+        "not in the table: ablation-1-baseline-seed9 was trained with train.precision=bf16, not fp32",
+        "not in the table: ablation-2-gam-seed0 was trained with gam.enabled=False, not True",
+        "not in the table: runs/ablation-3-gcm-seed0/last.pt is no longer what was scored",
+    ]
+    # a row asked for must have these settings, which is known before anything is trained
+    shutil.rmtree(runs / "ablation-1-baseline-seed0")
+    again = [*given, "--rows", "1,4", "train.precision=bf16"]
     refusal = run("scripts/ablate.py", *again, cwd=tmp_path, status=2).stderr
-    assert "ablation-1-baseline-seed1 was trained with train.precision=fp32, not bf16" in refusal
+    assert "ablation-4-acm-seed0 was trained with train.precision=fp32, not bf16; move it away" in refusal
+    assert not (runs / "ablation-1-baseline-seed0").exists()
 
 
 def start(cwd, toy, **how):
@@ -166,9 +200,11 @@ def test_killed_at_any_point_it_ends_in_the_same_table(toy, tmp_path):
     print(f"{kills} kills")
     assert kills >= 2
     for suffix in ("txt", "md", "csv", "tex"):
-        ours, theirs = (tmp_path / n / f"ablation/ablation-toy_test.{suffix}" for n in ("cut", "whole"))
+        ours, theirs = (
+            tmp_path / n / f"ablation/3-steps/ablation-toy_test.{suffix}" for n in ("cut", "whole")
+        )
         assert ours.read_bytes() == theirs.read_bytes()
-    table = list(csv.reader((tmp_path / "cut/ablation/ablation-toy_test.csv").open()))
+    table = list(csv.reader((tmp_path / "cut/ablation/3-steps/ablation-toy_test.csv").open()))
     assert [row[0] for row in table] == ["", *"123456"] and all("±" in cell for cell in table[1][4:10])
-    measured = json.loads((tmp_path / "cut/ablation/ablation-6-full-seed1/toy_test/scores.json").read_text())
-    assert measured["figures"]["step"] == 3
+    saved = read_checkpoint(tmp_path / "cut/runs/ablation-6-full-seed1/last.pt")
+    assert saved["training"]["step"] == 3

@@ -1,29 +1,49 @@
 """Table 1 of the paper, measured: what GAM, GCM and ACM add."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from gconet.evaluation.published import ORDER, load_tables
-from gconet.evaluation.tables import COLUMNS, Table
+from gconet.evaluation.tables import COLUMNS, SEGMENTATION_COLUMNS, Table
 
+MODULES = ("GAM", "GCM", "ACM")
 DISTANCES = {"within": "d within", "between": "d between"}
 PAPER = {name: COLUMNS[name] for name in ORDER}
+MEASURED = {**PAPER, "j_half": SEGMENTATION_COLUMNS["j_half"], **DISTANCES}
 
 
 @dataclass(frozen=True)
-class AblationRow:
-    """One row: which modules are on, and what each of its runs (one for every seed) measured."""
+class RunScores:
+    """What one run, a row of the paper's table with one seed, measured on one set."""
 
-    number: int  # of the paper's row
-    modules: tuple[str, ...]
-    runs: tuple[Mapping[str, float], ...]  # `ORDER`'s figures, and `DISTANCES`
+    row: int  # the paper's number
+    seed: int
+    modules: tuple[str, ...]  # of `MODULES`, those that were on
+    figures: Mapping[str, float]  # at least `MEASURED`'s
+    settings: Mapping[str, Any]  # section.key → value: what it was trained with
+    checkpoint: str  # SHA-256 of the file that was scored
+
+    def write(self, path: Path) -> None:
+        """As JSON, whole or not at all."""
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        partial.replace(path)
 
 
-def ablation_table(dataset: str, rows: Sequence[AblationRow], notes: Sequence[str]) -> Table:
+def read_scores(path: Path) -> RunScores:
+    """What `RunScores.write` wrote."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return RunScores(**{**content, "modules": tuple(content["modules"])})
+
+
+def ablation_table(dataset: str, runs: Iterable[RunScores], notes: Sequence[str]) -> Table:
     """The paper's table for one set: mean over seeds ± half the range, and the paper's figures.
 
     For a set that the paper has not, its S-measures on its own sets stand there. `notes` say how the
-    rows were made.
+    runs were made; their seeds are added.
     """
     published = {row["id"]: row for row in load_tables()["gconet_table_1"]["rows"]}
     known = {name.lower(): name for name in ("CoCA", "CoSOD3k", "Cosal2015")}
@@ -31,20 +51,32 @@ def ablation_table(dataset: str, rows: Sequence[AblationRow], notes: Sequence[st
         beside = {f"paper {heading}": (own, i) for i, heading in enumerate(PAPER.values())}
     else:
         beside = {f"paper S, {name}": (name, ORDER.index("s_measure")) for name in known.values()}
-    header = ("", "GAM", "GCM", "ACM", *PAPER.values(), *DISTANCES.values(), *beside)
+    header = ("", *MODULES, *MEASURED.values(), *beside)
+    rows: dict[int, list[RunScores]] = {}
+    for run in sorted(runs, key=lambda run: (run.row, run.seed)):
+        rows.setdefault(run.row, []).append(run)
     lines = []
-    for row in rows:
-        measured = [format_spread([run[name] for run in row.runs]) for name in (*PAPER, *DISTANCES)]
-        theirs = [f"{published[row.number][name][i]:.3f}" for name, i in beside.values()]
-        ticks = ["x" if module in row.modules else "" for module in ("GAM", "GCM", "ACM")]
-        lines.append((str(row.number), *ticks, *measured, *theirs))
+    for number, group in rows.items():
+        measured = [format_spread([run.figures[name] for run in group]) for name in MEASURED]
+        theirs = [f"{published[number][name][i]:.3f}" for name, i in beside.values()]
+        ticks = ["x" if module in group[0].modules else "" for module in MODULES]
+        lines.append((str(number), *ticks, *measured, *theirs))
     explained = "d: mean cosine distance of images' parts of the consensus, within and between groups"
-    return Table(dataset, header, tuple(lines), (*notes, explained))
+    return Table(dataset, header, tuple(lines), (*notes, name_seeds(rows), explained))
+
+
+def name_seeds(rows: Mapping[int, Sequence[RunScores]]) -> str:
+    """Which seeds the rows are of: a difference within one seed is not one of means."""
+    seeds = {number: ", ".join(str(run.seed) for run in group) for number, group in rows.items()}
+    if len(set(seeds.values())) == 1:
+        text = f"seeds of every row: {next(iter(seeds.values()))}"
+    else:
+        text = "seeds differ; " + "; ".join(f"row {number}: {own}" for number, own in seeds.items())
+    spread = any(len(group) > 1 for group in rows.values())
+    return text + (" (mean ± half the range)" if spread else "")
 
 
 def format_spread(values: Sequence[float]) -> str:
     """Mean ± half the range, the latter where there is more than one value."""
-    if not values:
-        return ""
     mean, half = sum(values) / len(values), (max(values) - min(values)) / 2
     return f"{mean:.3f}" + (f" ± {half:.3f}" if len(values) > 1 else "")
