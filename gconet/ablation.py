@@ -1,12 +1,11 @@
 """The runs behind Table 1: what each is trained with, and what earlier calls left of them."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gconet.checkpoint import read_checkpoint, saved_config
+from gconet.checkpoint import digest, read_checkpoint, saved_config
 from gconet.config import Config, config_to_dict, load_config
 from gconet.data.episodes import RecordedEpisodes
 from gconet.data.groups import scan_set
@@ -116,8 +115,3 @@ def why_not(scores: RunScores, job: Job) -> str | None:
     if not job.checkpoint.is_file() or scores.checkpoint != digest(job.checkpoint):
         return f"{job.checkpoint} is no longer what was scored"
     return None
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

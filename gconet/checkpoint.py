@@ -122,9 +122,14 @@ def ship_weights(source: Path, target: Path) -> str:
         raise CheckpointError(f"{source}: {odd[0]} holds values that float16 cannot")
     target.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(target, config=replace(config, data=data, encoder=encoder, init=init), model=model)
-    digest = hashlib.sha256(target.read_bytes()).hexdigest()
-    digest_file(target).write_text(f"{digest}  {target.name}\n", encoding="ascii")
-    return digest
+    found = digest(target)
+    digest_file(target).write_text(f"{found}  {target.name}\n", encoding="ascii")
+    return found
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, as hexadecimal text."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def digest_file(path: Path) -> Path:
@@ -161,7 +166,7 @@ def read_file(path: Path) -> Any:
             expected = digest_file(path).read_text(encoding="ascii", errors="replace").split()[:1]
         except FileNotFoundError:
             raise CheckpointError(f"{path}: {digest_file(path).name} is missing; reinstall both") from None
-        if [hashlib.sha256(path.read_bytes()).hexdigest()] != expected:
+        if [digest(path)] != expected:
             name = digest_file(path).name
             raise CheckpointError(f"{path}: damaged or altered: its SHA-256 is not the one in {name}")
     try:

@@ -24,11 +24,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gconet.ablation import ROWS, Job, Plan, digest, saved_step, settings_of, why_not
+from gconet.ablation import ROWS, Job, Plan, saved_step, settings_of, why_not
+from gconet.checkpoint import digest
 from gconet.data.groups import scan_set
 from gconet.errors import ConfigError, GCoNetError, run_command
 from gconet.evaluation import score_folders
-from gconet.evaluation.ablation import DISTANCES, MODULES, RunScores, ablation_table, read_scores
+from gconet.evaluation.ablation import DISTANCES, RunScores, ablation_table, read_scores
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
 from gconet.lock import hold
 from gconet.run import LAST, RESUMABLE
@@ -44,19 +45,21 @@ def main() -> int:
     for name in args.sets:
         scan_set(root, name)
     output = args.output / f"{plan.last}-steps"
+    todo = {job: [name for name in args.sets if not is_scored(job, output, name)] for job in jobs}
     for job in jobs:  # so that other settings are found before hours of training
-        if not all(is_scored(job, output, name) for name in args.sets):
+        if todo[job]:
             saved_step(job)
     for job in jobs:
         print(job.config.name, flush=True)
-        if todo := [name for name in args.sets if not is_scored(job, output, name)]:
+        if todo[job]:
             train_row(job, plan.last)
-            for name in todo:
+            for name in todo[job]:
                 measure_row(job, output, name)
-        left_out = {name: write_table(output, name, plan) for name in args.sets}
+                write_table(output, name, plan)
     for name in args.sets:
+        left_out = write_table(output, name, plan)
         print((output / f"ablation-{name}.txt").read_text(encoding="utf-8"))
-        for reason in left_out[name]:
+        for reason in left_out:
             print(f"not in the table: {reason}")
     return 0
 
@@ -109,9 +112,7 @@ def measure_row(job: Job, output: Path, name: str) -> None:
         **score_folders(folder / "maps", root / "gts" / name).figures(),
         **{name: mean_of([float(group[name]) for group in groups]) for name in DISTANCES},
     }
-    on = (config.gam.enabled, config.gcm.enabled, config.acm.enabled)
-    modules = tuple(module for module, enabled in zip(MODULES, on, strict=True) if enabled)
-    RunScores(job.row, job.seed, modules, figures, settings_of(config), of).write(record)
+    RunScores(job.row, job.seed, figures, settings_of(config), of).write(record)
 
 
 def mean_of(values: list[float]) -> float:

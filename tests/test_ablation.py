@@ -70,11 +70,10 @@ def test_building_draws_nothing_from_the_global_generator():
 
 
 def test_the_table_by_hand(tmp_path):
-    of = {"settings": {"optimizer.betas": [0.9, 0.99]}, "checkpoint": "0"}
-    one = RunScores(1, 0, (), FIGURES, **of)
-    two = [
-        RunScores(5, k, ("GAM", "GCM"), {**FIGURES, "s_measure": s}, **of) for k, s in ((1, 0.75), (0, 0.7))
-    ]
+    off = {"gam.enabled": False, "gcm.enabled": False, "acm.enabled": False, "optimizer.betas": [0.9, 0.99]}
+    on = {**off, "gam.enabled": True, "gcm.enabled": True}
+    one = RunScores(1, 0, FIGURES, off, "0")
+    two = [RunScores(5, k, {**FIGURES, "s_measure": s}, on, "0") for k, s in ((1, 0.75), (0, 0.7))]
     table = ablation_table("cosal2015", [*two, one], ["a note"])
     header = ["", "GAM", "GCM", "ACM", "max E", "S", "max F", "MAE", "J@.5", "d within", "d between",
               "paper max E", "paper S", "paper max F", "paper MAE"]  # fmt: skip
@@ -141,7 +140,7 @@ def test_rows_one_by_one(run, toy, tmp_path):
         settings = {**scores.settings, **off, "name": name, "seed": seed, **changed}
         (output / name / "toy_test").mkdir(parents=True)
         shutil.copytree(runs / "ablation-4-acm-seed0", runs / name)
-        like = replace(scores, row=int(row[0]), seed=seed, modules=(), settings=settings)
+        like = replace(scores, row=int(row[0]), seed=seed, settings=settings)
         like.write(output / name / "toy_test/scores.json")
 
     pretend("1-baseline", 0)

@@ -21,9 +21,8 @@ class RunScores:
 
     row: int  # the paper's number
     seed: int
-    modules: tuple[str, ...]  # of `MODULES`, those that were on
     figures: Mapping[str, float]  # at least `MEASURED`'s
-    settings: Mapping[str, Any]  # section.key → value: what it was trained with
+    settings: Mapping[str, Any]  # section.key → value: what it was trained with, `gam.enabled` and others
     checkpoint: str  # SHA-256 of the file that was scored
 
     def write(self, path: Path) -> None:
@@ -35,8 +34,7 @@ class RunScores:
 
 def read_scores(path: Path) -> RunScores:
     """What `RunScores.write` wrote."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return RunScores(**{**content, "modules": tuple(content["modules"])})
+    return RunScores(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def ablation_table(dataset: str, runs: Iterable[RunScores], notes: Sequence[str]) -> Table:
@@ -59,7 +57,7 @@ def ablation_table(dataset: str, runs: Iterable[RunScores], notes: Sequence[str]
     for number, group in rows.items():
         measured = [format_spread([run.figures[name] for run in group]) for name in MEASURED]
         theirs = [f"{published[number][name][i]:.3f}" for name, i in beside.values()]
-        ticks = ["x" if module in group[0].modules else "" for module in MODULES]
+        ticks = ["x" if group[0].settings[f"{module.lower()}.enabled"] else "" for module in MODULES]
         lines.append((str(number), *ticks, *measured, *theirs))
     explained = "d: mean cosine distance of images' parts of the consensus, within and between groups"
     return Table(dataset, header, tuple(lines), (*notes, name_seeds(rows), explained))
