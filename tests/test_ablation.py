@@ -1,6 +1,7 @@
 """Table 1, repeated: the rows differ in their modules alone, and the table says what was measured."""
 
 import csv
+import json
 import os
 import random
 import shutil
@@ -15,6 +16,7 @@ import torch
 
 from gconet.checkpoint import read_checkpoint
 from gconet.config import config_to_dict, load_config
+from gconet.errors import DataError
 from gconet.evaluation.ablation import RunScores, ablation_table, read_scores
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
 from gconet.models import build_training_model
@@ -92,6 +94,12 @@ def test_the_table_by_hand(tmp_path):
     assert "a note" in render_text(table) and "0.725 ± 0.025" in render_markdown(table) + render_latex(table)
     one.write(tmp_path / "scores.json")
     assert read_scores(tmp_path / "scores.json") == one
+    whole = json.loads((tmp_path / "scores.json").read_text())
+    damaged = [whole | {"figures": {}}, whole | {"figures": None}, whole | {"settings": 1}, [], {}, None]
+    for text in ("{", *map(json.dumps, damaged)):
+        (tmp_path / "scores.json").write_text(text)
+        with pytest.raises(DataError, match="scores.json holds no scores of a run; move it away"):
+            read_scores(tmp_path / "scores.json")
 
 
 def arguments(toy, steps=3):

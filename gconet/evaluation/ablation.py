@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gconet.errors import DataError
 from gconet.evaluation.published import ORDER, load_tables
 from gconet.evaluation.tables import COLUMNS, SEGMENTATION_COLUMNS, Table
 
@@ -33,8 +34,15 @@ class RunScores:
 
 
 def read_scores(path: Path) -> RunScores:
-    """What `RunScores.write` wrote."""
-    return RunScores(**json.loads(path.read_text(encoding="utf-8")))
+    """What `RunScores.write` wrote; raises DataError for a file that is anything else."""
+    try:
+        scores = RunScores(**json.loads(path.read_text(encoding="utf-8")))
+        whole = set(MEASURED) <= set(scores.figures) and hasattr(scores.settings, "get")
+    except (ValueError, TypeError):
+        whole = False
+    if not whole:
+        raise DataError(f"{path} holds no scores of a run; move it away, and the run is scored again")
+    return scores
 
 
 def ablation_table(dataset: str, runs: Iterable[RunScores], notes: Sequence[str]) -> Table:
