@@ -64,7 +64,7 @@ def test_the_bare_commands_end_in_maps_scores_and_a_page(run, tmp_path):
     assert table[1:] == done.stdout.splitlines()[2:][: len(table) - 1]
     scores = score_folders(tmp_path / "results/demo", DEMO / "gts")
     print(scores.figures())
-    assert scores.figures()["j_half"] > 0.33  # 0.343 in bf16
+    assert scores.figures()["j_half"] > 0.34  # 0.3427 in bf16, 0.3429 in float32
 
 
 @pytest.mark.xfail(
