@@ -79,6 +79,11 @@ def benchmark_evaluate(args: argparse.Namespace) -> None:
         height, width = (int(side) for side in args.size.split("x"))
     except ValueError:
         raise ConfigError(f"--size {args.size}: give height and width as 300x400") from None
+    if min(height, width) < 1:
+        raise ConfigError(f"--size {args.size}: give at least 1x1")
+    for name in ("maps", "folder", "workers"):
+        if (value := getattr(args, name)) < 0:
+            raise ConfigError(f"--{name} {value}: give 0 or more")
     if args.folder:  # first, while this process is small: its size counts in its children's peak
         time_folder(args.folder, height, width, args.workers)
     if args.maps:

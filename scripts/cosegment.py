@@ -59,9 +59,14 @@ def main() -> int:
     if covered and args.gts:
         try:
             scores = score_folders(args.output / "masks", args.gts, allow_missing=True)
-            errors += map(DataError, scores.unreadable)
+            unusable = [DataError(reason) for reason in scores.unreadable]
+            if unusable and args.strict:
+                raise unusable[0]
+            errors += unusable
             print(format_scores(score_folders(args.maps, args.gts, allow_missing=True), scores))
         except DataError as error:  # no mask at all can be read: the cut-outs are there all the same
+            if args.strict:
+                raise
             errors.append(error)
     if covered and args.page:
         legend = "Picture, co-saliency map, cut-out" + (", new background" if "backgrounds" in kinds else "")

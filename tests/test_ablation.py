@@ -95,7 +95,9 @@ def test_the_table_by_hand(tmp_path):
     one.write(tmp_path / "scores.json")
     assert read_scores(tmp_path / "scores.json") == one
     whole = json.loads((tmp_path / "scores.json").read_text())
-    damaged = [whole | {"figures": {}}, whole | {"figures": None}, whole | {"settings": 1}, [], {}, None]
+    odd = {"figures": {}}, {"figures": None}, {"figures": dict.fromkeys(whole["figures"], "?")}
+    odd += {"settings": 1}, {"row": 7}, {"row": "1"}, {"seed": "a"}
+    damaged = [*(whole | change for change in odd), [], {}, None]
     for text in ("{", *map(json.dumps, damaged)):
         (tmp_path / "scores.json").write_text(text)
         with pytest.raises(DataError, match="scores.json holds no scores of a run; move it away"):

@@ -53,3 +53,9 @@ def test_memory_grows_no_faster_than_the_group(run):
 def test_bad_arguments(run, bad):
     done = run("scripts/benchmark.py", "inference", *SMALL, *bad.split(), status=2)
     assert done.stderr.count("error: ") == 1 and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("bad", ["--size 0x400", "--size 300", "--maps -1", "--folder -1", "--workers -1"])
+def test_bad_arguments_of_the_scorers_benchmark(run, bad):
+    done = run("scripts/benchmark.py", "evaluate", *bad.split(), status=2)
+    assert done.stderr.startswith(f"error: {bad}: give ") and done.stderr.count("\n") == 1

@@ -186,6 +186,20 @@ def test_pictures_without_a_map_are_left_out(run, folders):
     assert "has no map" in run(*options, "--overwrite", "--strict", status=1).stderr
 
 
+def test_an_unreadable_mask_is_named_or_with_strict_stops(run, folders):
+    options = arguments(folders, gts=folders / "gts")
+    (folders / "gts/h/c c.png").write_bytes(b"no picture")
+    done = run(*options, status=1)
+    assert "3 masks and cut-outs" in done.stdout and "map at 0.5" in done.stdout
+    assert "skipped: " in done.stderr and "c c.png: cannot be read" in done.stderr
+    for path in (folders / "gts").rglob("*.png"):  # all of them, or one: with --strict no page is made
+        (folders / "out/index.html").unlink(missing_ok=True)
+        done = run(*options, "--overwrite", "--strict", status=1)
+        assert done.stderr.startswith("error: ") and "cannot be read" in done.stderr
+        assert "map at 0.5" not in done.stdout and not (folders / "out/index.html").exists()
+        path.write_bytes(b"no picture")
+
+
 def test_a_map_of_another_size_is_named(run, folders):
     Image.new("L", (40, 30), 255).save(folders / "maps/h/c c.png")
     error = run(*arguments(folders), status=1).stderr

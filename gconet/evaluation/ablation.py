@@ -37,8 +37,13 @@ def read_scores(path: Path) -> RunScores:
     """What `RunScores.write` wrote; raises DataError for a file that is anything else."""
     try:
         scores = RunScores(**json.loads(path.read_text(encoding="utf-8")))
-        whole = set(MEASURED) <= set(scores.figures) and hasattr(scores.settings, "get")
-    except (ValueError, TypeError):
+        whole = (
+            scores.row in [row["id"] for row in load_tables()["gconet_table_1"]["rows"]]
+            and isinstance(scores.seed, int)
+            and all(isinstance(scores.figures[name], int | float) for name in MEASURED)
+            and hasattr(scores.settings, "get")
+        )
+    except (ValueError, TypeError, KeyError):
         whole = False
     if not whole:
         raise DataError(f"{path} holds no scores of a run; move it away, and the run is scored again")
