@@ -10,7 +10,7 @@ from gconet.config import Config, config_to_dict, load_config
 from gconet.data.episodes import RecordedEpisodes
 from gconet.data.groups import scan_set
 from gconet.device import pick_device, pick_precision
-from gconet.errors import ConfigError
+from gconet.errors import ConfigError, GCoNetError
 from gconet.evaluation.ablation import RunScores
 from gconet.run import LAST
 
@@ -58,8 +58,9 @@ class Plan:
         epoch = RecordedEpisodes(Path(recorded), groups).steps if recorded else len(groups)  # in steps
         self.last = steps or (epochs or 0) * epoch  # the step at which every run ends
         device, precision = pick_device(config.train.device), config.train.precision
+        dtype = pick_precision(precision, device)
         if precision == "auto":  # means another thing on another machine
-            precision = "bf16" if pick_precision("auto", device).itemsize == 2 else "fp32"
+            precision = "bf16" if dtype.itemsize == 2 else "fp32"
         self._overrides = (
             *overrides,
             f"train.epochs={epochs or -(-self.last // epoch)}",
@@ -70,9 +71,15 @@ class Plan:
         self.made = f"{self.last} steps a run, {precision} on {device.type}"
 
     def job(self, row: int, seed: int) -> Job:
-        """Raises ConfigError for a seed that is none."""
+        """Raises ConfigError for a seed that is none, and for settings that switch a module of the row."""
         overrides = (*self._overrides, f"seed={seed}", f"name=ablation-{ROWS[row]}-seed{seed}")
-        return Job(row, seed, self._base(row), overrides, load_config(self._base(row), overrides))
+        config, own = load_config(self._base(row), overrides), load_config(self._base(row))
+        for module in ("gam", "gcm", "acm"):
+            if (on := getattr(config, module).enabled) != getattr(own, module).enabled:
+                raise ConfigError(
+                    f"{module}.enabled={on}: row {row} is defined by its modules; --rows picks one"
+                )
+        return Job(row, seed, self._base(row), overrides, config)
 
     def _base(self, row: int) -> Path:
         return self._configs / f"{ROWS[row]}.yaml"
@@ -108,10 +115,18 @@ def saved_step(job: Job) -> int | None:
     return step
 
 
-def why_not(scores: RunScores, job: Job) -> str | None:
-    """Why `scores` are not what the job's run would get now; None where they are."""
+def why_not(scores: RunScores, job: Job, last: int) -> str | None:
+    """Why `scores` are not what the job's run has at step `last`; None where they are.
+
+    They stay valid once its checkpoint is gone or trained further.
+    """
     if odd := difference(scores.settings, settings_of(job.config)):
         return f"{job.config.name} was trained with {odd}"
-    if not job.checkpoint.is_file() or scores.checkpoint != digest(job.checkpoint):
-        return f"{job.checkpoint} is no longer what was scored"
+    if job.checkpoint.is_file() and scores.checkpoint != digest(job.checkpoint):
+        try:
+            further = (saved_step(job) or 0) > last
+        except GCoNetError as error:
+            return str(error)
+        if not further:
+            return f"{job.checkpoint} is no longer what was scored"
     return None

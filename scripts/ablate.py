@@ -45,10 +45,16 @@ def main() -> int:
     for name in args.sets:
         scan_set(root, name)
     output = args.output / f"{plan.last}-steps"
-    todo = {job: [name for name in args.sets if not is_scored(job, output, name)] for job in jobs}
-    for job in jobs:  # so that other settings are found before hours of training
-        if todo[job]:
-            saved_step(job)
+    # what cannot be used is found before hours of training
+    for name in args.sets:
+        for path in records(output, name):
+            read_scores(path)
+    todo = {job: [name for name in args.sets if not is_scored(job, output, name, plan.last)] for job in jobs}
+    for job in jobs:
+        if todo[job] and (step := saved_step(job) or 0) > plan.last:
+            raise ConfigError(
+                f"{job.folder} has done {step} steps, more than {plan.last}; move it away, or ask for {step}"
+            )
     for job in jobs:
         print(job.config.name, flush=True)
         if todo[job]:
@@ -69,10 +75,15 @@ def record_of(job: Job, output: Path, name: str) -> Path:
     return output / job.config.name / name / "scores.json"
 
 
-def is_scored(job: Job, output: Path, name: str) -> bool:
-    """Whether the job's run was scored on set `name` as it is now."""
+def records(output: Path, name: str) -> list[Path]:
+    """The files of all runs scored on set `name` so far."""
+    return sorted(output.glob(f"ablation-*/{name}/scores.json"))
+
+
+def is_scored(job: Job, output: Path, name: str, last: int) -> bool:
+    """Whether the job's run was scored on set `name` after step `last`."""
     record = record_of(job, output, name)
-    return record.is_file() and why_not(read_scores(record), job) is None
+    return record.is_file() and why_not(read_scores(record), job, last) is None
 
 
 def train_row(job: Job, last: int) -> None:
@@ -124,14 +135,17 @@ def mean_of(values: list[float]) -> float:
 def run_python(script: str, *arguments: str) -> None:
     """Run one of the repository's commands; its failure ends this one.
 
-    Ctrl-C reaches the command too, which is then given the time to save.
+    Ctrl-C reaches the command too, SIGTERM is passed on; either way it is given the time to save.
     """
     process = subprocess.Popen([sys.executable, str(ROOT / script), *arguments])
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
         status = process.wait()
     except KeyboardInterrupt:
         process.wait()
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if status in (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM):
         raise KeyboardInterrupt
     if status:
@@ -141,10 +155,10 @@ def run_python(script: str, *arguments: str) -> None:
 def write_table(output: Path, name: str, plan: Plan) -> list[str]:
     """The table of set `name` with all runs scored so far; returns why others are not in it."""
     runs, left_out = {}, []
-    for path in sorted(output.glob(f"ablation-*/{name}/scores.json")):
+    for path in records(output, name):
         scores = read_scores(path)
         job = plan.job(scores.row, scores.seed)
-        if reason := why_not(scores, job):
+        if reason := why_not(scores, job, plan.last):
             left_out.append(reason)
         else:
             runs[job.config.name] = scores
@@ -161,7 +175,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         "--sets",
-        type=lambda text: text.split(","),
+        type=lambda text: list(dict.fromkeys(text.split(","))),
         required=True,
         metavar="A,B",
         help="score on these sets of data.root",
@@ -191,15 +205,7 @@ def parse_args() -> argparse.Namespace:
     for name in ("epochs", "steps"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise ConfigError(f"--{name} {value}: give at least 1")
-    taken = (
-        "seed=",
-        "name=",
-        "train.epochs=",
-        "train.steps=",
-        "gam.enabled=",
-        "gcm.enabled=",
-        "acm.enabled=",
-    )
+    taken = ("seed=", "name=", "train.epochs=", "train.steps=")
     if odd := [override for override in args.overrides if override.startswith(taken)]:
         raise ConfigError(f"{odd[0]}: that is what the rows and the options of this command set")
     return args

@@ -59,15 +59,12 @@ def main() -> int:
     if covered and args.gts:
         try:
             scores = score_folders(args.output / "masks", args.gts, allow_missing=True)
-            unusable = [DataError(reason) for reason in scores.unreadable]
-            if unusable and args.strict:
-                raise unusable[0]
-            errors += unusable
+            errors += map(DataError, scores.unreadable)
             print(format_scores(score_folders(args.maps, args.gts, allow_missing=True), scores))
         except DataError as error:  # no mask at all can be read: the cut-outs are there all the same
-            if args.strict:
-                raise
             errors.append(error)
+        if args.strict and errors:
+            raise errors[0]
     if covered and args.page:
         legend = "Picture, co-saliency map, cut-out" + (", new background" if "backgrounds" in kinds else "")
         entries = make_entries(covered, "cutouts", cutout_panels, jaccard(scores, groups))

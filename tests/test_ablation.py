@@ -96,7 +96,7 @@ def test_the_table_by_hand(tmp_path):
     assert read_scores(tmp_path / "scores.json") == one
     whole = json.loads((tmp_path / "scores.json").read_text())
     odd = {"figures": {}}, {"figures": None}, {"figures": dict.fromkeys(whole["figures"], "?")}
-    odd += {"settings": 1}, {"row": 7}, {"row": "1"}, {"seed": "a"}
+    odd += {"settings": 1}, {"row": 7}, {"row": "1"}, {"seed": "a"}, {"seed": -1}
     damaged = [*(whole | change for change in odd), [], {}, None]
     for text in ("{", *map(json.dumps, damaged)):
         (tmp_path / "scores.json").write_text(text)
@@ -123,6 +123,8 @@ def test_wrong_arguments_are_named(run, toy, tmp_path):
     refused("there is no row 7; choose from 1,2,3,4,5,6", *given, "--rows", "1,7")
     refused("seed: ", *given, "--seeds", "0,4294967296")  # before seed 0 is trained
     refused("seed=3: that is what the rows", *given, "seed=3")
+    refused("gam.enabled=True: row 1 is defined by its modules", *given, "gam={kernel_size: 3}")
+    refused("precision tf32 needs a CUDA GPU", *given, "train.precision=tf32")
     refused("no data set 'nothing'", "--sets", "nothing", *given[2:], status=1)
     refused("unknown key", *given, "data.rot=1")
     refused("unknown key", "data.rot=1", *given)  # in any order
@@ -159,15 +161,26 @@ def test_rows_one_by_one(run, toy, tmp_path):
     pretend("1-baseline", 9, **{"train.precision": "bf16"})
     pretend("2-gam", 0)  # but its GAM was off
     pretend("3-gcm", 0, **{"gcm.enabled": True})
-    (runs / "ablation-3-gcm-seed0/last.pt").write_bytes(b"trained further")
+    pretend("3-gcm", 1, **{"gcm.enabled": True})
+    (runs / "ablation-3-gcm-seed0/last.pt").write_bytes(b"damaged")
+    other = torch.load(runs / "ablation-3-gcm-seed1/last.pt", weights_only=True)
+    other["config"] |= {
+        "name": "ablation-3-gcm-seed1",
+        "seed": 1,
+        "acm": {**other["config"]["acm"], "enabled": False},
+    }
+    other["config"]["gcm"]["enabled"] = True
+    torch.save(other, runs / "ablation-3-gcm-seed1/last.pt")
     rows, printed = table()
     assert [row[0] for row in rows] == ["1", "4"] and rows[1] == measured and rows[0][4].endswith("± 0.000")
     assert "row 1: 0, 7; row 4: 0" in printed
-    assert [line for line in printed.splitlines() if line.startswith("not in the table")] == [
+    left_out = [line.partition(": it is damaged")[0] for line in printed.splitlines() if "not in the" in line]
+    assert left_out == [
         "not in the table: ablation-1-baseline-seed8 was trained with optimizer.lr=1.0, not 0.0001",
         "not in the table: ablation-1-baseline-seed9 was trained with train.precision=bf16, not fp32",
         "not in the table: ablation-2-gam-seed0 was trained with gam.enabled=False, not True",
-        "not in the table: runs/ablation-3-gcm-seed0/last.pt is no longer what was scored",
+        "not in the table: runs/ablation-3-gcm-seed0/last.pt: cannot be read as a checkpoint",
+        "not in the table: runs/ablation-3-gcm-seed1/last.pt is no longer what was scored",
     ]
     # a row asked for must have these settings, which is known before anything is trained
     shutil.rmtree(runs / "ablation-1-baseline-seed0")
@@ -175,6 +188,44 @@ def test_rows_one_by_one(run, toy, tmp_path):
     refusal = run("scripts/ablate.py", *again, cwd=tmp_path, status=2).stderr
     assert "ablation-4-acm-seed0 was trained with train.precision=fp32, not bf16; move it away" in refusal
     assert not (runs / "ablation-1-baseline-seed0").exists()
+
+
+def test_a_larger_budget_leaves_the_tables_of_a_smaller_one(run, toy, tmp_path):
+    given = [*arguments(toy, steps=1), "--seeds", "0", "--rows", "1"]
+    run("scripts/ablate.py", *given, cwd=tmp_path)
+    tables = sorted((tmp_path / "ablation/1-steps").glob("*.*"))
+    before = [table.read_text() for table in tables]
+    run("scripts/ablate.py", *given, "--steps", 2, cwd=tmp_path)
+    again = run("scripts/ablate.py", *given, cwd=tmp_path).stdout
+    assert "not in the table" not in again and [table.read_text() for table in tables] == before
+    # its scores are gone: they cannot be made again from a run that has gone on
+    record = tmp_path / "ablation/1-steps/ablation-1-baseline-seed0/toy_test/scores.json"
+    scores = record.read_text()
+    record.unlink()
+    refusal = run("scripts/ablate.py", *given, cwd=tmp_path, status=2).stderr
+    assert "runs/ablation-1-baseline-seed0 has done 2 steps, more than 1; move it away" in refusal
+    record.write_text(scores)
+    shutil.rmtree(tmp_path / "runs")  # to save space
+    assert "not in the table" not in run("scripts/ablate.py", *given, cwd=tmp_path).stdout
+    # a damaged record is found before anything is trained, also one that was not asked for
+    record.write_text("{")
+    refusal = run("scripts/ablate.py", *given, "--rows", "2", cwd=tmp_path, status=1).stderr
+    assert "scores.json holds no scores of a run" in refusal and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_sigterm_stops_the_training_too(toy, tmp_path):
+    """SIGTERM to the command alone, as a scheduler or `kill` sends it."""
+    process = start(tmp_path, toy, steps=10000)
+    log = tmp_path / "runs/ablation-1-baseline-seed0/log.jsonl"
+    for _ in range(600):
+        if process.poll() is not None or (log.is_file() and '"step"' in log.read_text()):
+            break
+        time.sleep(0.1)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)  # both ends of its pipe: the training's too
+    assert process.returncode in (-signal.SIGTERM, 130, 143), output
+    assert (log.parent / "last.pt").is_file(), output
 
 
 def start(cwd, toy, **how):

@@ -40,6 +40,7 @@ def read_scores(path: Path) -> RunScores:
         whole = (
             scores.row in [row["id"] for row in load_tables()["gconet_table_1"]["rows"]]
             and isinstance(scores.seed, int)
+            and scores.seed >= 0
             and all(isinstance(scores.figures[name], int | float) for name in MEASURED)
             and hasattr(scores.settings, "get")
         )
