@@ -51,7 +51,11 @@ class Episodes(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnEpisodes:
-    """Every class once as the first group, in order, with a random other class as its partner."""
+    """Every class once as the first group, with a random other class as its partner.
+
+    The order of first groups is fixed and shuffled, like the directory listing of the release's: by
+    sorted names similar classes follow each other, and an epoch would end on one kind.
+    """
 
     sizes: tuple[int, ...]  # images in each class
     seed: int
@@ -73,7 +77,7 @@ class DrawnEpisodes:
         r = np.random.RandomState([self.seed, epoch])  # its streams never change between versions
         starts = np.cumsum((0, *self.sizes[:-1]))
         episodes = []
-        for first in range(len(self.sizes)):
+        for first in np.random.RandomState(0).permutation(len(self.sizes)).tolist():
             second = int(r.randint(len(self.sizes) - 1))
             second += second >= first  # any class but the first
             n = min(self.group_size, self.sizes[first], self.sizes[second])
