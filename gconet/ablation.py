@@ -11,7 +11,7 @@ from gconet.data.episodes import RecordedEpisodes
 from gconet.data.groups import scan_set
 from gconet.device import pick_device, pick_precision
 from gconet.errors import ConfigError, GCoNetError
-from gconet.evaluation.ablation import RunScores
+from gconet.evaluation.ablation import MODULES, RunScores
 from gconet.run import LAST
 
 ROWS = {int(stem[0]): stem for stem in ("1-baseline", "2-gam", "3-gcm", "4-acm", "5-gam-gcm", "6-full")}
@@ -74,7 +74,7 @@ class Plan:
         """Raises ConfigError for a seed that is none, and for settings that switch a module of the row."""
         overrides = (*self._overrides, f"seed={seed}", f"name=ablation-{ROWS[row]}-seed{seed}")
         config, own = load_config(self._base(row), overrides), load_config(self._base(row))
-        for module in ("gam", "gcm", "acm"):
+        for module in map(str.lower, MODULES):
             if (on := getattr(config, module).enabled) != getattr(own, module).enabled:
                 raise ConfigError(
                     f"{module}.enabled={on}: row {row} is defined by its modules; --rows picks one"
