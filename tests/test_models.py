@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torchvision.models import vgg16
 
 from gconet.config import load_config
+from gconet.device import autocast
 from gconet.errors import CheckpointError
 from gconet.losses import Criterion
 from gconet.models import build_model, build_training_model
@@ -145,11 +146,12 @@ def test_a_map_depends_on_the_rest_of_its_group(group):
         assert not torch.allclose(net.consensus(stages[:2]).vector, net.consensus(stages[[0, 2]]).vector)
 
 
-def training_gradients(*overrides):
+def training_gradients(*overrides, precision=torch.float32):
     torch.manual_seed(0)
     config = load_config(None, overrides)
     model = build_training_model(config, classes=5)
-    output = model(torch.rand(4, 3, 32, 32))
+    with autocast(torch.device("cpu"), precision):
+        output = model(torch.rand(4, 3, 32, 32))
     criterion = Criterion(**vars(config.loss))
     criterion.total(
         criterion(output, torch.rand(4, 1, 32, 32).round(), torch.tensor([1, 1, 4, 4]))
@@ -178,6 +180,17 @@ def test_every_trainable_parameter_gets_a_finite_gradient_and_no_frozen_one_does
     assert len(grads) == trained
     if trained == 2:
         assert {n.rsplit(".", 1)[0] for n in grads} == {"net.encoder.features.28"}
+
+
+def test_gradients_in_bf16_are_those_in_float32():
+    """But for GAM's queries and keys: on noise no position matches best, rounding decides."""
+    ours, exact = (training_gradients(precision=p)[0] for p in (torch.bfloat16, torch.float32))
+    for (name, p), q in zip(ours.named_parameters(), exact.parameters(), strict=True):
+        if q.grad is None or name.startswith(("net.affinity.query", "net.affinity.key")):
+            continue
+        assert p.grad.dtype == torch.float32, name
+        assert F.cosine_similarity(p.grad.flatten(), q.grad.flatten(), 0) > 0.98, name
+        assert 0.9 < p.grad.norm() / q.grad.norm() < 1.1, name
 
 
 def test_training_outputs_and_the_two_halves():

@@ -88,6 +88,22 @@ def test_a_run_writes_its_folder_and_only_what_should_learn_moves(train, tmp_pat
     assert moved == set(before) - frozen
 
 
+def test_the_optimizer_is_the_recipes():
+    config = load_config(ROOT / "configs/gconet.yaml")
+    model = build_training_model(config, classes=5)
+    optimizer = command_module.make_optimizer(config, model)
+    assert type(optimizer) is torch.optim.Adam
+    name_of = {id(p): name for name, p in model.named_parameters()}
+    new, encoder = (
+        ({name_of[id(p)] for p in group["params"]}, group["lr"]) for group in optimizer.param_groups
+    )
+    trainable = {f"net.encoder.features.28.{kind}" for kind in ("weight", "bias")}
+    assert encoder == (trainable, pytest.approx(1e-6))
+    assert new == ({n for n in name_of.values() if not n.startswith("net.encoder.")}, 1e-4)
+    for group in optimizer.param_groups:
+        assert tuple(group["betas"]) == (0.9, 0.99) and group["weight_decay"] == 0
+
+
 def test_resuming_is_bit_for_bit_the_uninterrupted_run(train, tmp_path):
     assert train("train.epochs=2", name="whole") == 0
     assert train("train.epochs=2", "train.steps=2", name="parts") == 0
