@@ -77,9 +77,9 @@ def main() -> int:
             if item.image in skipped:  # an earlier map must not pass for this picture's
                 (args.output / group.name / f"{item.stem}.png").unlink(missing_ok=True)
     done = leave_out(groups, set(skipped))
-    print(f"{sum(len(g.items) for g in done)} maps of {len(done)} groups in {args.output}")
     errors = list(skipped.values())
     if done:
+        print(f"{sum(len(g.items) for g in done)} maps of {len(done)} groups in {args.output}")
         scores = None
         try:
             scores = score_folders(args.output, args.gts, allow_missing=True) if args.gts else None
@@ -155,7 +155,9 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="stop at the first picture that cannot be read (default: leave it out of its group)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace maps that are already there")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the page and maps of the same names"
+    )
     args = parser.parse_args()
     if args.memory is not None and not 0 < args.memory < math.inf:
         raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")

@@ -159,8 +159,10 @@ def read_file(path: Path) -> Any:
             "then pass --checkpoint runs/gconet/last.pt"
         )
     if not path.is_file():
-        near = sorted(p.name for p in path.parent.glob("*.p*t*")) if path.parent.is_dir() else []
-        raise CheckpointError(f"no checkpoint {path} (there: {', '.join(near[:8]) or 'none'})")
+        folder = path if path.is_dir() else path.parent
+        near = ", ".join(sorted(p.name for p in folder.glob("*.p*t*"))[:8]) or "none"
+        what = "a folder, no checkpoint" if path.is_dir() else "no checkpoint there"
+        raise CheckpointError(f"{path}: {what}; name a file (in {folder}: {near})")
     if digest_file(path).is_file() or path == WEIGHTS:
         try:
             expected = digest_file(path).read_text(encoding="ascii", errors="replace").split()[:1]

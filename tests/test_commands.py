@@ -93,7 +93,7 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
     refused(2, "12 masks for 4 images", images=group, gts=toy / "gts/toy")
     refused(1, "no folder", images=tmp_path / "no")
     refused(1, "no images in", images=full)
-    refused(1, "no checkpoint no.pt", checkpoint="no.pt")
+    refused(1, "no.pt: no checkpoint there", checkpoint="no.pt")
     refused(2, "'tpu9'", device="tpu9")
     refused(2, "int4", precision="int4")
     refused(2, "tf32 needs a CUDA GPU", precision="tf32", device="cpu")

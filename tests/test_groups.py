@@ -90,7 +90,7 @@ def test_exif_orientation_is_applied(tmp_path, mode):
     np.testing.assert_array_equal(np.asarray(load_image(tmp_path / "x.png"))[:, :, 0], np.rot90(pixels, -1))
 
 
-def test_a_coloured_label_map_is_no_mask(tmp_path):
+def test_colours_are_no_mask(tmp_path):
     labels = Image.new("P", (8, 6))
     labels.putpalette([0, 0, 0, 255, 255, 255])
     labels.putpixel((3, 3), 1)
@@ -98,8 +98,12 @@ def test_a_coloured_label_map_is_no_mask(tmp_path):
     assert np.asarray(load_mask(tmp_path / "grey.png")).max() == 255
     labels.putpalette([0, 0, 0, 128, 0, 0])
     labels.save(tmp_path / "voc.png")
-    with pytest.raises(DataError, match="coloured label map"):
-        load_mask(tmp_path / "voc.png")
+    write(tmp_path / "photograph.png")
+    Image.new("RGB", (8, 6), (128, 120, 110)).save(tmp_path / "grey.jpg")
+    assert np.asarray(load_mask(tmp_path / "grey.jpg")).max() < 128
+    for name in ("voc.png", "photograph.png"):
+        with pytest.raises(DataError, match=f"{name}: is in colour, so no mask or map; save"):
+            load_mask(tmp_path / name)
 
 
 def test_unreadable_pictures_are_named(tmp_path):
