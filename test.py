@@ -29,7 +29,7 @@ from gconet.applications.page import write_maps_page
 from gconet.checkpoint import WEIGHTS, load_model
 from gconet.data.groups import Group, leave_out, scan_groups
 from gconet.device import pick_device, pick_precision, use_gpu
-from gconet.errors import ConfigError, DataError, run_command
+from gconet.errors import ConfigError, DataError, counted, run_command
 from gconet.evaluation import format_table, score_folders
 from gconet.inference import dump_maps, prepare
 
@@ -79,7 +79,8 @@ def main() -> int:
     done = leave_out(groups, set(skipped))
     errors = list(skipped.values())
     if done:
-        print(f"{sum(len(g.items) for g in done)} maps of {len(done)} groups in {args.output}")
+        maps = counted(sum(len(group.items) for group in done), "map")
+        print(f"{maps} of {counted(len(done), 'group')} in {args.output}")
         scores = None
         try:
             scores = score_folders(args.output, args.gts, allow_missing=True) if args.gts else None

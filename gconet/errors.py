@@ -31,6 +31,11 @@ def one_line(message: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(message))
 
 
+def counted(number: int, noun: str) -> str:
+    """1, "map" → "1 map"; 2, "map" → "2 maps"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def run_command(main: Callable[[], int]) -> NoReturn:
     """Run a command's `main` and exit with its status; a `GCoNetError` becomes one line on stderr."""
     for stream in (sys.stdout, sys.stderr):  # file names may hold what the terminal's encoding lacks

@@ -34,7 +34,7 @@ from gconet.applications.jobs import (
 from gconet.applications.page import RGB, jaccard, write_page
 from gconet.data.groups import name_some
 from gconet.data.images import load_image
-from gconet.errors import ConfigError, DataError, one_line, run_command
+from gconet.errors import ConfigError, DataError, counted, one_line, run_command
 from gconet.evaluation import Scores, score_folders
 
 Background = RGB | Literal["blur"] | None
@@ -50,10 +50,10 @@ def main() -> int:
     errors = [result for result in results if isinstance(result, DataError)]
     covered = {job: result for job, result in zip(jobs, results, strict=True) if isinstance(result, float)}
     groups = sorted({job.group for job in covered})
-    for share, what in ((0.0, "nothing: those masks are empty"), (1.0, "all of the picture")):
+    for share, what in ((0.0, "empty mask"), (1.0, "full mask")):
         if names := [f"{job.group}/{job.item.stem}" for job, own in covered.items() if own == share]:
-            print(f"warning: {len(names)} maps mark {what} ({one_line(name_some(names))})", file=sys.stderr)
-    print(f"{len(covered)} masks and cut-outs of {len(groups)} groups in {args.output}")
+            print(f"warning: {counted(len(names), what)} ({one_line(name_some(names))})", file=sys.stderr)
+    print(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
 
     scores = None
     if covered and args.gts:

@@ -31,7 +31,7 @@ from gconet.applications.jobs import (
 from gconet.applications.page import RGB, write_page
 from gconet.applications.thumbnails import Box, Found, choose_sizes, find_boxes, place_crop
 from gconet.data.images import load_image, load_with_mask
-from gconet.errors import ConfigError, DataError, run_command
+from gconet.errors import ConfigError, DataError, counted, run_command
 
 YELLOW, RED, WHITE = (255, 215, 0), (225, 30, 30), (255, 255, 255)
 SHARPEST = 2  # times a crop is enlarged at most, where its picture is large enough
@@ -51,7 +51,8 @@ def main() -> int:
     results = run_jobs(partial(write_thumbnail, shape=shape), planned, desc="crops", strict=args.strict)
     crops = [(job, crop) for (job, _, _), crop in zip(planned, results, strict=True) if isinstance(crop, Box)]
     groups = len({job.group for job, _ in crops})
-    print(f"{len(crops)} thumbnails of {shape[0]}x{shape[1]} of {groups} groups in {args.output}")
+    made = f"{counted(len(crops), 'thumbnail')} of {shape[0]}x{shape[1]}"
+    print(f"{made} of {counted(groups, 'group')} in {args.output}")
 
     kept = run_jobs(keep_share, crops, desc="masks", strict=args.strict) if args.gts else []
     if figures := [one for one in kept if not isinstance(one, DataError)]:

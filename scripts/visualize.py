@@ -34,7 +34,7 @@ from gconet.applications.outputs import check_output
 from gconet.applications.page import shrink, write_page
 from gconet.data.groups import Group, leave_out, name_folders, name_some, scan_groups
 from gconet.data.images import load_image, load_mask
-from gconet.errors import ConfigError, DataError, run_command
+from gconet.errors import ConfigError, DataError, counted, run_command
 
 if TYPE_CHECKING:
     from gconet.inspection import Inspection
@@ -70,7 +70,7 @@ def show_attention(args: argparse.Namespace) -> int:
     jobs = [job for job, one in zip(jobs, drawn, strict=True) if not isinstance(one, DataError)]
     entries = make_entries(jobs, "overlay", lambda job: [load(job.item.image), load(job.files["overlay"])])
     page = write_page(args.output, entries, title="Attention of GAM", legend="Picture, attention")
-    print(f"{len(jobs)} pictures of {len(groups)} groups\nto look at: {page}")
+    print(f"{counted(len(jobs), 'picture')} of {counted(len(groups), 'group')}\nto look at: {page}")
     return report_skipped(args.images, errors)
 
 
@@ -181,7 +181,7 @@ def show_grid(args: argparse.Namespace) -> int:
     titles = ["image", *(["ground truth"] if args.gts else []), *methods]
     args.output.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(draw_grid(rows, titles)).save(args.output)
-    print(f"{len(rows)} images of {len(wanted)} groups\nto look at: {args.output}")
+    print(f"{counted(len(rows), 'picture')} of {counted(len(wanted), 'group')}\nto look at: {args.output}")
     return report_skipped(args.images, errors)
 
 

@@ -135,7 +135,7 @@ def test_an_unreadable_picture_is_left_out_or_with_strict_stops_all(run, checkpo
     assert not list((tmp_path / "m").rglob(f"{bad.parent.name}/*.png"))
     done = run(*command, "--overwrite", status=1)
     assert "11 maps of 3 groups" in done.stdout and "MAE" in done.stdout and "to look at" in done.stdout
-    assert f"skipped: {bad}: cannot be read" in done.stderr and "1 files were skipped" in done.stderr
+    assert f"skipped: {bad}: cannot be read" in done.stderr and "1 file skipped" in done.stderr
     assert len(list((tmp_path / "m").rglob("*/*.png"))) == 11
     bad.write_bytes(whole)
     assert "12 maps" in run(*command, "--overwrite").stdout

@@ -136,7 +136,7 @@ def arguments(folders, **changes):
 def test_the_command_writes_masks_cutouts_backgrounds_and_a_page(run, folders):
     for background in ("white", "blur", folders / "images/h/c c.png"):
         done = run(*arguments(folders, gts=folders / "gts", background=background), "--overwrite")
-    assert "3 masks and cut-outs of 2 groups" in done.stdout and not done.stderr
+    assert "3 cut-outs of 2 groups" in done.stdout and not done.stderr
     plain, own = (float(done.stdout.split(name)[1].split()[1]) for name in ("twice its mean", "cut-out  "))
     assert plain < 0.85 and own > 0.94
     files = {str(p.relative_to(folders / "out")) for p in (folders / "out").rglob("*.*") if p.is_file()}
@@ -153,8 +153,8 @@ def test_empty_maps_are_told(run, folders):
     Image.new("L", (400, 300)).save(folders / "maps/h/c c.png")
     Image.new("L", (400, 300), 255).save(folders / "maps/g<1>/a.png")
     done = run(*arguments(folders))
-    assert "1 maps mark nothing: those masks are empty (h/c c)" in done.stderr
-    assert "1 maps mark all of the picture (g<1>/a)" in done.stderr
+    assert "1 empty mask (h/c c)" in done.stderr
+    assert "1 full mask (g<1>/a)" in done.stderr
     assert np.asarray(Image.open(folders / "out/cutouts/h/c c.png")).max() == 0
 
 
@@ -181,7 +181,7 @@ def test_pictures_without_a_map_are_left_out(run, folders):
     before = (folders / "out/masks/h/c c.png", folders / "out/cutouts/h/c c.png")
     (folders / "maps/h/c c.png").unlink()
     done = run(*options, "--overwrite", status=1)
-    assert "2 masks and cut-outs of 1 groups" in done.stdout and "c c.png has no map; make one" in done.stderr
+    assert "2 cut-outs of 1 group in" in done.stdout and "c c.png has no map; make one" in done.stderr
     assert not any(path.exists() for path in before)  # that would be of another map
     assert "has no map" in run(*options, "--overwrite", "--strict", status=1).stderr
 
@@ -190,7 +190,7 @@ def test_an_unreadable_mask_is_named_or_with_strict_stops(run, folders):
     options = arguments(folders, gts=folders / "gts")
     (folders / "gts/h/c c.png").write_bytes(b"no picture")
     done = run(*options, status=1)
-    assert "3 masks and cut-outs" in done.stdout and "map at 0.5" in done.stdout
+    assert "3 cut-outs" in done.stdout and "map at 0.5" in done.stdout
     assert "skipped: " in done.stderr and "c c.png: cannot be read" in done.stderr
     masks = [folders / f"gts/{name}.png" for name in ("g<1>/a", "g<1>/b", "h/c c")]
     for path in masks:  # one that cannot be read, then two, then all

@@ -120,7 +120,7 @@ def arguments(folders, **changes):
 
 def test_the_command_writes_crops_of_one_size_explanations_and_a_page(run, folders):
     done = run(*arguments(folders, gts=folders / "gts", aspect="4:3", size=80), "--explain")
-    assert "3 thumbnails of 80x60 of 1 groups" in done.stdout and "100.0%" in done.stdout
+    assert "3 thumbnails of 80x60 of 1 group in" in done.stdout and "100.0%" in done.stdout
     for name in ("a", "b b", "ü"):
         thumbnail = np.asarray(Image.open(folders / f"out/crops/g/{name}.jpg")).astype(int)
         assert thumbnail.shape == (60, 80, 3)

@@ -121,7 +121,7 @@ def test_the_grid_needs_no_torch_and_refuses_what_is_wrong(run, toy, tmp_path):
 
     name = sorted(p.name for p in images.iterdir())[1]
     assert (
-        "2 images of 1 groups"
+        "2 pictures of 1 group\n"
         in grid(f"--maps=ours={gts}", f"--maps={gts}", "--groups", name, "--count", 2).stdout
     )
     with Image.open(tmp_path / "grid.png") as drawn:  # pictures of 48 pixels, enlarged to 120
@@ -139,7 +139,7 @@ def test_the_grid_needs_no_torch_and_refuses_what_is_wrong(run, toy, tmp_path):
     bad = min((maps / name).iterdir())
     bad.write_bytes(bad.read_bytes()[:50])
     left = grid(f"--maps={maps}", "--groups", name, "--count", 2, output=tmp_path / "left.png", status=1)
-    assert "1 images of 1 groups" in left.stdout and f"skipped: {bad}" in left.stderr
+    assert "1 picture of 1 group\n" in left.stdout and f"skipped: {bad}" in left.stderr
     strict = [f"--maps={maps}", "--groups", name, "--strict"]
     assert str(bad) in grid(*strict, output=tmp_path / "new.png", status=1).stderr
     assert not (tmp_path / "new.png").exists()

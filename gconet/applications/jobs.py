@@ -19,7 +19,7 @@ from gconet.applications.outputs import check_masks, check_output
 from gconet.applications.page import Entry
 from gconet.data.groups import SUFFIXES, Item, list_others, name_some, scan_groups
 from gconet.data.images import load_with_mask
-from gconet.errors import DataError, one_line
+from gconet.errors import DataError, counted, one_line
 
 LONGEST = 65500  # pixels of a picture's side, in the JPEG files that are written
 MOST = 20  # skipped files that are named one by one
@@ -119,12 +119,15 @@ def report_skipped(images: Path, errors: Sequence[DataError]) -> int:
     if others := list_others(images):
         names = one_line(name_some([str(path.relative_to(images)) for path in others]))
         known = ", ".join(SUFFIXES)
-        print(f"note: {len(others)} files are no pictures: {names}; readable are {known}", file=sys.stderr)
+        print(
+            f"note: {counted(len(others), 'file')} of another suffix: {names}; readable are {known}",
+            file=sys.stderr,
+        )
     for error in errors[:MOST]:
         print(f"skipped: {one_line(error)}", file=sys.stderr)
     if errors:
         more = f", {len(errors) - MOST} of them not named here" if len(errors) > MOST else ""
-        print(f"error: {len(errors)} files were skipped{more}; mend or remove them", file=sys.stderr)
+        print(f"error: {counted(len(errors), 'file')} skipped{more}; mend or remove them", file=sys.stderr)
     return 1 if errors else 0
 
 

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from gconet.applications.figures import RGB, overlay
 from gconet.data.groups import Group, Item
 from gconet.data.images import load_image, load_mask
-from gconet.errors import ConfigError
+from gconet.errors import ConfigError, counted
 from gconet.evaluation import Scores
 
 HEIGHT = 150  # pixels of a preview
@@ -118,7 +118,8 @@ def write_page(output: Path, groups: Mapping[str, Sequence[Entry]], *, title: st
     scored = any(entry.score is not None for _, entry in entries)
     page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=html.escape(title),
-        summary=f"{len(entries)} images in {len(groups)} groups. {html.escape(legend)}."
+        summary=f"{counted(len(entries), 'picture')} in {counted(len(groups), 'group')}. "
+        + f"{html.escape(legend)}."
         + (" J: intersection over union at 0.5." if scored else ""),
         sorter='<button id="sort" type="button" aria-pressed="false">Worst first</button>' if scored else "",
         contents=" ".join(f'<a href="#g{i}">{html.escape(g)}</a>' for i, g in enumerate(groups)),
