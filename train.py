@@ -30,10 +30,10 @@ from gconet.checkpoint import WEIGHTS, load_weights, read_checkpoint, saved_conf
 from gconet.config import Config, apply_overrides, config_from_dict, config_to_dict, load_config
 from gconet.data.dataset import EpisodeDataset, make_loader
 from gconet.data.episodes import DrawnEpisodes, Episodes, RecordedEpisodes
-from gconet.data.groups import Group, scan_set
+from gconet.data.groups import Group, name_some, scan_set
 from gconet.data.transforms import augment
 from gconet.device import autocast, peak_memory, pick_device, pick_memory_format, pick_precision, use_gpu
-from gconet.errors import ConfigError, GCoNetError, run_command
+from gconet.errors import CheckpointError, ConfigError, GCoNetError, run_command
 from gconet.lock import hold
 from gconet.losses import Criterion
 from gconet.models import TrainingGCoNet, build_training_model
@@ -56,7 +56,10 @@ def main() -> int:
             raise ConfigError(f"{folder} exists; continue it with --resume {folder} or choose name=...")
     else:
         folder = args.resume.parent if args.resume.name == LAST else args.resume
-        held = hold(folder) if rank == 0 and (folder / LAST).is_file() else None
+        if not (folder / LAST).is_file():
+            runs = sorted(path.parent.name for path in folder.absolute().parent.glob(f"*/{LAST}"))
+            raise CheckpointError(f"{folder}: no run with a {LAST} (beside it: {name_some(runs)})")
+        held = hold(folder) if rank == 0 else None
         content = read_checkpoint(folder / LAST)
         if odd := [o for o in args.overrides if not o.startswith(RESUMABLE)]:
             raise ConfigError(

@@ -159,10 +159,9 @@ def read_file(path: Path) -> Any:
             "then pass --checkpoint runs/gconet/last.pt"
         )
     if not path.is_file():
-        folder = path if path.is_dir() else path.parent
-        near = ", ".join(sorted(p.name for p in folder.glob("*.p*t*"))[:8]) or "none"
-        what = "a folder, no checkpoint" if path.is_dir() else "no checkpoint there"
-        raise CheckpointError(f"{path}: {what}; name a file (in {folder}: {near})")
+        folder, what = (path, "a folder; name a") if path.is_dir() else (path.parent, "no")
+        near = sorted(p.name for p in folder.glob("[!.]*") if p.suffix in (".pt", ".pth"))
+        raise CheckpointError(f"{path}: {what} checkpoint (in {folder}: {', '.join(near[:8]) or 'none'})")
     if digest_file(path).is_file() or path == WEIGHTS:
         try:
             expected = digest_file(path).read_text(encoding="ascii", errors="replace").split()[:1]

@@ -1,4 +1,4 @@
-"""Errors that a user can act on, and the one place where commands turn them into an exit status."""
+"""Errors that a user can act on, how commands word them, and where they become an exit status."""
 
 import io
 import sys

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from gconet.data.check import KNOWN_TOTALS, SetReport, check_set, list_sets
-from gconet.errors import run_command
+from gconet.errors import counted, run_command
 
 EPILOG = """\
 The layout that is expected, as published:
@@ -53,7 +53,7 @@ def print_report(report: SetReport) -> int:
     """Print what was found of one set, and every problem; returns how many problems there are."""
     count = len(report.problems)
     verdict = "whole" if not count else "1 problem" if count == 1 else f"{count} problems"
-    counts = f"{report.groups} groups, {report.images} images, {report.masks} masks"
+    counts = f"{counted(report.groups, 'group')}, {report.images} images, {report.masks} masks"
     print(f"{report.name}: {counts}: {verdict}")
     for problem in report.problems:
         print(f"  {problem.kind}: {problem.path}: {problem.detail}")

@@ -50,10 +50,11 @@ def main() -> int:
     errors = [result for result in results if isinstance(result, DataError)]
     covered = {job: result for job, result in zip(jobs, results, strict=True) if isinstance(result, float)}
     groups = sorted({job.group for job in covered})
-    for share, what in ((0.0, "empty mask"), (1.0, "full mask")):
+    for share, what in ((0.0, "empty cut-out"), (1.0, "full cut-out")):
         if names := [f"{job.group}/{job.item.stem}" for job, own in covered.items() if own == share]:
             print(f"warning: {counted(len(names), what)} ({one_line(name_some(names))})", file=sys.stderr)
-    print(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
+    if covered:
+        print(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
 
     scores = None
     if covered and args.gts:

@@ -111,9 +111,8 @@ def show_consensus(args: argparse.Namespace) -> int:
     write_projector(args.output, groups, np.concatenate(parts))
     known = {"within": within[~np.isnan(within)], "between": between[~np.isnan(between)]}
     told = [f"{name} {values.mean():.3f}" for name, values in known.items() if len(values)]
-    print(
-        f"cosine distance of images, mean over {len(groups)} groups: {', '.join(told) or 'one image alone'}"
-    )
+    of = counted(len(groups), "group")
+    print(f"cosine distance of images, mean over {of}: {', '.join(told) or 'one image alone'}")
     print(
         f"to look at: {args.output / 'similarity.png'}; tensorboard --logdir {args.output} (Projector, t-SNE)"
     )
@@ -281,7 +280,7 @@ def parse_args() -> argparse.Namespace:
             add("--precision", default="auto", help="auto, fp32, tf32 or bf16 (default: %(default)s)")
             add("--output", type=Path, required=True, metavar="DIR", help="where the results go")
         add("--strict", action="store_true", help="stop at the first picture that cannot be read")
-        add("--overwrite", action="store_true", help="replace files that are already there")
+        add("--overwrite", action="store_true", help="replace files of the same names")
     args = parser.parse_args()
     if args.figure == "grid" and args.count < 1:
         raise ConfigError(f"--count {args.count}: give at least 1")

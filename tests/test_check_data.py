@@ -48,8 +48,8 @@ def test_everything_wrong_is_listed(root: Path) -> None:
     (images / a / "readme.txt").write_text("other files do not matter")
     (images / a / ".hidden.jpg").write_text("nor do hidden ones")
     assert find_problems(root) == {
-        ("unreadable", f"images/toy/{a}/000.jpg"),
-        ("unreadable", f"gts/toy/{a}/001.png"),
+        ("unusable", f"images/toy/{a}/000.jpg"),
+        ("unusable", f"gts/toy/{a}/001.png"),
         ("no mask", f"images/toy/{b}/000.jpg"),
         ("no image", f"gts/toy/{b}/001.png"),
         ("mask size", f"gts/toy/{b}/002.png"),
@@ -106,7 +106,7 @@ def test_command(root: Path) -> None:
     broken.write_bytes(b"")
     done = run_script("--root", root, "--set", "toy")
     assert done.returncode == 1
-    assert "1 problem\n" in done.stdout and f"unreadable: {broken}: " in done.stdout
+    assert "1 problem\n" in done.stdout and f"unusable: {broken}: " in done.stdout
     assert done.stderr.count("\n") == 1 and "replace" in done.stderr
 
     done = run_script("--root", root, "--set", "CoCA")

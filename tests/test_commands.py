@@ -93,7 +93,7 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
     refused(2, "12 masks for 4 images", images=group, gts=toy / "gts/toy")
     refused(1, "no folder", images=tmp_path / "no")
     refused(1, "no images in", images=full)
-    refused(1, "no.pt: no checkpoint there", checkpoint="no.pt")
+    refused(1, "no.pt: no checkpoint (in .: ", checkpoint="no.pt")
     refused(2, "'tpu9'", device="tpu9")
     refused(2, "int4", precision="int4")
     refused(2, "tf32 needs a CUDA GPU", precision="tf32", device="cpu")
@@ -150,7 +150,7 @@ def test_an_unreadable_mask_leaves_its_map_unscored(run, checkpoint, toy, tmp_pa
     assert "12 maps of 3 groups" in done.stdout and "MAE" in done.stdout and "to look at" in done.stdout
     assert f"skipped: {bad}: cannot be read as an image" in done.stderr
     done = run("scripts/cosegment.py", *given, "--maps", tmp_path / "m", "--output", tmp_path / "c", status=1)
-    assert "12 masks and cut-outs" in done.stdout and f"skipped: {bad}: cannot be read" in done.stderr
+    assert "12 cut-outs of 3 groups" in done.stdout and f"skipped: {bad}: cannot be read" in done.stderr
     maps = ["--maps", tmp_path / "m", "--gts", tmp_path / "gts", "--allow-missing"]
     done = run("scripts/evaluate.py", *maps, status=1)
     assert "MAE" in done.stdout and f"skipped: {bad}: cannot be read" in done.stderr
@@ -193,7 +193,7 @@ def test_train_py_refuses_and_leaves_no_folder(run, toy, tiny, tmp_path):
     refused(*base, "data.rooot=/d", status=2, saying="unknown key data.rooot; did you mean data.root?")
     refused(*base, "train.epochs=ten", status=2, saying="train.epochs: expected int, got 'ten'")
     refused("--config", "none.yaml", status=2, saying="no config none.yaml")
-    refused("--resume", tmp_path / "empty", status=1, saying="no checkpoint")
+    refused("--resume", tmp_path / "empty", status=1, saying="no run with a last.pt (beside it: nothing)")
     refused(*base, "encoder.weights=vgg.pth", status=1, saying="no file vgg.pth")
 
     data = tmp_path / "data"

@@ -115,7 +115,7 @@ def stems(fate):
 
 
 def test_each_case_is_read_or_named(corpus):
-    read, skipped = set(), set()
+    read, skipped, grey = set(), set(), set()
     for stem, path in list_groups(corpus)["group"].items():
         try:
             image = load_image(path)
@@ -124,8 +124,15 @@ def test_each_case_is_read_or_named(corpus):
             skipped.add(stem)
             continue
         assert image.mode == "RGB"
+        try:
+            mask = load_mask(path)
+            assert mask.mode == "L" and mask.size == image.size
+            grey.add(stem)
+        except DataError as error:
+            assert str(error).startswith(f"{path}: is in colour, so no mask or map")
         read.add(stem)
     assert read == stems(READ) and skipped == stems(SKIPPED)
+    assert grey == {"grey", "16 bit", "one bit", "1x5000", "5000x1"}
 
 
 def test_test_py_computes_the_rest_and_says_what_was_left_out(run, corpus, checkpoint, tmp_path):

@@ -153,8 +153,8 @@ def test_empty_maps_are_told(run, folders):
     Image.new("L", (400, 300)).save(folders / "maps/h/c c.png")
     Image.new("L", (400, 300), 255).save(folders / "maps/g<1>/a.png")
     done = run(*arguments(folders))
-    assert "1 empty mask (h/c c)" in done.stderr
-    assert "1 full mask (g<1>/a)" in done.stderr
+    assert "1 empty cut-out (h/c c)" in done.stderr
+    assert "1 full cut-out (g<1>/a)" in done.stderr
     assert np.asarray(Image.open(folders / "out/cutouts/h/c c.png")).max() == 0
 
 

@@ -91,19 +91,27 @@ def test_exif_orientation_is_applied(tmp_path, mode):
 
 
 def test_colours_are_no_mask(tmp_path):
-    labels = Image.new("P", (8, 6))
-    labels.putpalette([0, 0, 0, 255, 255, 255])
+    labels = Image.new("P", (20, 20))
     labels.putpixel((3, 3), 1)
-    labels.save(tmp_path / "grey.png")
-    assert np.asarray(load_mask(tmp_path / "grey.png")).max() == 255
+    labels.putpalette([0, 0, 0, 255, 255, 255])
+    for mode in ("P", "RGB", "1"):
+        labels.convert(mode).save(tmp_path / "white.png")
+        assert np.asarray(load_mask(tmp_path / "white.png")).max() == 255
+    Image.new("CMYK", (8, 6), (0, 0, 0, 100)).save(tmp_path / "grey.jpg")
+    assert 0 < np.asarray(load_mask(tmp_path / "grey.jpg")).max() < 255
+    Image.new("RGB", (8, 6), (128, 120, 100)).save(tmp_path / "tinted.png")
+    assert np.asarray(load_mask(tmp_path / "tinted.png")).max() < 128
     labels.putpalette([0, 0, 0, 128, 0, 0])
-    labels.save(tmp_path / "voc.png")
+    labels.save(tmp_path / "red.png")
+    labels.save(tmp_path / "red with alpha.png", transparency=0)
+    labels.convert("RGB").save(tmp_path / "red in rgb.png")
+    labels.putpalette([0, 0, 0, 224, 224, 192])  # PASCAL VOC's border
+    labels.save(tmp_path / "border.png")
+    Image.new("RGB", (8, 6), (160, 128, 96)).save(tmp_path / "brown.png")
     write(tmp_path / "photograph.png")
-    Image.new("RGB", (8, 6), (128, 120, 110)).save(tmp_path / "grey.jpg")
-    assert np.asarray(load_mask(tmp_path / "grey.jpg")).max() < 128
-    for name in ("voc.png", "photograph.png"):
-        with pytest.raises(DataError, match=f"{name}: is in colour, so no mask or map; save"):
-            load_mask(tmp_path / name)
+    for name in ("red", "red with alpha", "red in rgb", "border", "brown", "photograph"):
+        with pytest.raises(DataError, match=f"{name}.png: is in colour, so no mask or map; save"):
+            load_mask(tmp_path / f"{name}.png")
 
 
 def test_unreadable_pictures_are_named(tmp_path):

@@ -55,7 +55,7 @@ def test_the_readmes_python_runs(monkeypatch):
     monkeypatch.chdir(ROOT)
     (code,) = (block.split("```")[0] for block in README.split("```python\n")[1:])
     names = {}
-    exec(code, names)  # noqa: S102
+    exec(code, names)
     assert len(names["maps"]) == len(names["pictures"]) > 1
     for path, m in zip(names["pictures"], names["maps"], strict=True):
         assert m.dtype == np.uint8 and m.shape[::-1] == Image.open(path).size

@@ -46,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser, *, gts: str) -> None:
     add("--gts", type=Path, metavar="DIR", help=f"masks in the same tree: {gts}")
     add("--page", action=argparse.BooleanOptionalAction, default=True, help="index.html (default: yes)")
     add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
-    add("--overwrite", action="store_true", help="replace files that are already there")
+    add("--overwrite", action="store_true", help="replace files of the same names")
 
 
 def plan_jobs(args: argparse.Namespace, kinds: Mapping[str, str]) -> list[Job]:
@@ -127,7 +127,9 @@ def report_skipped(images: Path, errors: Sequence[DataError]) -> int:
         print(f"skipped: {one_line(error)}", file=sys.stderr)
     if errors:
         more = f", {len(errors) - MOST} of them not named here" if len(errors) > MOST else ""
-        print(f"error: {counted(len(errors), 'file')} skipped{more}; mend or remove them", file=sys.stderr)
+        print(
+            f"error: {counted(len(errors), 'file')} skipped{more}; mend or remove such files", file=sys.stderr
+        )
     return 1 if errors else 0
 
 

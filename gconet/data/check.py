@@ -126,7 +126,7 @@ def check_pair(image: Path | None, mask: Path | None, sides: dict[str, Path]) ->
             try:
                 sizes.append(load(path).size)
             except DataError as error:
-                problems.append(Problem("unreadable", path, str(error).removeprefix(f"{path}: ")))
+                problems.append(Problem("unusable", path, str(error).removeprefix(f"{path}: ")))
     if image and mask and len(sizes) == 2 and sizes[0] != sizes[1]:
         (width, height), (mask_width, mask_height) = sizes
         detail = f"is {mask_width}×{mask_height}, its image {width}×{height} ({image})"

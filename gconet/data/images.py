@@ -86,10 +86,9 @@ def _as_grey(image: Image.Image) -> Image.Image:
     image = _eight_bit(image)
     if image.mode not in ("1", "L", "LA"):
         red, green, blue = image.convert("RGB").split()
-        spread = ImageChops.lighter(ImageChops.difference(red, green), ImageChops.difference(green, blue))
-        coloured = sum(spread.histogram()[33:])  # less is JPEG's rounding
-        stray = 0 if image.mode == "P" else 0.01  # a label map's object may be small
-        if coloured > stray * image.width * image.height:
+        pairs = ((red, green), (green, blue), (blue, red))
+        tint = 0 if "P" in image.mode else 32  # what differs more is coloured
+        if any(any(ImageChops.difference(*pair).histogram()[tint + 1 :]) for pair in pairs):
             raise DataError("is in colour, so no mask or map; save the object as white on black")
     return image.convert("L")
 
