@@ -64,13 +64,13 @@ def test_the_bare_commands_end_in_maps_scores_and_a_page(run, tmp_path):
     assert table[1:] == done.stdout.splitlines()[2:][: len(table) - 1]
     scores = score_folders(tmp_path / "results/demo", DEMO / "gts")
     print(scores.figures())
-    assert scores.figures()["j_half"] > 0.34  # 0.3474 in bf16 and in float32
+    assert scores.figures()["j_half"] > 0.34  # 0.3532 in bf16, 0.353 in float32
 
 
 @pytest.mark.xfail(
     strict=True,
     raises=AssertionError,
-    reason="10 of 50 epochs: every salient object is found, whatever the group",
+    reason="13 of 50 epochs: every salient object is found, whatever the group",
 )
 def test_the_same_picture_in_another_group_has_another_map(model):
     """In each group the map lies more on that group's object."""
