@@ -52,7 +52,7 @@ def main() -> int:
 def print_report(report: SetReport) -> int:
     """Print what was found of one set, and every problem; returns how many problems there are."""
     count = len(report.problems)
-    verdict = "whole" if not count else "1 problem" if count == 1 else f"{count} problems"
+    verdict = counted(count, "problem") if count else "whole"
     counts = f"{counted(report.groups, 'group')}, {report.images} images, {report.masks} masks"
     print(f"{report.name}: {counts}: {verdict}")
     for problem in report.problems:

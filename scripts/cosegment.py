@@ -56,16 +56,18 @@ def main() -> int:
     if covered:
         print(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
 
-    scores = None
+    scores = table = None
     if covered and args.gts:
         try:
             scores = score_folders(args.output / "masks", args.gts, allow_missing=True)
             errors += map(DataError, scores.unreadable)
-            print(format_scores(score_folders(args.maps, args.gts, allow_missing=True), scores))
+            table = format_scores(score_folders(args.maps, args.gts, allow_missing=True), scores)
         except DataError as error:  # no mask at all can be read: the cut-outs are there all the same
             errors.append(error)
         if args.strict and errors:
             raise errors[0]
+        if table:
+            print(table)
     if covered and args.page:
         legend = "Picture, co-saliency map, cut-out" + (", new background" if "backgrounds" in kinds else "")
         entries = make_entries(covered, "cutouts", cutout_panels, jaccard(scores, groups))

@@ -51,8 +51,8 @@ def main() -> int:
     results = run_jobs(partial(write_thumbnail, shape=shape), planned, desc="crops", strict=args.strict)
     crops = [(job, crop) for (job, _, _), crop in zip(planned, results, strict=True) if isinstance(crop, Box)]
     groups = len({job.group for job, _ in crops})
-    made = f"{counted(len(crops), 'thumbnail')} of {shape[0]}x{shape[1]}"
     if crops:
+        made = f"{counted(len(crops), 'thumbnail')} of {shape[0]}x{shape[1]}"
         print(f"{made} of {counted(groups, 'group')} in {args.output}")
 
     kept = run_jobs(keep_share, crops, desc="masks", strict=args.strict) if args.gts else []

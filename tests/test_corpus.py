@@ -230,9 +230,11 @@ def png_with_exif(exif):
 def test_damaged_exif_costs_the_orientation_alone(tmp_path, exif):
     (tmp_path / "a.png").write_bytes(png_with_exif(exif))
     (tmp_path / "deep.png").write_bytes(encode(DEEP, exif=exif))
-    for name in ("a.png", "deep.png"):
+    (tmp_path / "grey.png").write_bytes(encode(PIXELS[..., 0].copy(), exif=exif))
+    for name in ("a.png", "deep.png", "grey.png"):
         assert load_image(tmp_path / name).size == (32, 24)
-    assert load_mask(tmp_path / "deep.png").size == (32, 24)
+    for name in ("deep.png", "grey.png"):  # a.png is in colour
+        assert load_mask(tmp_path / name).size == (32, 24)
 
 
 @pytest.mark.parametrize("pixels", [Image.fromarray(PIXELS), DEEP])

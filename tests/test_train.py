@@ -316,5 +316,5 @@ def test_the_smoke_config_learns_in_under_a_minute(tmp_path, run):
         ious.append((m & g).sum() / (m | g).sum())
         greys.append(g.mean())
     print(f"{seconds:.0f} s, mean IoU {np.mean(ious):.3f}, an all-grey map's {np.mean(greys):.3f}")
-    assert np.mean(ious) > 1.5 * np.mean(greys)
+    assert np.mean(ious) > 2 * np.mean(greys)
     assert seconds < 60
