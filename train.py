@@ -161,7 +161,8 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         first=first,
         last=last,
         pin=device.type == "cuda",
-        workers=0 if config.data.cache else config.data.workers,
+        # a CPU has nothing to gain from cached images being gathered elsewhere; a GPU would wait
+        workers=0 if config.data.cache and device.type == "cpu" else config.data.workers,
     )
     stop, saved, clock = StopSignal(device=device, world=world), time.monotonic(), time.monotonic()
     bar = tqdm(total=last, initial=first, desc=config.name, unit="step", disable=None if run.main else True)

@@ -85,8 +85,9 @@ def test_cached_and_uncached_batches_are_the_same(toy):
     plain, cached = (
         EpisodeDataset(groups, drawn(sizes), size=32, cache_workers=workers) for workers in (None, 2)
     )
-    for a, b in zip(plain[4], cached[4], strict=True):
-        assert (a == b).all()
+    (read_ahead,) = make_loader(cached, first=4, last=5, workers=1, pin=False)
+    for a, b, c in zip(plain[4], cached[4], read_ahead, strict=True):
+        assert (a == b).all() and (a == c).all()
     labels = plain[4].labels.tolist()
     assert tuple(labels[:: len(labels) // 2]) == plain.episode(4).labels
 
