@@ -120,7 +120,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         load_weights(model.net, config, WEIGHTS if config.init == "pretrained" else Path(config.init))
     elif content is None:
         load_vgg16(model.net.encoder, config.encoder.weights)
-    memory_format = pick_memory_format(device, precision)
+    memory_format = pick_memory_format(device, precision, training=True)
     model = model.to(device).to(memory_format=memory_format)
     criterion = Criterion(**vars(config.loss))
     optimizer = make_optimizer(config, model)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from gconet.data.groups import Group
 from gconet.data.images import load_image
 from gconet.data.transforms import resize_image
-from gconet.device import autocast
+from gconet.device import autocast, pick_memory_format
 from gconet.errors import DataError
 from gconet.memory import Plan, plan_group
 from gconet.models import GCoNet
@@ -31,11 +31,12 @@ Loading = deque[Future[tuple[Tensor, tuple[int, int]]]]  # pixels (3,S,S) uint8 
 
 
 def prepare(model: GCoNet, device: torch.device, precision: torch.dtype) -> GCoNet:
-    """`model` itself, ready for fast inference: on `device`, channels last, convolutions in `precision`.
+    """`model` itself, ready for fast inference: on `device`, laid out for it, convolutions in `precision`.
 
     The maps are those of the unprepared model under the same precision; training needs another copy.
     """
-    model = model.eval().to(device).to(memory_format=torch.channels_last)
+    memory_format = pick_memory_format(device, precision, training=False)
+    model = model.eval().to(device).to(memory_format=memory_format)
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):
             layer.to(precision)
@@ -133,7 +134,7 @@ def dump_maps(
 
 def load_images(paths: Sequence[Path], size: int, device: torch.device) -> Tensor:
     """Pictures → images (n,3,size,size) in [0,1] on `device`; raises DataError for an unreadable one."""
-    return _images(torch.stack([_load(path, size)[0] for path in paths]), device)
+    return _images(torch.stack([_load(path, size)[0] for path in paths]), device, torch.float32)
 
 
 def _load(path: Path, size: int) -> tuple[Tensor, tuple[int, int]]:
@@ -166,7 +167,7 @@ def _predict(
             sizes.append([own for _, own in loaded])
             pixels = torch.stack([image for image, _ in loaded])
             batches.append(pixels if missing else pixels[:0])
-            *stages, features = model.encode(_images(pixels, device))
+            *stages, features = model.encode(_images(pixels, device, precision))
             kept.append(model.laterals(stages[missing:], missing + 1))
             deepest.append(features)
             del stages, loaded
@@ -176,7 +177,7 @@ def _predict(
         for pixels, own, laterals, features in zip(batches, sizes, kept, deepest, strict=True):
             with torch.inference_mode(), autocast(device, precision):
                 if missing:
-                    laterals[:0] = model.laterals(model.encode(_images(pixels, device), missing))
+                    laterals[:0] = model.laterals(model.encode(_images(pixels, device, precision), missing))
                 grey = [
                     (upsample(m[None], s)[0, 0] * 255).to(torch.uint8)
                     for m, s in zip(model.decode(laterals, features, vector), own, strict=True)
@@ -190,8 +191,9 @@ def _predict(
         yield outcome or next(readable)
 
 
-def _images(pixels: Tensor, device: torch.device) -> Tensor:
-    """Pixels (n,3,S,S) uint8 → images in [0,1] on the device."""
+def _images(pixels: Tensor, device: torch.device, precision: torch.dtype) -> Tensor:
+    """Pixels (n,3,S,S) uint8 → images in [0,1] on the device, laid out for a network of `precision`."""
     if device.type == "cuda":
         pixels = pixels.pin_memory()
-    return pixels.to(device, non_blocking=True).float().div(255).contiguous(memory_format=torch.channels_last)
+    memory_format = pick_memory_format(device, precision, training=False)
+    return pixels.to(device, non_blocking=True).float().div(255).contiguous(memory_format=memory_format)

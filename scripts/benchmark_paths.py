@@ -112,7 +112,7 @@ def build_ours(
     import torch
 
     from gconet.data.groups import Group, Item
-    from gconet.device import autocast, pick_device, pick_precision
+    from gconet.device import autocast, pick_device, pick_memory_format, pick_precision
     from gconet.inference import dump_maps, prepare
 
     where = pick_device(device)
@@ -120,7 +120,7 @@ def build_ours(
     model = prepare(_model(checkpoint), where, dtype)
     if network:
         x = torch.rand(len(images), 3, size, size, device=where)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=pick_memory_format(where, dtype, training=False))
 
         def run(count: int | None = None) -> None:
             with torch.inference_mode(), autocast(where, dtype):
@@ -178,7 +178,7 @@ def build_step(group: int, size: int, device: str, precision: str) -> Callable[[
     where = pick_device(device)
     dtype = pick_precision(precision, where)
     model, images, masks, labels = _training(group, size, where)
-    memory_format = pick_memory_format(where, dtype)
+    memory_format = pick_memory_format(where, dtype, training=True)
     model = model.to(memory_format=memory_format)
     images = images.contiguous(memory_format=memory_format)
 

@@ -24,7 +24,9 @@ from gconet.losses import Criterion
 from gconet.models import build_training_model
 from tests.conftest import ROOT
 
-MEMORY_FORMAT = pick_memory_format(torch.device("cpu"), torch.float32)  # as train.py's on a CPU
+MEMORY_FORMAT = pick_memory_format(
+    torch.device("cpu"), torch.float32, training=True
+)  # as train.py's on a CPU
 
 
 @pytest.fixture
