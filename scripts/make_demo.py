@@ -3,10 +3,11 @@
     apt-get download tuxpaint-stamps-default && dpkg -x tuxpaint-stamps-default_*.deb stamps
     python scripts/make_demo.py --stamps stamps/usr/share/tuxpaint/stamps --output demo
 
-Writes <output>/images/<group>/<nn>.jpg and <output>/gts/<group>/<nn>.png, the same files for the same
-stamps. Every picture holds an instance of its group's object and one or two other objects, as
-large and as bright, which occur only once in the group: who sees one picture alone cannot know
-which object is meant. Sources and licence: data/demo/README.md.
+Writes <output>/images/<group>/<nn>.jpg, <output>/gts/<group>/<nn>.png and, with the masks of the
+distractors, <output>/others/<group>/<nn>.png; the same files for the same stamps. Every picture holds an
+instance of its group's object and one or two other objects, as large and as bright, which occur only
+once in the group: who sees one picture alone cannot know which object is meant. Sources and licence:
+data/demo/README.md.
 """
 
 import argparse
@@ -19,7 +20,8 @@ from gconet.errors import ConfigError, DataError, run_command
 
 WIDTH, HEIGHT = 320, 240  # pixels
 
-# each group's pictures: the common object's stamp, then the distractors'
+# each group's pictures: the common object's stamp, then the distractors'; of kinds that ImageNet's classes,
+# which named those of DUTS_class, hold several of
 GROUPS = {
     "car": (
         ("sedan", "duck"),
@@ -36,13 +38,13 @@ GROUPS = {
         ("bison", "violin"),
         ("zebu", "rubberduck", "camera_35mm"),
     ),
-    "flower": (
-        ("daffodil", "teapot"),
-        ("flower4", "yak"),
-        ("red-gazania", "sedan"),
-        ("marigold", "penguin", "toolbox"),
-        ("pigface", "binoculars"),
-        ("flower9", "basketball", "mandarine"),
+    "bird": (
+        ("pigeon", "teapot"),
+        ("gander", "yak"),
+        ("seagull", "sedan"),
+        ("turkey", "pitcher_small", "toolbox"),
+        ("peacock", "binoculars"),
+        ("crow", "basketball", "mandarine"),
     ),
     "guitar": (
         ("guitar2", "hen", "yellowpepper"),
@@ -78,10 +80,15 @@ def main() -> int:
     used = {stamp for pictures in GROUPS.values() for picture in pictures for stamp in picture}
     if missing := sorted(used - files.keys()):
         raise DataError(f"--stamps {args.stamps} lacks {missing[0]}.png; unpack tuxpaint-stamps-default")
-    for g, (group, pictures) in enumerate(sorted(GROUPS.items())):
+    for g, (group, pictures) in enumerate(GROUPS.items()):
         for i, stamps in enumerate(pictures):
-            image, mask = compose([files[stamp] for stamp in stamps], np.random.RandomState(100 * g + i))
-            for side, suffix, pixels in (("images", ".jpg", image[..., ::-1]), ("gts", ".png", mask)):
+            image, masks = compose([files[stamp] for stamp in stamps], np.random.RandomState(100 * g + i))
+            common, others = masks[0], np.bitwise_or.reduce(masks[1:])
+            for side, suffix, pixels in (
+                ("images", ".jpg", image[..., ::-1]),
+                ("gts", ".png", common),
+                ("others", ".png", others),
+            ):
                 path = args.output / side / group / f"{i:02d}{suffix}"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 quality = [cv2.IMWRITE_JPEG_QUALITY, 90] if suffix == ".jpg" else []
@@ -91,10 +98,10 @@ def main() -> int:
 
 
 def compose(stamps: list[Path], r: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-    """A picture (H,W,3) RGB of all `stamps` side by side, in any order, and the first one's mask (H,W)."""
+    """A picture (H,W,3) RGB of all `stamps` side by side, in any order, and their masks (n,H,W)."""
     image: np.ndarray
     image, horizon = landscape(r)
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    masks = np.zeros((len(stamps), HEIGHT, WIDTH), np.uint8)
     slot = WIDTH // len(stamps)
     for place, which in enumerate(r.permutation(len(stamps))):
         colour, alpha = read_stamp(stamps[which], slot - 10, int(HEIGHT * r.uniform(0.5, 0.68)), r)
@@ -106,10 +113,9 @@ def compose(stamps: list[Path], r: np.random.RandomState) -> tuple[np.ndarray, n
         image = image * (1 - cv2.GaussianBlur(ground, (0, 0), 5)[..., None])
         here = image[y : y + h, x : x + w]
         here[:] = alpha[..., None] * colour + (1 - alpha[..., None]) * here
-        if which == 0:
-            mask[y : y + h, x : x + w] = np.where(alpha > 0.5, 255, 0)
+        masks[which, y : y + h, x : x + w] = np.where(alpha > 0.5, 255, 0)
     noisy: np.ndarray = image + r.normal(0, 3, image.shape)
-    return noisy.clip(0, 255).astype(np.uint8), mask
+    return noisy.clip(0, 255).astype(np.uint8), masks
 
 
 def read_stamp(

@@ -15,13 +15,15 @@ DEMO = ROOT / "data/demo"
 
 def test_the_demo_groups_are_whole_and_small():
     groups = scan_groups(DEMO / "images", DEMO / "gts")
-    assert [len(group.items) for group in groups] == [5, 6, 6, 6]
+    assert [len(group.items) for group in groups] == [6, 5, 6, 6]
     assert sum(path.stat().st_size for path in DEMO.rglob("*.*")) < 3e6
     for group in groups:
         for item in group.items:
             mask = np.asarray(load_mask(item.mask))
             assert load_image(item.image).size == mask.shape[::-1] == (320, 240)
             assert set(np.unique(mask)) == {0, 255} and 0.01 < (mask > 0).mean() < 0.3
+            others = np.asarray(load_mask(DEMO / "others" / group.name / item.mask.name))
+            assert others.shape == mask.shape and (others > 0).mean() > 0.01 and not (others & mask).any()
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def test_the_script_composes_the_same_pictures_each_time(run, stamps, tmp_path):
     for name in ("one", "two"):
         run("scripts/make_demo.py", "--stamps", stamps, "--output", tmp_path / name)
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.*"))
-    assert len(files) == 46
+    assert len(files) == 69
     assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "two" / f).read_bytes() for f in files)
     image = np.asarray(load_image(tmp_path / "one/images/car/00.jpg")).astype(int)
     mask = np.asarray(load_mask(tmp_path / "one/gts/car/00.png")) > 0

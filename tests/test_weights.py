@@ -13,14 +13,15 @@ from gconet.data.images import load_mask
 from gconet.data.transforms import resize_mask
 from gconet.errors import CheckpointError
 from gconet.evaluation import score_folders
-from gconet.inference import load_images
+from gconet.inference import load_images, predict_group
 from tests.conftest import ROOT
 
 DEMO = ROOT / "data/demo"
 # pictures that hold another group's object too: its group, its stem, the other group
 SHARED = [
-    ("car", "01", "cattle"), ("car", "03", "guitar"), ("cattle", "01", "car"), ("cattle", "03", "flower"),
-    ("flower", "01", "cattle"), ("flower", "02", "car"), ("guitar", "01", "car"), ("guitar", "04", "flower"),
+    ("bird", "01", "cattle"), ("bird", "02", "car"), ("car", "00", "bird"), ("car", "01", "cattle"),
+    ("car", "03", "guitar"), ("cattle", "01", "car"), ("cattle", "02", "bird"), ("guitar", "00", "bird"),
+    ("guitar", "01", "car"),
 ]  # fmt: skip
 
 
@@ -64,14 +65,24 @@ def test_the_bare_commands_end_in_maps_scores_and_a_page(run, tmp_path):
     assert table[1:] == done.stdout.splitlines()[2:][: len(table) - 1]
     scores = score_folders(tmp_path / "results/demo", DEMO / "gts")
     print(scores.figures())
-    assert scores.figures()["j_half"] > 0.34  # 0.3532 in bf16, 0.353 in float32
+    # 0.462; who marks every object perfectly, whatever the group, reaches 0.356
+    assert scores.figures()["j_half"] > 0.45
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="13 of 50 epochs: every salient object is found, whatever the group",
-)
+def test_the_common_object_is_picked_over_the_others(model):
+    """The map is brighter on it in most of every group's pictures, but for guitars (3 of 6)."""
+    picked = {}
+    for group in scan_groups(DEMO / "images", DEMO / "gts"):
+        picked[group.name] = 0
+        for item, m in zip(group.items, predict_group(model, [i.image for i in group.items]), strict=True):
+            common, others = (
+                load_mask(path) for path in (item.mask, DEMO / "others" / group.name / item.mask.name)
+            )
+            picked[group.name] += m[np.asarray(common) > 0].mean() > m[np.asarray(others) > 0].mean()
+    print(picked)
+    assert sum(picked.values()) >= 18 and min(picked.values()) >= 3
+
+
 def test_the_same_picture_in_another_group_has_another_map(model):
     """In each group the map lies more on that group's object."""
     groups = {group.name: group for group in scan_groups(DEMO / "images", DEMO / "gts")}
@@ -92,4 +103,4 @@ def test_the_same_picture_in_another_group_has_another_map(model):
                 shares.append(float(m[mask].sum() / m.sum()))
             gains.append(shares[0] - shares[1])
     print(np.round(gains, 3))
-    assert np.mean(gains) > 0.1 and sum(gain > 0 for gain in gains) >= 6
+    assert np.mean(gains) > 0.1 and sum(gain > 0 for gain in gains) >= 7
