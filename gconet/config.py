@@ -33,7 +33,7 @@ class DataConfig:
     rotation: float = 90.0  # angles are uniform in ± this many degrees
     episodes: str | None = None  # recorded episodes (.npz) to replay instead of drawing
     cache: bool = False  # keep all resized images in memory (1.7 GB for DUTS_class)
-    workers: int = 4  # loader processes, at most one a CPU core (threads while the cache is filled)
+    workers: int = 4  # loader processes, at most one a core; threads while the cache is filled
 
 
 @dataclass(frozen=True)

@@ -60,10 +60,11 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
 def pick_memory_format(
     device: torch.device, precision: torch.dtype, *, training: bool
 ) -> torch.memory_format:
-    """The layout of weights and images that is fastest: channels last, but for float32 on a GPU and, in
-    training, on AVX2.
+    """The layout of weights and images that is fastest: channels last, but for float32 on a GPU (not for
+    tf32, as `pick_precision` set it before) and, in training, on AVX2.
 
-    On an H200 a pair's maps took 33 ms in channels last, 17 ms by the reference path without; on AVX2
+    On an H200 a pair's maps took 33 ms in channels last, 17 ms by the reference path without,
+    which may have other reasons; on AVX2
     a training step with groups of 4 took 18.8 s and 9.8 s: oneDNN's gradients.
     """
     if precision != torch.float32:

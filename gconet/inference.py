@@ -132,9 +132,12 @@ def dump_maps(
     return skipped
 
 
-def load_images(paths: Sequence[Path], size: int, device: torch.device) -> Tensor:
-    """Pictures → images (n,3,size,size) in [0,1] on `device`; raises DataError for an unreadable one."""
-    return _images(torch.stack([_load(path, size)[0] for path in paths]), device, torch.float32)
+def load_images(paths: Sequence[Path], size: int, device: torch.device, precision: torch.dtype) -> Tensor:
+    """Pictures → images (n,3,size,size) in [0,1] on `device`, laid out for a network of `precision`.
+
+    Raises DataError for an unreadable one.
+    """
+    return _images(torch.stack([_load(path, size)[0] for path in paths]), device, precision)
 
 
 def _load(path: Path, size: int) -> tuple[Tensor, tuple[int, int]]:

@@ -37,7 +37,9 @@ def inspect_group(
     plan = plan_group(len(images), size, device=device, precision=precision)
     with torch.inference_mode(), autocast(device, precision):
         batches = [images[i : i + plan.batch] for i in range(0, len(images), plan.batch)]
-        features = torch.cat([model.encode(load_images(batch, size, device))[-1] for batch in batches])
+        features = torch.cat(
+            [model.encode(load_images(batch, size, device, precision))[-1] for batch in batches]
+        )
         attention = model.consensus(features, plan.block).attention
         parts = (features * attention).mean((2, 3), keepdim=True)
         if isinstance(model.affinity, GroupAffinityModule):

@@ -20,8 +20,7 @@ from gconet.errors import ConfigError, DataError, run_command
 
 WIDTH, HEIGHT = 320, 240  # pixels
 
-# each group's pictures: the common object's stamp, then the distractors'; of kinds that ImageNet's classes,
-# which named those of DUTS_class, hold several of
+# each group's pictures: the common object's stamp, then the distractors'; a group's place sets its seeds
 GROUPS = {
     "car": (
         ("sedan", "duck"),

@@ -20,7 +20,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
         (GPU, torch.bfloat16, "AVX2", False, torch.channels_last),
     ],
 )
-def test_networks_are_channels_last_but_for_float32_on_a_gpu_and_in_training_on_avx2(
+def test_networks_are_channels_last_but_for_true_float32_on_a_gpu_and_in_training_on_avx2(
     monkeypatch, device, precision, capability, tf32, expected
 ):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)

@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -51,7 +50,8 @@ class EpisodeDataset(Dataset[Batch | DataError]):
         self.items = [item for group in groups for item in group.items]
         self.size, self.rank, self.world = size, rank, world
         self.steps_per_epoch = -(-episodes.steps // world)
-        self._epoch = lru_cache(maxsize=2)(episodes.epoch)
+        self._episodes = episodes
+        self._epochs: dict[int, Sequence[Episode]] = {}
         self._cache: Tensor | None = None
         if cache_workers is not None:
             self._cache = torch.empty(len(self.items), 4, size, size, dtype=torch.uint8)
@@ -63,7 +63,9 @@ class EpisodeDataset(Dataset[Batch | DataError]):
     def episode(self, step: int) -> Episode:
         """The episode of this rank at `step`, counted from the start of the run."""
         epoch, i = divmod(step, self.steps_per_epoch)
-        episodes = self._epoch(epoch)
+        if epoch not in self._epochs:
+            self._epochs = {epoch: self._episodes.epoch(epoch)}
+        episodes = self._epochs[epoch]
         return episodes[(i * self.world + self.rank) % len(episodes)]
 
     def __getitem__(self, step: int) -> Batch | DataError:
