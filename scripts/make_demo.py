@@ -5,7 +5,7 @@
 
 Writes <output>/images/<group>/<nn>.jpg, <output>/gts/<group>/<nn>.png and, with the masks of the
 distractors, <output>/others/<group>/<nn>.png; the same files for the same stamps. Every picture holds an
-instance of its group's object and one or two other objects, as large and as bright, which occur only
+instance of its group's object and one or two other objects, as bright and often larger, which occur only
 once in the group: who sees one picture alone cannot know which object is meant. Sources and licence:
 data/demo/README.md.
 """

@@ -1,5 +1,6 @@
 """Masks, cut-outs and new backgrounds from saved maps."""
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,8 +25,8 @@ def disc():
     mask = (y - 140) ** 2 + (x - 210) ** 2 < 80**2
     noise = np.random.RandomState(0).randint(-20, 21, (300, 400, 3))
     picture = np.where(mask[..., None], [200, 60, 60], [60, 160, 70]) + noise
-    rough = ((y - 150) ** 2 / 70**2 + (x - 220) ** 2 / 90**2 < 1) * 230
-    return picture.astype(np.uint8), rough.astype(np.uint8), mask
+    rough = ((y - 150) ** 2 / 70**2 + (x - 220) ** 2 / 90**2 < 1) * 230.0
+    return picture.astype(np.uint8), cv2.GaussianBlur(rough, (0, 0), 12).astype(np.uint8), mask
 
 
 def jaccard(a, b):

@@ -86,7 +86,7 @@ def test_the_common_object_is_picked_over_the_others(model):
 
 
 def test_the_same_picture_in_another_group_has_another_map(model):
-    """In each group the map lies more on that group's object."""
+    """On average the map lies more on the object of the group that it is seen in."""
     groups = {group.name: group for group in scan_groups(DEMO / "images", DEMO / "gts")}
     gains = []
     with torch.inference_mode():
