@@ -63,9 +63,8 @@ def pick_memory_format(
     """The layout of weights and images that is fastest: channels last, but for float32 on a GPU (not for
     tf32, as `pick_precision` set it before) and, in training, on AVX2.
 
-    On an H200 a pair's maps took 33 ms in channels last, 17 ms by the reference path without,
-    which may have other reasons; on AVX2
-    a training step with groups of 4 took 18.8 s and 9.8 s: oneDNN's gradients.
+    On an H200 a pair's maps took 33 ms in channels last and 17 ms by the reference path, which is not
+    (and differs in more). On AVX2 a training step with groups of 4 took 18.8 s with it, 9.8 s without.
     """
     if precision != torch.float32:
         slow = False

@@ -24,9 +24,9 @@ from gconet.losses import Criterion
 from gconet.models import build_training_model
 from tests.conftest import ROOT
 
-MEMORY_FORMAT = pick_memory_format(
+MEMORY_FORMAT = pick_memory_format(  # as train.py's on a CPU
     torch.device("cpu"), torch.float32, training=True
-)  # as train.py's on a CPU
+)
 
 
 @pytest.fixture
