@@ -36,8 +36,14 @@ def jaccard(a, b):
 def test_the_mask_follows_the_picture_not_the_coarse_map(disc):
     picture, m, truth = disc
     assert jaccard(threshold_map(m), truth) < 0.85
-    assert jaccard(find_object(picture, m), truth) > 0.92
-    assert jaccard(segment(picture, m) >= 128, truth) > 0.94
+    assert jaccard(find_object(picture, m), truth) > 0.97
+    assert jaccard(segment(picture, m) >= 128, truth) > 0.98
+
+
+def test_a_map_without_doubt_is_taken_at_its_word(disc):
+    picture, m, _ = disc
+    crisp = np.where(m >= 128, 230, 0).astype(np.uint8)
+    assert jaccard(segment(picture, crisp) >= 128, crisp > 0) > 0.95
 
 
 def test_the_border_is_soft_and_narrow(disc):

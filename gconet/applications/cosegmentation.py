@@ -60,7 +60,9 @@ def segment(picture: RGB, m: Grey) -> Grey:
 def find_object(picture: RGB, m: Grey) -> Mask:
     """The object's mask (H,W) bool by GrabCut, without small parts; by the threshold where GrabCut
     has nothing to work with."""
-    rough = m >= 128 if m.max(initial=0) >= 128 else threshold_map(m)
+    rough = m >= 128
+    if not rough.any():
+        rough = threshold_map(m)
     if not rough.any() or rough.all():
         return rough
     level = min(128, int(m[rough].min()))
