@@ -24,21 +24,25 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
-from tqdm import tqdm
 
 from gconet.checkpoint import WEIGHTS, load_weights, read_checkpoint, saved_config
 from gconet.config import Config, apply_overrides, config_from_dict, config_to_dict, load_config
-from gconet.data.dataset import EpisodeDataset, make_loader
+from gconet.data.compose import compose
+from gconet.data.dataset import Batch, EpisodeDataset, make_loader
 from gconet.data.episodes import DrawnEpisodes, Episodes, RecordedEpisodes
 from gconet.data.groups import Group, name_some, scan_set
 from gconet.data.transforms import augment
-from gconet.device import autocast, peak_memory, pick_device, pick_memory_format, pick_precision, use_gpu
+from gconet.device import autocast, flush_denormals, pick_device, pick_memory_format, pick_precision, use_gpu
 from gconet.errors import CheckpointError, ConfigError, GCoNetError, run_command
+from gconet.graphs import GraphedStep
 from gconet.lock import hold
 from gconet.losses import Criterion
-from gconet.models import TrainingGCoNet, build_training_model
+from gconet.memory import free_memory, pick_cache, step_memory
+from gconet.models import build_training_model
 from gconet.models.encoder import load_vgg16
+from gconet.optimizer import drop_rates, make_optimizer, rates, skip_if_not_finite
 from gconet.run import BEST, LAST, RESUMABLE, Run
+from gconet.steplog import Step, StepLog
 from gconet.stopping import StopSignal
 from gconet.validation import validate
 
@@ -46,6 +50,7 @@ PATIENCE = timedelta(hours=2)  # of the other ranks, while the first validates
 
 
 def main() -> int:
+    flush_denormals()
     args = parse_args()
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     content, held = None, None
@@ -107,9 +112,10 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         groups,
         make_episodes(config, groups),
         size=config.data.image_size,
+        distractors=config.data.distractors,
+        seed=config.seed,
         rank=rank,
         world=world,
-        cache_workers=config.data.workers if config.data.cache else None,
     )
     last = config.train.epochs * dataset.steps_per_epoch
     last = min(last, config.train.steps or last)
@@ -123,7 +129,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     memory_format = pick_memory_format(device, precision, training=True)
     model = model.to(device).to(memory_format=memory_format)
     criterion = Criterion(**vars(config.loss))
-    optimizer = make_optimizer(config, model)
+    optimizer = make_optimizer(config.optimizer, model)
 
     fixed = {
         "ranks": world,
@@ -133,14 +139,31 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     progress: dict[str, Any] = {"step": 0, "best": -math.inf, "sums": {}, **fixed}
     if content is not None:
         progress = run.restore(content, model, optimizer, expected=fixed)
-    first, sums = progress["step"], progress["sums"]
+    first = progress["step"]
     if first > last:
         raise ConfigError(f"train.steps or train.epochs: {last} steps, but the run has done {first}")
+    images = 2 * config.data.group_size
+    room = step_memory(images, config.data.image_size, precision)
+    graph = config.train.graph
+    if graph == "auto":  # beside the graphs' memory, other sizes of batch take theirs to warm up
+        graph = device.type == "cuda" and world == 1 and 2 * room < free_memory(device)
+    cache = pick_cache(
+        config.data.cache,
+        images=len(dataset.items),
+        size=config.data.image_size,
+        reads=(last - first) * images,
+        step=2 * room if graph else room,
+        device=device,
+    )
+    if cache:
+        dataset.fill_cache(cache, workers=config.data.workers)
     run.start(
         first=first,
         resumed=content is not None,
         device=str(device),
         precision=str(precision),
+        cache=str(cache),
+        graph=graph,
         images=len(dataset.items),
         classes=len(groups),
         parameters=sum(p.numel() for p in model.net.parameters()),
@@ -156,71 +179,73 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
             flush=True,
         )
     parallel = DistributedDataParallel(model) if world > 1 else model
+
+    def train_step(batch: Batch) -> Step:
+        """One step, all of it on the device: nothing in here waits for a result."""
+        batch = Batch(*(t.to(device, non_blocking=True) for t in batch))
+        images, masks = batch.images, batch.masks
+        if config.data.distractors:
+            images, masks = compose(images, masks, *batch.composition)
+        images, masks = augment(images, masks, batch.angles, batch.flips)
+        images = images.contiguous(memory_format=memory_format)
+        with autocast(device, precision):
+            output = parallel(images)
+        terms = criterion(output, masks, batch.labels)
+        loss = criterion.total(terms)
+        optimizer.zero_grad()
+        loss.backward()
+        norm = get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+        values = torch.stack([*terms.values(), loss, norm]).detach()
+        skip_if_not_finite(optimizer, values, world=world)
+        optimizer.step()
+        return Step((*terms, "total", "gradient_norm"), values, images, masks, output)
+
+    take = GraphedStep(train_step, optimizer) if graph else train_step
+    log = StepLog(run, dataset, sums=progress["sums"], device=device, first=first, last=last)
     loader = make_loader(
         dataset,
         first=first,
         last=last,
         pin=device.type == "cuda",
         # a CPU has nothing to gain from cached images being gathered elsewhere; a GPU would wait
-        workers=0 if config.data.cache and device.type == "cpu" else config.data.workers,
+        workers=0 if cache and device.type == "cpu" else config.data.workers,
     )
-    stop, saved, clock = StopSignal(device=device, world=world), time.monotonic(), time.monotonic()
-    bar = tqdm(total=last, initial=first, desc=config.name, unit="step", disable=None if run.main else True)
+    stop, saved = StopSignal(device=device, world=world), time.monotonic()
     for step, batch in zip(range(first, last), loader, strict=True):
         if isinstance(batch, GCoNetError):
             raise batch
-        images, masks, labels, angles, flips = (t.to(device, non_blocking=True) for t in batch)
-        images, masks = augment(images, masks, angles, flips)
-        images = images.contiguous(memory_format=memory_format)
-
-        with autocast(device, precision):
-            output = parallel(images)
-        terms = criterion(output, masks, labels)
-        loss = criterion.total(terms)
-        optimizer.zero_grad()
-        loss.backward()
-        norm = get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
-
-        values = torch.stack([*terms.values(), loss, norm]).detach().tolist()
-        named = dict(zip([*terms, "total", "gradient_norm"], values, strict=True))
-        if not all(map(math.isfinite, values)):
-            names = [dataset.items[i].image for i in dataset.episode(step).images]
-            raise GCoNetError(
-                f"the loss is not finite at step {step}: {named}; episode: " + " ".join(map(str, names))
-            )
-        optimizer.step()
+        if step == round(config.optimizer.drop_at * last):
+            drop_rates(optimizer)
+        result = take(batch)
+        log.add(step, result, rates(optimizer))
 
         epoch, i = divmod(step, dataset.steps_per_epoch)
         done, ends_epoch = step + 1, i + 1 == dataset.steps_per_epoch
-        sums = {name: sums.get(name, 0.0) * (i > 0) + value for name, value in named.items()}
-        progress.update(step=done, sums=sums)
-        speed = len(images) * world / (time.monotonic() - clock)
-        run.step(step, epoch, named, optimizer, images_per_second=speed, memory_gib=peak_memory(device))
-        shown = {name: value for name, value in named.items() if name != "gradient_norm"}
-        bar.set_postfix_str(" ".join(f"{n[:3]} {v:.3g}" for n, v in shown.items()) + f" {speed:.1f} img/s")
-        bar.update()
-
+        signum = stop.agreed(step)
+        late = time.monotonic() - saved > 60 * config.train.save_minutes
+        due = bool(ends_epoch or signum or done == last or late)
+        log.read(everything=due)  # raises if a loss was not finite
         if ends_epoch:
-            run.epoch(epoch, {name: value / (i + 1) for name, value in sums.items()})
-            run.picture(done, images, masks, output)
+            run.epoch(epoch, log.means())
+            run.picture(done, result.images, result.masks, result.output)
+        progress.update(step=done, sums=log.sums)
         if ends_epoch and held_out and run.main and is_due(config, epoch):
             scores = validate(model.net, held_out, size=config.data.image_size, precision=precision)
             run.validation(done, epoch, scores)
             if scores["s_measure"] > progress["best"]:
                 progress["best"] = scores["s_measure"]
                 run.save(BEST, model, optimizer, **progress)
-        signum = stop.agreed()
-        if ends_epoch or signum or done == last or time.monotonic() - saved > 60 * config.train.save_minutes:
+        if due:
             run.save(LAST, model, optimizer, **progress)
             saved = time.monotonic()
+            log.restart_clock()
         if signum:
-            bar.close()
+            log.close()
             run.close(event="stopped", signal=signum, step=done)
             if run.main:
-                print(f"stopped after step {done} of {last}; python train.py --resume {run.folder} goes on")
+                print(f"stopped after step {done} of {last}; python train.py --resume {run.folder} continues")
             return 128 + signum
-        clock = time.monotonic()
-    bar.close()
+    log.close()
     run.close(event="done", step=last)
     if run.main:
         print(f"done: {run.folder / LAST} after {last} steps")
@@ -244,25 +269,6 @@ def make_episodes(config: Config, groups: tuple[Group, ...]) -> Episodes:
     if config.train.epochs > len(recorded):
         raise ConfigError(f"train.epochs: {config.train.epochs}, but data.episodes has {len(recorded)}")
     return recorded
-
-
-def make_optimizer(config: Config, model: TrainingGCoNet) -> torch.optim.Adam:
-    """Adam in two groups: all but the encoder, and the encoder's trainable layers at their own rate."""
-    encoder = {id(p) for p in model.net.encoder.parameters()}
-    settings = config.optimizer
-    groups = [
-        {
-            "name": "new_layers",
-            "params": [p for p in model.parameters() if id(p) not in encoder],
-            "lr": settings.lr,
-        },
-        {
-            "name": "encoder",
-            "params": [p for p in model.net.encoder.parameters() if p.requires_grad],
-            "lr": settings.lr * settings.encoder_lr_scale,
-        },
-    ]
-    return torch.optim.Adam([g for g in groups if g["params"]], betas=settings.betas)
 
 
 def parse_args() -> argparse.Namespace:

@@ -31,8 +31,9 @@ class DataConfig:
     group_size: int = 16  # most images of one class in an episode; two classes each
     flip: float = 0.5  # probability of a horizontal flip
     rotation: float = 90.0  # angles are uniform in ± this many degrees
+    distractors: float = 0.0  # share of composed pictures, with an object of another class beside the own
     episodes: str | None = None  # recorded episodes (.npz) to replay instead of drawing
-    cache: bool = False  # keep all resized images in memory (1.7 GB for DUTS_class)
+    cache: Literal["auto", "device", "memory", "none"] = "auto"  # of all resized images
     workers: int = 4  # loader processes, at most one a core; threads while the cache is filled
 
 
@@ -41,7 +42,7 @@ class EncoderConfig:
     """VGG-16."""
 
     weights: str = "imagenet"  # imagenet | none | a file of torchvision's VGG-16 weights
-    trainable: Literal["conv5_3", "all", "none"] = "conv5_3"  # the layers that learn
+    trainable: Literal["conv5_3", "stage5", "stages4-5", "all", "none"] = "conv5_3"  # the layers that learn
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class LossConfig:
     collaboration: float = 250.0
     classification: float = 3.0
     iou_reduction: Literal["sum", "mean"] = "sum"  # of the soft IoU loss over images
+    outputs: Literal["all", "finest"] = "all"  # the side outputs that the soft IoU loss takes
+    bce: float = 0.0  # weight of the finest output's binary cross-entropy, a mean over pixels
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class OptimizerConfig:
     lr: float = 1e-4
     encoder_lr_scale: float = 0.01  # times lr, for the encoder's trainable layers
     betas: tuple[float, float] = (0.9, 0.99)
+    drop_at: float = 1.0  # share of the schedule after which the rates are a tenth
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class TrainConfig:
     steps: int | None = None  # stop after this many steps in all, if before the last epoch ends
     device: str = "auto"  # auto | cpu | cuda | cuda:N
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: bf16 where the hardware has it
+    graph: Literal["auto", True, False] = "auto"  # CUDA graphs of the step; auto: on one GPU with room
     save_minutes: float = 5.0  # between checkpoints within an epoch
 
 
@@ -142,9 +147,12 @@ class Config:
             ("seed", self.seed, 0, 2**32 - 1),
             ("data.flip", self.data.flip, 0, 1),
             ("data.rotation", self.data.rotation, 0, 180),
+            ("data.distractors", self.data.distractors, 0, 1),
             ("loss.saliency", self.loss.saliency, 0, 1e9),
             ("loss.collaboration", self.loss.collaboration, 0, 1e9),
             ("loss.classification", self.loss.classification, 0, 1e9),
+            ("loss.bce", self.loss.bce, 0, 1e9),
+            ("optimizer.drop_at", self.optimizer.drop_at, 0, 1),
             ("optimizer.lr", self.optimizer.lr, 0, 1e3),
             ("optimizer.encoder_lr_scale", self.optimizer.encoder_lr_scale, 0, 1e9),
             ("optimizer.betas", beta1, 0, 0.9999999),
@@ -222,6 +230,9 @@ def short(value: Any) -> str:
 
 def config_from_dict(settings: Any) -> Config:
     """The Config of nested plain settings, strictly checked; raises ConfigError."""
+    data = settings.get("data") if isinstance(settings, dict) else None
+    if isinstance(data, dict) and isinstance(data.get("cache"), bool):  # of version 0.1
+        settings = {**settings, "data": {**data, "cache": "memory" if data["cache"] else "none"}}
     return _build(Config, settings, "")
 
 
@@ -247,7 +258,7 @@ def _check(hint: Any, value: Any, key: str) -> Any:
     if origin is types.UnionType:  # X | None
         return None if value is None else _check(args[0], value, key)
     if origin is Literal:
-        if value not in args or type(value) is not type(args[0]):
+        if not any(value == arg and type(value) is type(arg) for arg in args):
             raise ConfigError(f"{key}: {short(value)} is none of {', '.join(map(str, args))}")
         return value
     if origin is tuple:

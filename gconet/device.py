@@ -4,6 +4,7 @@ import math
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from gconet.errors import ConfigError
@@ -73,6 +74,17 @@ def pick_memory_format(
     else:
         slow = training and torch.backends.cpu.get_cpu_capability() == "AVX2"
     return torch.contiguous_format if slow else torch.channels_last
+
+
+def flush_denormals() -> None:
+    """Let this process compute with numbers below 1e-38 as 0; call it before PyTorch's first threads.
+
+    Saturated sigmoids give such gradients, which cost a CPU many times the usual time: fine-tuning
+    the shipped weights took 38.8 s a step with them and 4.5 s without (2 cores, AVX-512, float32).
+    """
+    for kind in (np.float32, np.float64):
+        np.finfo(kind)  # NumPy measures its smallest numbers once, and would warn afterwards
+    torch.set_flush_denormal(True)
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:

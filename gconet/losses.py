@@ -1,5 +1,6 @@
 """The three losses as pure functions, and a criterion that returns them named and unweighted."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -21,7 +22,7 @@ def soft_iou_loss(maps: Tensor, masks: Tensor) -> Tensor:
 
 
 def saliency_loss(
-    side_maps: tuple[Tensor, ...], masks: Tensor, *, reduction: Literal["sum", "mean"] = "sum"
+    side_maps: Sequence[Tensor], masks: Tensor, *, reduction: Literal["sum", "mean"] = "sum"
 ) -> Tensor:
     """L_sal: the soft IoU loss, summed over the side outputs; over images `sum` (release) or `mean`
     (the paper's wording)."""
@@ -41,6 +42,14 @@ def collaboration_loss(logits: Tensor, masks: Tensor) -> Tensor:
     return ((1 - torch.exp(-bce)) ** 2 * bce).mean()
 
 
+def cross_entropy_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Binary cross-entropy of the finest output, mean over pixels; both (2N,1,H,W).
+
+    Not in the paper. It has a gradient on pixels that are wrong and certain, which soft IoU lacks.
+    """
+    return F.binary_cross_entropy_with_logits(logits, masks)
+
+
 def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """L_cls: cross-entropy, mean over images; logits (2N,classes), labels (2N,) class indices."""
     return F.cross_entropy(logits, labels)
@@ -56,22 +65,30 @@ class Criterion:
         collaboration: float,
         classification: float,
         iou_reduction: Literal["sum", "mean"],
+        outputs: Literal["all", "finest"] = "all",
+        bce: float = 0.0,
     ) -> None:
-        """The weights λ₁, λ₂, λ₃ of the terms, and how the saliency loss sums up over images."""
+        """The weights λ₁, λ₂, λ₃ of the terms, how the saliency loss sums up over images and which
+        outputs it takes, and the weight of the finest output's cross-entropy, which 0 leaves out."""
         self.weights = {
             "saliency": saliency,
             "collaboration": collaboration,
             "classification": classification,
+            "bce": bce,
         }
+        self.outputs = outputs
         self.iou_reduction = iou_reduction
 
     def __call__(self, output: TrainingOutput, masks: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """masks (2N,1,H,W) in [0,1], labels (2N,) → unweighted scalar terms."""
-        terms = {"saliency": saliency_loss(output.side_maps, masks, reduction=self.iou_reduction)}
+        maps = output.side_maps[-1:] if self.outputs == "finest" else output.side_maps
+        terms = {"saliency": saliency_loss(maps, masks, reduction=self.iou_reduction)}
         if output.collaboration is not None:
             terms["collaboration"] = collaboration_loss(output.collaboration, masks)
         if output.class_logits is not None:
             terms["classification"] = classification_loss(output.class_logits, labels)
+        if self.weights["bce"]:
+            terms["bce"] = cross_entropy_loss(output.logits, masks)
         return terms
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:

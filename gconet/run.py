@@ -25,6 +25,7 @@ from gconet.errors import CheckpointError, ConfigError, GCoNetError
 from gconet.lock import hold
 from gconet.models.decoder import upsample
 from gconet.models.training import TrainingGCoNet, TrainingOutput
+from gconet.optimizer import load_optimizer
 
 LAST, BEST = "last.pt", "best.pt"
 # What --resume may change: where and how long a run goes on, not what is learnt.
@@ -85,12 +86,11 @@ class Run:
                 file.write(json.dumps(record) + "\n")
 
     def step(
-        self, step: int, epoch: int, terms: dict[str, float], optimizer: torch.optim.Optimizer, **speed: float
+        self, step: int, epoch: int, terms: dict[str, float], rates: dict[str, float], **speed: float
     ) -> None:
         """Log one step: the named losses (of the first rank's pair), the gradient's norm, learning
         rates, speed and memory."""
         self.log(event="step", step=step, epoch=epoch, **terms, **speed)
-        rates = {f"lr_{group['name']}": float(group["lr"]) for group in optimizer.param_groups}
         self._scalars(step, "train", {**terms, **rates, **speed})
 
     def epoch(self, epoch: int, means: dict[str, float]) -> None:
@@ -144,7 +144,7 @@ class Run:
         self,
         content: dict[str, Any],
         model: TrainingGCoNet,
-        optimizer: torch.optim.Optimizer,
+        optimizer: torch.optim.Adam,
         *,
         expected: dict[str, Any],
     ) -> dict[str, Any]:
@@ -177,7 +177,7 @@ class Run:
         state = {f"net.{name}": tensor for name, tensor in content["model"].items()}
         load_state(model, {**state, **training.pop("heads")}, path)
         try:
-            optimizer.load_state_dict(training.pop("optimizer"))
+            load_optimizer(optimizer, training.pop("optimizer"))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path}: damaged, not this network's optimizer state ({error})") from None
         return dict(training)

@@ -7,6 +7,8 @@ from types import FrameType
 import torch
 import torch.distributed as dist
 
+EVERY = 16
+
 
 class StopSignal:
     """SIGINT and SIGTERM ask the loop to save and leave after its step; a second one ends it at once."""
@@ -22,10 +24,15 @@ class StopSignal:
         self.signum = signum
         print("stopping after this step; once more to leave at once", file=sys.stderr)
 
-    def agreed(self) -> int:
-        """The signal's number or 0, the same on all ranks, so that none waits for one that has left."""
+    def agreed(self, step: int) -> int:
+        """The signal's number or 0, the same on all ranks, so that none waits for one that has left.
+
+        Ranks on GPUs ask each other only every `EVERY` steps, as the host has to wait for the answer.
+        """
         if self._world == 1:
             return self.signum
+        if self._device.type == "cuda" and step % EVERY:
+            return 0
         shared = torch.tensor(self.signum, device=self._device)
         dist.all_reduce(shared, dist.ReduceOp.MAX)
         return int(shared)

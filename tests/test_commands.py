@@ -202,7 +202,7 @@ def test_train_py_refuses_and_leaves_no_folder(run, toy, tiny, tmp_path):
     mask = sorted(masks.iterdir())[0]
     Image.new("L", (9, 9)).save(mask)
     # reading all images first finds it before the run exists
-    refused(*base, f"data.root={data}", "data.cache=true", status=1, saying=f"{mask} is 9x9")
+    refused(*base, f"data.root={data}", "data.cache=memory", status=1, saying=f"{mask} is 9x9")
     mask.unlink()
     refused(*base, f"data.root={data}", status=1, saying=f"for {masks.name}/{mask.stem}")
     shutil.rmtree(masks)

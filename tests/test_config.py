@@ -49,6 +49,13 @@ def test_round_trip(tmp_path):
     assert config.train.steps == 7 and config.optimizer.betas == (0.5, 0.6)
 
 
+def test_settings_of_earlier_versions_are_read():
+    assert [load_config(None, [f"data.cache={old}"]).data.cache for old in ("true", "false")] == [
+        "memory", "none",
+    ]  # fmt: skip
+    assert load_config(None, ["train.graph=false"]).train.graph is False
+
+
 def test_overrides_change_one_key_and_no_default():
     config = load_config(None, ["optimizer.lr=1e-5", "gam.kernel_size=3", "train.steps=null"])
     assert (config.optimizer.lr, config.gam.kernel_size, config.train.steps) == (1e-5, 3, None)
@@ -63,7 +70,8 @@ def test_overrides_change_one_key_and_no_default():
         ("train.epochs=many", "train.epochs: expected int"),
         ("train.epochs=2.5", "train.epochs: expected int"),
         ("train.epochs=true", "train.epochs: expected int"),
-        ("data.cache=1", "data.cache: expected bool"),
+        ("data.cache=1", "data.cache: 1 is none of auto, device, memory, none"),
+        ("train.graph=yes please", "train.graph: 'yes please' is none of auto, True, False"),
         ("gam.softmax=all", "gam.softmax: 'all' is none of image, group"),
         ("optimizer.betas=[0.9]", "optimizer.betas: expected a list of 2"),
         ("data=3", "data: expected a section"),

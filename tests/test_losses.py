@@ -73,12 +73,24 @@ def test_cross_entropy():
 def test_the_criterion_names_the_terms_that_exist_and_weights_the_total():
     m = maps([1.0, 0.0], [0.0, 1.0])
     both = torch.zeros(4, 1, 1, 2)
-    full = TrainingOutput((m, m, m, m), both, torch.zeros(2, 3), m)
+    full = TrainingOutput((m, m, m, m), both, torch.zeros(2, 3), m, m)
     criterion = Criterion(saliency=2.0, collaboration=10.0, classification=0.5, iou_reduction="sum")
     terms = criterion(full, maps([1.0, 0.0], [1.0, 0.0]), torch.tensor([0, 2]))
     assert {name: t.item() for name, t in terms.items()} == pytest.approx(
         {"saliency": 4.0, "collaboration": 0.25 * math.log(2), "classification": math.log(3)}
     )
     assert criterion.total(terms).item() == pytest.approx(8 + 2.5 * math.log(2) + 0.5 * math.log(3))
-    bare = TrainingOutput((m, m, m, m), None, None, m)
+    bare = TrainingOutput((m, m, m, m), None, None, m, m)
     assert list(criterion(bare, m, torch.tensor([0, 2]))) == ["saliency"]
+
+
+def test_one_output_and_its_cross_entropy_are_settings():
+    right, wrong = maps([1.0, 0.0], [0.0, 1.0]), maps([0.0, 1.0], [1.0, 0.0])
+    logits = torch.tensor([0.0, math.log(3), 0.0, 0.0]).view(2, 1, 1, 2)
+    output = TrainingOutput((wrong, wrong, wrong, right), None, None, right, logits)
+    weights = {"saliency": 1.0, "collaboration": 0.0, "classification": 0.0}
+    criterion = Criterion(**weights, iou_reduction="sum", outputs="finest", bce=60.0)
+    terms = criterion(output, right, torch.tensor([0, 2]))
+    bce = (3 * math.log(2) + math.log(4)) / 4  # of log 2 thrice, and of a certain 3:1 that is wrong
+    assert {n: t.item() for n, t in terms.items()} == pytest.approx({"saliency": 0.0, "bce": bce})
+    assert criterion.total(terms).item() == pytest.approx(60 * bce)

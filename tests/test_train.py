@@ -1,5 +1,6 @@
 """The training loop: resumes bit for bit, stops when told, refuses what would lose something."""
 
+import functools
 import json
 import shutil
 import signal
@@ -22,6 +23,8 @@ from gconet.device import pick_memory_format
 from gconet.errors import CheckpointError, ConfigError
 from gconet.losses import Criterion
 from gconet.models import build_training_model
+from gconet.optimizer import make_optimizer
+from gconet.readings import Readings
 from tests.conftest import ROOT
 
 MEMORY_FORMAT = pick_memory_format(  # as train.py's on a CPU
@@ -41,6 +44,7 @@ def train(tmp_path, monkeypatch, tiny):
 
     handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     yield train
+    torch.set_flush_denormal(False)  # as train.py's main leaves it on
     for signum, handler in handlers.items():
         signal.signal(signum, handler)
 
@@ -93,7 +97,7 @@ def test_a_run_writes_its_folder_and_only_what_should_learn_moves(train, tmp_pat
 def test_the_optimizer_is_the_recipes():
     config = load_config(ROOT / "configs/gconet.yaml")
     model = build_training_model(config, classes=5)
-    optimizer = command_module.make_optimizer(config, model)
+    optimizer = make_optimizer(config.optimizer, model)
     assert type(optimizer) is torch.optim.Adam
     name_of = {id(p): name for name, p in model.named_parameters()}
     new, encoder = (
@@ -122,6 +126,28 @@ def test_resuming_is_bit_for_bit_the_uninterrupted_run(train, tmp_path):
         [r for r in log(tmp_path / f"runs/{n}") if r["event"] == "epoch"][-1] for n in ("whole", "parts")
     ]
     assert means[0] == means[1]
+
+
+@pytest.mark.parametrize("composed", ["0.0", "0.6"])
+def test_weights_are_the_same_whatever_the_cache(train, tmp_path, composed):
+    for cache in ("none", "memory", "device", "auto"):
+        settings = [f"data.cache={cache}", f"data.distractors={composed}", "train.epochs=2"]
+        assert train(*settings, name=cache) == 0
+        assert same(weights(tmp_path / f"runs/{cache}")[0], weights(tmp_path / "runs/none")[0])
+    starts = {cache: log(tmp_path / f"runs/{cache}")[0]["cache"] for cache in ("none", "memory", "auto")}
+    assert starts == {"none": "None", "memory": "cpu", "auto": "cpu"}
+
+
+def test_reading_losses_late_changes_nothing(train, tmp_path, monkeypatch):
+    assert train("train.epochs=2", name="at-once") == 0
+    monkeypatch.setattr("gconet.steplog.Readings", lambda device, **_: Readings(device, ahead=2))
+    assert train("train.epochs=2", name="late") == 0
+    (a, b) = (log(tmp_path / f"runs/{name}") for name in ("at-once", "late"))
+    speed = ("images_per_second", "memory_gib")
+    assert [{k: v for k, v in r.items() if k not in speed} for r in a[1:]] == [
+        {k: v for k, v in r.items() if k not in speed} for r in b[1:]
+    ]
+    assert same(weights(tmp_path / "runs/at-once")[0], weights(tmp_path / "runs/late")[0])
 
 
 def test_fine_tuning_starts_from_the_given_weights(train, tmp_path):
@@ -184,16 +210,30 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(train, tmp_path,
         return losses.soft_iou_loss(args[0][0], args[1]).sum() * (float("nan") if len(calls) == 2 else 1)
 
     monkeypatch.setattr("gconet.losses.saliency_loss", broken)
-    with pytest.raises(Exception, match=r"not finite at step 1: .*'saliency': nan.*episode: .*\.jpg"):
-        train("train.epochs=1")
-    assert all(t.isfinite().all() for t in weights(tmp_path / "runs/r")[0].values())
+    saved = []
+    monkeypatch.setattr(  # the weights when the run ends, which it does not save
+        command_module, "make_optimizer", lambda *args: saved.append(args[1]) or make_optimizer(*args)
+    )
+    names = []
+    for ahead in (0, 2):  # found at once, and when the epoch's checkpoint is due, a step later
+        calls.clear()
+        late = functools.partial(Readings, ahead=ahead)
+        monkeypatch.setattr("gconet.steplog.Readings", lambda device, late=late, **_: late(device))
+        with pytest.raises(Exception, match=r"not finite at step 1: .*'saliency': nan") as caught:
+            train("train.epochs=2", "train.save_minutes=1000", name=f"ahead{ahead}")
+        names.append(str(caught.value).split("episode: ")[1])
+        assert len(calls) == (3 if ahead else 2)
+        assert all(t.isfinite().all() for t in weights(tmp_path / f"runs/ahead{ahead}")[0].values())
+    assert names[0] == names[1] and names[0].count(".jpg") == 4
+    one_step, *others = (dict(model.named_parameters()) for model in saved)
+    assert all(same(one_step, other) for other in others)  # step 1 and those after it left no trace
 
 
 def test_a_bad_image_ends_in_its_name_also_from_a_loader_process(train, tmp_path, toy):
     shutil.copytree(toy, tmp_path / "bad")
     for path in (tmp_path / "bad/images/toy").rglob("*.jpg"):
         path.write_bytes(path.read_bytes()[:300])
-    for extra in (["data.workers=1"], ["data.cache=true", "data.workers=1"]):
+    for extra in (["data.workers=1"], ["data.cache=memory", "data.workers=1"]):
         with pytest.raises(Exception, match=r"bad/images/toy/.*\.jpg: cannot be read") as caught:
             train("data.root=bad", *extra, name=f"b{len(extra)}")
         assert "\n" not in str(caught.value)
@@ -224,9 +264,9 @@ def test_two_ranks_train_the_smoke_config(tmp_path, toy):
     dataset = EpisodeDataset(groups, command_module.make_episodes(config, groups), size=48)
     torch.manual_seed(config.seed)
     model = build_training_model(config, classes=3).to(memory_format=MEMORY_FORMAT)
-    optimizer, criterion = command_module.make_optimizer(config, model), Criterion(**vars(config.loss))
+    optimizer, criterion = make_optimizer(config.optimizer, model), Criterion(**vars(config.loss))
     for step in (0, 1):
-        images, masks, labels, angles, flips = dataset[step]
+        images, masks, labels, angles, flips, *_ = dataset[step]
         images, masks = augment(images, masks, angles, flips)
         output = model(images.contiguous(memory_format=MEMORY_FORMAT))
         (criterion.total(criterion(output, masks, labels)) / 2).backward()
@@ -264,13 +304,13 @@ def test_two_ranks_train_to_the_loss_of_one_with_the_same_pairs(tmp_path):
     dataset = EpisodeDataset(groups, command_module.make_episodes(config, groups), size=48)
     torch.manual_seed(config.seed)
     model = build_training_model(config, classes=len(groups)).to(memory_format=MEMORY_FORMAT)
-    optimizer, criterion = command_module.make_optimizer(config, model), Criterion(**vars(config.loss))
+    optimizer, criterion = make_optimizer(config.optimizer, model), Criterion(**vars(config.loss))
     alone = []
     for step in range(24):
         optimizer.zero_grad()
         losses = []
         for index in (2 * step, 2 * step + 1):
-            images, masks, labels, angles, flips = dataset[index]
+            images, masks, labels, angles, flips, *_ = dataset[index]
             images, masks = augment(images, masks, angles, flips)
             output = model(images.contiguous(memory_format=MEMORY_FORMAT))
             losses.append(criterion.total(criterion(output, masks, labels)))

@@ -2,15 +2,17 @@
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from gconet.data.compose import draw_composition
 from gconet.data.episodes import Episode, Episodes
 from gconet.data.groups import Group
 from gconet.data.images import load_with_mask
@@ -26,12 +28,21 @@ class Batch(NamedTuple):
     labels: Tensor  # (2n,) int64
     angles: Tensor  # (2n,) float32, degrees
     flips: Tensor  # (2n,) bool
+    others: Tensor  # (2n,3,S,S) uint8, pictures of other classes; (0,…) if none are composed
+    other_masks: Tensor  # (2n,1,S,S) uint8
+    kinds: Tensor  # (2n,) int64, see gconet.data.compose
+    numbers: Tensor  # (2n,·) float32
+
+    @property
+    def composition(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What `compose` takes beside the images and masks."""
+        return self.others, self.other_masks, self.kinds, self.numbers
 
 
 class EpisodeDataset(Dataset[Batch | DataError]):
     """`dataset[step]` is the batch of that step of this rank, across epochs.
 
-    With more than one rank (`world`), neighbouring episodes go to different ranks; where an epoch
+    With more than one rank (`world`), neighbouring episodes go to different ranks; if an epoch
     does not divide, its first episodes fill the last step.
     """
 
@@ -41,24 +52,37 @@ class EpisodeDataset(Dataset[Batch | DataError]):
         episodes: Episodes,
         *,
         size: int,
-        cache_workers: int | None = None,
+        distractors: float = 0.0,
+        seed: int = 0,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        """`cache_workers`: read and resize all images now, by so many threads; None reads them as
-        they come. Raises DataError for a file that cannot be read."""
+        """`distractors`: the share of composed pictures, which `seed` draws."""
         self.items = [item for group in groups for item in group.items]
         self.size, self.rank, self.world = size, rank, world
+        self.distractors, self.seed = distractors, seed
         self.steps_per_epoch = -(-episodes.steps // world)
+        self._sizes = [len(group.items) for group in groups]
         self._episodes = episodes
         self._epochs: dict[int, Sequence[Episode]] = {}
         self._cache: Tensor | None = None
-        if cache_workers is not None:
-            self._cache = torch.empty(len(self.items), 4, size, size, dtype=torch.uint8)
-            with ThreadPoolExecutor(max(1, cache_workers)) as pool:
-                loaded = pool.map(self._load, range(len(self.items)))
-                for i, pixels in enumerate(tqdm(loaded, "cache", len(self.items), disable=None)):
-                    self._cache[i] = pixels
+
+    def fill_cache(self, device: torch.device, *, workers: int) -> None:
+        """Read and resize all images now, by `workers` threads, and keep them on `device`.
+
+        Batches then come from there. Raises DataError for a file that cannot be read.
+        """
+        cache = torch.empty(len(self.items), 4, self.size, self.size, dtype=torch.uint8)
+        with ThreadPoolExecutor(max(1, workers)) as pool:
+            loaded = pool.map(self._load, range(len(self.items)))
+            for i, pixels in enumerate(tqdm(loaded, "cache", len(self.items), disable=None)):
+                cache[i] = pixels
+        self._cache = cache.to(device)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether batches come from a cache on a GPU."""
+        return self._cache is not None and self._cache.device.type == "cuda"
 
     def episode(self, step: int) -> Episode:
         """The episode of this rank at `step`, counted from the start of the run."""
@@ -72,21 +96,44 @@ class EpisodeDataset(Dataset[Batch | DataError]):
         """A bad file is returned as its error: raised in a loader process, its one line would be
         buried in a traceback."""
         episode = self.episode(step)
+        epoch, i = divmod(step, self.steps_per_epoch)
+        drawn = draw_composition(
+            self._sizes,
+            episode.labels,
+            len(episode.images) if self.distractors else 0,
+            share=self.distractors,
+            seed=(self.seed, epoch, i * self.world + self.rank),
+        )
         try:
-            pixels = (
-                torch.stack([self._load(i) for i in episode.images])
-                if self._cache is None
-                else self._cache[torch.from_numpy(episode.images)]
-            )
+            pixels, others = self._pixels(episode.images), self._pixels(drawn.others)
         except DataError as error:
             return error
+        send = self._send
         return Batch(
-            pixels[:, :3],
-            pixels[:, 3:],
-            torch.tensor(episode.labels).repeat_interleave(len(pixels) // 2),
-            torch.from_numpy(episode.angles),
-            torch.from_numpy(episode.flips),
+            images=pixels[:, :3],
+            masks=pixels[:, 3:],
+            labels=send(np.repeat(episode.labels, len(pixels) // 2)),
+            angles=send(episode.angles),
+            flips=send(episode.flips),
+            others=others[:, :3],
+            other_masks=others[:, 3:],
+            kinds=send(drawn.kinds),
+            numbers=send(drawn.numbers),
         )
+
+    def _pixels(self, places: np.ndarray) -> Tensor:
+        """(n,4,S,S) uint8 of the items at `places`: RGB and mask."""
+        if self._cache is not None:
+            return self._cache[self._send(places)]
+        loaded = [self._load(i) for i in places]
+        return torch.stack(loaded) if loaded else torch.empty(0, 4, self.size, self.size, dtype=torch.uint8)
+
+    def _send(self, array: np.ndarray) -> Tensor:
+        """`array` beside the cache; pinned on its way to a GPU, so that the host need not wait."""
+        tensor = torch.from_numpy(array)
+        if self._cache is None or not self.on_gpu:
+            return tensor
+        return tensor.pin_memory().to(self._cache.device, non_blocking=True)
 
     def _load(self, i: int) -> Tensor:
         """(4,S,S) uint8: RGB and mask."""
@@ -99,9 +146,11 @@ class EpisodeDataset(Dataset[Batch | DataError]):
 
 def make_loader(
     dataset: EpisodeDataset, *, first: int, last: int, workers: int, pin: bool
-) -> DataLoader[Batch | DataError]:
+) -> Iterable[Batch | DataError]:
     """The batches of steps first … last − 1, in order, read ahead by `workers` processes, at most one
-    a CPU core."""
+    a CPU core; a cache on a GPU needs none."""
+    if dataset.on_gpu:
+        return (dataset[step] for step in range(first, last))
     workers = min(workers, os.cpu_count() or 1)
     return DataLoader(
         dataset,

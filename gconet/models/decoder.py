@@ -65,7 +65,12 @@ class SideOutput(nn.Module):
 
     def forward(self, level: Tensor, size: tuple[int, int]) -> Tensor:
         """(N,64,·,·) and the input's (H,W) → (N,1,H,W), float32 whatever the autocast precision."""
-        return upsample(self.layers(level).float().sigmoid(), size)
+        return upsample(self.logits(level).sigmoid(), size)
+
+    def logits(self, level: Tensor) -> Tensor:
+        """(N,64,·,·) → (N,1,·,·), float32, before sigmoid and upsampling."""
+        logits: Tensor = self.layers(level).float()
+        return logits
 
 
 def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from gconet.errors import CheckpointError
 
 CHANNELS = (64, 128, 256, 512, 512)  # of the five stages; strides 1, 2, 4, 8, 16
 STAGES = ((0, 4), (4, 9), (9, 16), (16, 23), (23, 30))  # layers of VGG-16; each opens with a max-pool
-CONV5_3 = 28
+TRAINABLE = {"conv5_3": 28, "stage5": 23, "stages4-5": 16, "all": 0, "none": 30}  # layers from this one on
 # of torchvision's file of IMAGENET1K_V1, whose own name holds the first eight digits
 VGG16_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 
@@ -24,16 +23,15 @@ class VGG16Encoder(nn.Module):
     Parameter names are torchvision's (`features.0.weight` …).
     """
 
-    def __init__(self, *, trainable: Literal["conv5_3", "all", "none"]) -> None:
+    def __init__(self, *, trainable: str) -> None:
         super().__init__()
         self.features = make_layers(cfgs["D"], batch_norm=False)[:-1]
         for layer in self.features:
             if isinstance(layer, nn.Conv2d):  # He: keeps the scale, for runs without ImageNet
                 nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        self.requires_grad_(trainable == "all")
-        if trainable == "conv5_3":
-            self.features[CONV5_3].requires_grad_(True)
+        self.requires_grad_(False)
+        self.features[TRAINABLE[trainable] :].requires_grad_(True)
 
     def forward(self, x: Tensor, depth: int = 5) -> list[Tensor]:
         """Normalised images (N,3,H,W) → the first `depth` of five stages, (N,64,H,W) to (N,512,H/16,W/16)."""

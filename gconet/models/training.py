@@ -16,6 +16,7 @@ class TrainingOutput:
     collaboration: Tensor | None  # GCM logits (4N,1,H,W): own half, then crossed half
     class_logits: Tensor | None  # ACM logits (2N,classes)
     attention: Tensor  # the GAM's (2N,1,h,w), for looking at
+    logits: Tensor  # of the finest map, before the sigmoid (2N,1,H,W)
 
 
 class TrainingGCoNet(nn.Module):
@@ -35,14 +36,16 @@ class TrainingGCoNet(nn.Module):
         consensus1, consensus2 = self.net.consensus(first), self.net.consensus(second)
         E1, E2 = consensus1.vector, consensus2.vector
         pyramid = self.net.decoder(self.net.laterals(stages), torch.cat([first * E1, second * E2]))
+        logits = self.net.side1.logits(pyramid.p1)
         return TrainingOutput(
             side_maps=(
                 self.net.side4(pyramid.p4, (H, W)),
                 self.net.side3(pyramid.p3, (H, W)),
                 self.net.side2(pyramid.p2, (H, W)),
-                self.net.side1(pyramid.p1, (H, W)),
+                logits.sigmoid(),
             ),
             collaboration=self.gcm((first, second), (E1, E2), (H, W)) if self.gcm else None,
             class_logits=self.acm(features) if self.acm else None,
             attention=torch.cat([consensus1.attention, consensus2.attention]),
+            logits=logits,
         )

@@ -1,0 +1,60 @@
+"""CUDA graphs of a training step: hundreds of kernels launched at once."""
+
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+
+from gconet.data.dataset import Batch
+from gconet.optimizer import rates
+
+Result = TypeVar("Result")
+
+
+class _Recorded(NamedTuple):
+    graph: torch.cuda.CUDAGraph
+    batch: Batch  # what the graph reads; filled before each replay
+    result: Any  # what the graph writes
+
+
+class GraphedStep:
+    """A step function that is recorded as a CUDA graph for each size of batch, and then replayed.
+
+    The first batch of a size runs as usual, which is also the warm-up that recording needs; the second
+    is recorded and replayed, so every batch is one training step. All graphs share one memory pool:
+    a result is valid until the next call.
+    """
+
+    def __init__(self, step: Callable[[Batch], Result], optimizer: torch.optim.Adam) -> None:
+        """A recording freezes the learning rates of `optimizer`; if they change, it is made afresh."""
+        self._step = step
+        self._optimizer = optimizer
+        self._graphs: dict[Hashable, _Recorded | None] = {}  # None: warmed up, not yet recorded
+        self._stream = torch.cuda.Stream()
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, batch: Batch) -> Any:
+        """The step's result for a batch on the GPU."""
+        key = (*(tuple(t.shape) for t in batch), *rates(self._optimizer).values())
+        if key not in self._graphs:
+            self._graphs[key] = None
+            self._stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._stream):
+                result = self._step(batch)
+            torch.cuda.current_stream().wait_stream(self._stream)
+            return result
+        recorded = self._graphs[key]
+        if recorded is None:
+            recorded = self._graphs[key] = self._record(batch)
+        for ours, given in zip(recorded.batch, batch, strict=True):
+            ours.copy_(given, non_blocking=True)
+        recorded.graph.replay()
+        return recorded.result
+
+    def _record(self, batch: Batch) -> _Recorded:
+        static = Batch(*(t.clone() for t in batch))
+        graph = torch.cuda.CUDAGraph()
+        # loader threads may use CUDA meanwhile, hence thread_local
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+            result = self._step(static)
+        return _Recorded(graph, static, result)
