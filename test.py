@@ -46,8 +46,8 @@ def main() -> int:
             use_gpu(int(os.environ["LOCAL_RANK"]))
     device = pick_device(args.device)
     precision = pick_precision(args.precision, device)
-    groups = scan_groups(args.images, args.gts)
-    sources = {"--images": args.images, "--gts": args.gts}
+    groups = scan_groups(args.images, args.gts, distractors=args.distractors)
+    sources = {"--images": args.images, "--gts": args.gts, "--distractors": args.distractors}
     names = [group.name for group in groups]
     check_output(args.output, sources, overwrite=args.overwrite, page=args.page, folders=names)
     if args.gts:
@@ -83,11 +83,14 @@ def main() -> int:
         print(f"{maps} of {counted(len(done), 'group')} in {args.output}")
         scores = None
         try:
-            scores = score_folders(args.output, args.gts, allow_missing=True) if args.gts else None
+            if args.gts:
+                scores = score_folders(
+                    args.output, args.gts, distractors=args.distractors, allow_missing=True
+                )
         except DataError as error:  # no mask at all can be read: the maps are there all the same
             errors.append(error)
         if scores:
-            print(format_table(scores, segmentation=True))
+            print(format_table(scores, segmentation=True, groups=args.distractors is not None))
             errors += map(DataError, scores.unreadable)
         if args.page:
             print(f"to look at: {write_maps_page(args.output, done, scores)}")
@@ -130,6 +133,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--gts", type=Path, metavar="DIR", help="masks in the same tree as the images: prints the scores"
     )
+    parser.add_argument(
+        "--distractors",
+        type=Path,
+        metavar="DIR",
+        help="with --gts, masks of the other objects in the same tree: scores how high the map is on the "
+        "common object and on these, for each group",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (default: %(default)s)")
     parser.add_argument(
         "--precision",
@@ -162,8 +172,11 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.memory is not None and not 0 < args.memory < math.inf:
         raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")
-    if args.gts is None and args.images == DEMO / "images":
-        args.gts = DEMO / "gts"
+    if args.images == DEMO / "images":
+        args.gts = args.gts or DEMO / "gts"
+        args.distractors = args.distractors or DEMO / "others"
+    if args.distractors and not args.gts:
+        raise ConfigError(f"--distractors {args.distractors} without --gts; give the masks of both")
     return args
 
 

@@ -9,15 +9,15 @@ episodes and start from the same weights in the parts that they share. Runs are
 runs/ablation-<row>-seed<k>; `tensorboard --logdir runs` shows their curves in one chart.
 
 Scores and tables (text, Markdown, CSV, LaTeX) go to <output>/<budget>-steps. A table holds every run that
-was scored there with the same settings, device and precision, also by other calls. Stopped at any point,
-the same command goes on; a larger budget goes on from a smaller one's runs and leaves its tables.
+was scored there with the same settings, device and precision, also by other calls. If data.root has a
+folder distractors/<set>, the table has the columns of evaluate.py --distractors too. Stopped at any point,
+the same command resumes; a larger budget resumes a smaller one's runs and leaves its tables.
 
 Exit status: 0 when all rows asked for are in the table, 1 for failures, 2 for wrong arguments.
 """
 
 import argparse
 import csv
-import math
 import shutil
 import signal
 import subprocess
@@ -30,6 +30,7 @@ from gconet.data.groups import scan_set
 from gconet.errors import ConfigError, GCoNetError, run_command
 from gconet.evaluation import score_folders
 from gconet.evaluation.ablation import DISTANCES, RunScores, ablation_table, read_scores
+from gconet.evaluation.distractors import mean_known
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
 from gconet.lock import hold
 from gconet.run import LAST, RESUMABLE
@@ -109,7 +110,10 @@ def train_row(job: Job, last: int) -> None:
 
 
 def measure_row(job: Job, output: Path, name: str) -> None:
-    """Score a trained row on one set, with the distances of its consensus."""
+    """Score a trained row on one set, with the distances of its consensus.
+
+    If data.root has the set's distractors, also with the means of the map on the object and on them.
+    """
     config, record = job.config, record_of(job, output, name)
     root, folder = Path(config.data.root), record.parent
     of = digest(job.checkpoint)
@@ -119,17 +123,13 @@ def measure_row(job: Job, output: Path, name: str) -> None:
     run_python("scripts/visualize.py", "consensus", *common, "--output", str(folder / "consensus"))
     with (folder / "consensus/distances.csv").open(encoding="utf-8", newline="") as file:
         groups = list(csv.DictReader(file))
+    others = root / "distractors" / name
+    distractors = others if others.is_dir() else None
     figures = {
-        **score_folders(folder / "maps", root / "gts" / name).figures(),
-        **{name: mean_of([float(group[name]) for group in groups]) for name in DISTANCES},
+        **score_folders(folder / "maps", root / "gts" / name, distractors=distractors).figures(),
+        **{name: mean_known([float(group[name]) for group in groups]) for name in DISTANCES},
     }
     RunScores(job.row, job.seed, figures, settings_of(config), of).write(record)
-
-
-def mean_of(values: list[float]) -> float:
-    """The mean of what is no NaN; NaN where nothing is."""
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
 
 
 def run_python(script: str, *arguments: str) -> None:

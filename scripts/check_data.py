@@ -11,7 +11,8 @@ EPILOG = """\
 The layout that is expected, as published:
   data/images/<set>/<class>/<stem>.jpg     an image
   data/gts/<set>/<class>/<stem>.png        its mask: the same stem, the same size
-Either may be jpg, jpeg, png, webp or bmp.
+  data/distractors/<set>/<class>/<stem>.png    if there: a mask of the other objects, for every image
+Each may be jpg, jpeg, png, webp or bmp.
 
 Totals are known for:
   {totals}
@@ -54,6 +55,7 @@ def print_report(report: SetReport) -> int:
     count = len(report.problems)
     verdict = counted(count, "problem") if count else "whole"
     counts = f"{counted(report.groups, 'group')}, {report.images} images, {report.masks} masks"
+    counts += f", {report.distractors} distractor masks" if report.distractors else ""
     print(f"{report.name}: {counts}: {verdict}")
     for problem in report.problems:
         print(f"  {problem.kind}: {problem.path}: {problem.detail}")

@@ -20,9 +20,14 @@ Maps and masks pair by folder and stem; DIR is one group, or folders of groups:
   toy_test      96  0.713  0.556  0.392  0.218   0.635   0.380  0.305  0.733
 
 Several methods are several --maps, named NAME=DIR or else after the folder. With --sets, every DIR
-of maps and of masks holds a folder per set:
+of maps, masks and distractors holds a folder per set:
   $ python scripts/evaluate.py --sets CoCA,CoSOD3k,Cosal2015 --gts data/gts \\
         --maps ours=results --maps GICD=other/gicd --latex table.tex --plot curves.png
+
+With masks of the other objects, the tables also show, for each group, the mean of the map on the common
+object ("on"), on the other objects ("off"), and on/off, about 1 for a map that marks every object:
+  $ python scripts/evaluate.py --distractors data/demo/others
+Means are taken per image, then over the images that have such pixels; "-" stands for no such image.
 
 Conventions: "toolbox" is eval-co-sod's, which the published co-saliency tables follow.
 "pysodmetrics" stretches maps for MAE too and binarises masks; that moves MAE by about 0.007, the
@@ -52,6 +57,7 @@ def main() -> int:
         score_folders(
             maps / folder,
             gts / folder,
+            distractors=args.distractors / folder if args.distractors else None,
             convention=args.convention,
             workers=args.workers,
             allow_missing=args.allow_missing,
@@ -61,7 +67,8 @@ def main() -> int:
         for name, folder in sets.items()
         for method, maps in methods.items()
     ]
-    layout = {"published": args.published, "groups": args.groups, "segmentation": args.segmentation}
+    groups = args.groups or args.distractors is not None
+    layout = {"published": args.published, "groups": groups, "segmentation": args.segmentation}
     print(format_table(*scores, **layout))
     for kind, path in files.items():
         try:
@@ -90,15 +97,21 @@ def parse_arguments() -> argparse.Namespace:
     add("--maps", action="append", metavar="[NAME=]DIR", help="8-bit maps (default results/demo); repeatable")
     add("--gts", type=Path, metavar="DIR", help="masks (default data/demo/gts; with --sets data/gts)")
     add(
+        "--distractors",
+        type=Path,
+        metavar="DIR",
+        help="masks of the other objects, one for each mask of --gts",
+    )
+    add(
         "--sets",
         type=lambda names: names.split(","),
         metavar="A,B",
-        help="score these sub-folders of --maps and --gts, one set each",
+        help="score these sub-folders of --maps, --gts and --distractors, one set each",
     )
     add("--convention", choices=CONVENTIONS, default="toolbox", help="default toolbox")
     add("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per CPU)")
     add("--allow-missing", action="store_true", help="score the maps that pair, and say what was left out")
-    add("--groups", action="store_true", help="a row per group in the tables")
+    add("--groups", action="store_true", help="a row per group in the tables (--distractors adds them too)")
     add("--segmentation", action="store_true", help="columns for P and J, cut at 0.5 and at twice the mean")
     add(
         "--published",

@@ -21,6 +21,7 @@ from gconet.evaluation.ablation import RunScores, ablation_table, read_scores
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
 from gconet.models import build_training_model
 from tests.conftest import ROOT
+from tests.test_scripts_data import load_script
 
 ROWS = sorted((ROOT / "configs/ablation").glob("*.yaml"))
 FIGURES = {
@@ -102,6 +103,32 @@ def test_the_table_by_hand(tmp_path):
         (tmp_path / "scores.json").write_text(text)
         with pytest.raises(DataError, match="scores.json holds no scores of a run; move it away"):
             read_scores(tmp_path / "scores.json")
+
+
+def test_a_set_with_distractors_has_their_columns(toy, tmp_path, monkeypatch):
+    ablate = load_script("ablate")
+    root = shutil.copytree(toy, tmp_path / "data")
+    plan = ablate.Plan(ROOT / "configs/ablation", ["data.train_set=toy", f"data.root={root}"], steps=1)
+    job = plan.job(1, 0)
+    monkeypatch.setattr(ablate, "run_python", lambda *_: None)  # its results are made here
+    monkeypatch.setattr(ablate, "digest", lambda _: "0")
+    for name in ("toy", "toy_test"):
+        folder = ablate.record_of(job, tmp_path, name).parent
+        shutil.copytree(root / "gts" / name, folder / "maps")
+        (folder / "consensus").mkdir()
+        (folder / "consensus/distances.csv").write_text("group,within,between\na,0.1,0.3\n")
+    shutil.copytree(root / "gts/toy", root / "distractors/toy")
+    for name in ("toy", "toy_test"):
+        ablate.measure_row(job, tmp_path, name)
+    with_them, without = (read_scores(ablate.record_of(job, tmp_path, name)) for name in ("toy", "toy_test"))
+    assert with_them.figures["on_object"] == 1 and "on_object" not in without.figures
+    table = ablation_table(
+        "toy", [replace(with_them, figures=with_them.figures | {"on_distractors": 0.25})], []
+    )
+    start = table.header.index("on")
+    assert table.header[start : start + 3] == ("on", "off", "on/off")
+    assert table.rows[0][start : start + 2] == ("1.000", "0.250")
+    assert "on" not in ablation_table("toy", [with_them, without], []).header
 
 
 def arguments(toy, steps=3):

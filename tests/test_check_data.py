@@ -1,5 +1,6 @@
 """The check of whole data sets: everything wrong is listed, by path; the command's exit status."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,11 +83,33 @@ def test_a_missing_side_is_a_problem_and_not_a_crash(root: Path) -> None:
     assert sum(kind == "no mask" for kind, _ in found) == 9
 
 
+def test_masks_of_distractors_are_checked_if_they_are_there(root: Path) -> None:
+    a, b, c = (p.name for p in sorted((root / "images/toy").iterdir()))
+    others = root / "distractors/toy"
+    shutil.copytree(root / "gts/toy", others)
+    report = check_set(root, "toy")
+    assert (report.images, report.masks, report.distractors, report.problems) == (9, 9, 9, ())
+    assert "9 images, 9 masks, 9 distractor masks: whole" in run_script("--root", root).stdout
+    (others / a / "000.png").write_text("not a picture")
+    (others / a / "001.png").rename(others / a / "009.png")
+    Image.fromarray(np.zeros((5, 7), np.uint8)).save(others / b / "002.png")
+    (root / "images/toy" / c / "000.jpg").write_text("not a picture")  # in two pairs, named once
+    assert find_problems(root) == {
+        ("unusable", f"distractors/toy/{a}/000.png"),
+        ("no mask", f"images/toy/{a}/001.jpg"),
+        ("no image", f"distractors/toy/{a}/009.png"),
+        ("mask size", f"distractors/toy/{b}/002.png"),
+        ("unusable", f"images/toy/{c}/000.jpg"),
+    }
+    assert len(check_set(root, "toy").problems) == 5
+
+
 def test_known_totals(root: Path) -> None:
     for side in ("images", "gts"):
         (root / side / "toy").rename(root / side / "CoCA")
     assert find_problems(root, "CoCA") == {("wrong total", "images/CoCA")}
     assert KNOWN_TOTALS["DUTS_class"] == (8250, 291)
+    assert KNOWN_TOTALS["iCoseg"] == (643, 38) and KNOWN_TOTALS["VOC_distractors"] == (94, 10)
 
 
 def test_a_set_or_root_that_is_not_there(root: Path, tmp_path: Path) -> None:

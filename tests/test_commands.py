@@ -33,6 +33,21 @@ def test_maps_mirror_the_groups_and_the_scores_follow(run, checkpoint, toy, tmp_
         assert m.mode == "L" and m.size == (48, 48)
 
 
+def test_distractors_are_scored_too_and_a_missing_one_stops_before_any_map(run, checkpoint, toy, tmp_path):
+    given = ["--checkpoint", checkpoint, "--images", toy / "images/toy", "--output", tmp_path / "maps"]
+    others = shutil.copytree(toy / "gts/toy", tmp_path / "others")
+    fails(run, "test.py", *given, "--distractors", others, status=2, saying="without --gts; give the masks")
+    given += ["--gts", toy / "gts/toy", "--distractors", others]
+    group = sorted(others.iterdir())[0].name
+    done = run("test.py", *given)
+    assert "on/off" in done.stdout and f"\n  {group} " in done.stdout
+    assert "distractors in cyan" in (tmp_path / "maps/index.html").read_text()
+    shutil.rmtree(tmp_path / "maps")
+    (others / group / "000.png").unlink()
+    fails(run, "test.py", *given, status=1, saying=f"no distractor mask in {others} for {group}/000; each")
+    assert not (tmp_path / "maps").exists()
+
+
 @pytest.mark.slow
 def test_two_ranks_share_the_groups(run, checkpoint, toy, tmp_path):
     options = ["--checkpoint", checkpoint, "--images", toy / "images/toy", "--gts", toy / "gts/toy"]

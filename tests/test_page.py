@@ -1,6 +1,7 @@
 """The page of a run: complete, escaped, small, without network."""
 
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -126,6 +127,31 @@ def test_panels_of_pictures_of_any_size(tmp_path):
         panels = map_panels(image, m, m)
         assert len(panels) == 3 and len({panel.shape for panel in panels}) == 1
         assert panels[0].shape[0] <= 150 and panels[0].shape[1] <= 300
+
+
+def test_the_masks_are_outlined_each_in_its_colour(tmp_path):
+    sides = {"image": np.full((60, 90, 3), 90), "map": np.zeros((60, 90)), "gt": np.zeros((60, 90))}
+    sides["others"] = sides["gt"].copy()
+    sides["gt"][10:30, 10:40] = sides["others"][35:50, 50:80] = 255
+    for name, values in sides.items():
+        Image.fromarray(values.astype(np.uint8)).save(tmp_path / f"{name}.png")
+    paths = [tmp_path / f"{name}.png" for name in sides]
+    *_, coloured = map_panels(*paths)
+    assert coloured[10, 20].tolist() == [255, 255, 255] and coloured[35, 60].tolist() == [0, 255, 255]
+    *_, plain = map_panels(*paths[:3])
+    assert plain[10, 20].tolist() == [255, 255, 255] and plain[35, 60].tolist() == plain[0, 0].tolist()
+
+
+def test_the_legend_names_the_colours_of_the_outlines(toy, tmp_path):
+    gts, output = toy / "gts/toy", tmp_path / "out"
+    shutil.copytree(gts, output)
+    legends = []
+    for others in (None, gts):
+        groups = scan_groups(toy / "images/toy", gts, distractors=others)
+        scores = score_folders(output, gts, distractors=others)
+        legends.append(Tags(write_maps_page(output, groups, scores)).text)
+    assert all("the mask's outline in white" in legend for legend in legends)
+    assert "cyan" not in legends[0] and "that of the distractors in cyan" in legends[1]
 
 
 def test_more_than_three_panels_take_two_rows(tmp_path):

@@ -30,6 +30,7 @@ from gconet.evaluation import Scores
 
 HEIGHT = 150  # pixels of a preview
 WIDEST = 300  # pixels of one panel
+WHITE, CYAN = (255, 255, 255), (0, 255, 255)  # outlines; the overlay's own colours have no cyan
 PREVIEWS = ".previews"  # hidden, so that a folder of maps stays one
 GENERATOR = b'<meta name="generator" content="gconet">'  # marks a page as ours
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -46,7 +47,7 @@ class Entry:
 
 
 def write_maps_page(output: Path, groups: Sequence[Group], scores: Scores | None = None) -> Path:
-    """The page of `test.py`: picture, map, overlay and, where it was scored, the mask outlined.
+    """The page of `test.py`: picture, map, overlay and, if it was scored, the masks outlined.
 
     `output` holds the maps as <group>/<stem>.png; `scores` adds the Jaccard index at 0.5 of every
     image. Returns the path of the page.
@@ -56,11 +57,15 @@ def write_maps_page(output: Path, groups: Sequence[Group], scores: Scores | None
 
     def entry(group: Group, item: Item) -> Entry:
         link, score = output / group.name / f"{item.stem}.png", j.get((group.name, item.stem))
-        panels = partial(map_panels, item.image, link, None if score is None else item.mask)
+        masks = (None, None) if score is None else (item.mask, item.distractors)
+        panels = partial(map_panels, item.image, link, *masks)
         return Entry(item.stem, panels, link, score)
 
     entries = {group.name: [entry(group, item) for item in group.items] for group in groups}
-    legend = "Picture, co-saliency map, overlay" + (" with the mask's outline" if scores else "")
+    legend = "Picture, co-saliency map, overlay"
+    if scores:
+        legend += " with the mask's outline in white"
+        legend += ", that of the distractors in cyan" if scores.distractors else ""
     return write_page(output, entries, title=f"Co-saliency maps: {output.resolve().name}", legend=legend)
 
 
@@ -72,18 +77,25 @@ def jaccard(scores: Scores | None, groups: Sequence[str]) -> dict[tuple[str, str
     return {(name, stem): own["j_half"] for name, group in scored.items() for stem, own in group.items()}
 
 
-def map_panels(image: Path, map_file: Path, mask: Path | None = None) -> list[RGB]:
-    """A picture, its map, and the map's colours over the picture; the mask's outline in white."""
+def map_panels(
+    image: Path, map_file: Path, mask: Path | None = None, distractors: Path | None = None
+) -> list[RGB]:
+    """A picture, its map, and the map's colours over the picture.
+
+    There the mask's outline is white, that of the distractors cyan.
+    """
     picture = shrink(np.asarray(load_image(image)))
     size = picture.shape[1], picture.shape[0]
     m = np.asarray(cv2.resize(np.asarray(load_mask(map_file)), size, interpolation=cv2.INTER_AREA), np.uint8)
     coloured = overlay(picture, m)
-    if mask is not None:
-        truth = cv2.resize(np.asarray(load_mask(mask)), size, interpolation=cv2.INTER_AREA)
+    for path, colour in ((distractors, CYAN), (mask, WHITE)):
+        if path is None:
+            continue
+        truth = cv2.resize(np.asarray(load_mask(path)), size, interpolation=cv2.INTER_AREA)
         outlines, _ = cv2.findContours(
             np.where(truth > 127, 255, 0).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
         )
-        cv2.drawContours(coloured, outlines, -1, (255, 255, 255), 1)
+        cv2.drawContours(coloured, outlines, -1, colour, 1)
     return [picture, np.repeat(m[..., None], 3, 2), coloured]
 
 

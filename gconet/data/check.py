@@ -13,12 +13,14 @@ from gconet.data.groups import SUFFIXES
 from gconet.data.images import load_image, load_mask
 from gconet.errors import DataError
 
-KNOWN_TOTALS = {  # set → images, groups, as published
+KNOWN_TOTALS = {  # set → images, groups: as published, or as data/README.md has them
     "DUTS_class": (8250, 291),
     "CoCA": (1295, 80),
     "CoSOD3k": (3316, 160),
     "Cosal2015": (2015, 50),
     "PASCAL_coseg": (1037, 20),
+    "iCoseg": (643, 38),
+    "VOC_distractors": (94, 10),
 }
 
 
@@ -33,12 +35,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class SetReport:
-    """What was found of one set: counts of groups, images and masks, and all its problems."""
+    """What was found of one set: counts of groups and files, and all its problems."""
 
     name: str
     groups: int
     images: int
     masks: int
+    distractors: int  # masks of the other objects; most sets have none
     problems: tuple[Problem, ...]
 
 
@@ -53,25 +56,31 @@ def list_sets(root: Path) -> list[str]:
 def check_set(root: Path, name: str, *, workers: int = 2) -> SetReport:
     """Read every image and mask of set `name` to the end and compare all that should agree.
 
-    Raises DataError only where neither `root/images/<name>` nor `root/gts/<name>` is a folder.
+    If `root/distractors/<name>` is a folder, it must have a mask for every image too. Raises DataError
+    only where neither `root/images/<name>` nor `root/gts/<name>` is a folder.
     """
     sides = {side: root / side / name for side in ("images", "gts")}
     if not any(folder.is_dir() for folder in sides.values()):
         raise DataError(f"no data set {name!r} in {root} (there: {', '.join(list_sets(root))})")
+    if (folder := root / "distractors" / name).is_dir():
+        sides["distractors"] = folder
     problems: list[Problem] = []
     found = {side: list_side(folder, problems) for side, folder in sides.items()}
-    pairs: list[tuple[Path | None, Path | None]] = []
-    for group in sorted(found["images"].keys() | found["gts"].keys()):
-        images, masks = (found[side].get(group, {}) for side in ("images", "gts"))
-        for stem in sorted(images.keys() | masks.keys()):
-            pairs.append((images.get(stem), masks.get(stem)))
+    pairs: list[tuple[Path | None, Path | None, Path]] = []
+    for side in list(sides)[1:]:
+        for group in sorted(found["images"].keys() | found[side].keys()):
+            images, masks = found["images"].get(group, {}), found[side].get(group, {})
+            for stem in sorted(images.keys() | masks.keys()):
+                pairs.append((images.get(stem), masks.get(stem), sides[side]))
     with ThreadPoolExecutor(workers) as pool:
-        results = pool.map(lambda pair: check_pair(pair[0], pair[1], sides), pairs)
+        results = pool.map(lambda pair: check_pair(pair[0], pair[1], pair[2], sides["images"]), pairs)
         for result in tqdm(results, name, len(pairs), unit="pair", disable=None):
             problems += result
-    groups, files = len(found["images"]), [sum(map(len, found[side].values())) for side in sides]
-    problems += check_totals(name, sides["images"], files[0], groups)
-    return SetReport(name, groups, files[0], files[1], tuple(problems))
+    groups = len(found["images"])
+    files = {side: sum(map(len, folders.values())) for side, folders in found.items()}
+    problems += check_totals(name, sides["images"], files["images"], groups)
+    counts = files["images"], files["gts"], files.get("distractors", 0)
+    return SetReport(name, groups, *counts, tuple(dict.fromkeys(problems)))  # an image may stand in two pairs
 
 
 def list_side(folder: Path, problems: list[Problem]) -> dict[str, dict[str, Path]]:
@@ -111,14 +120,17 @@ def list_folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def check_pair(image: Path | None, mask: Path | None, sides: dict[str, Path]) -> list[Problem]:
-    """What is wrong with an image and its mask, either of which may be missing; decodes both."""
+def check_pair(image: Path | None, mask: Path | None, masks: Path, images: Path) -> list[Problem]:
+    """What is wrong with an image and its mask, either of which may be missing; decodes both.
+
+    `masks` and `images` are the folders of the set, for those that are missing.
+    """
     problems = []
     if image and not mask:
-        wanted = sides["gts"] / image.parent.name / image.stem
+        wanted = masks / image.parent.name / image.stem
         problems.append(Problem("no mask", image, f"expected {wanted}.png or another suffix"))
     if mask and not image:
-        wanted = sides["images"] / mask.parent.name / mask.stem
+        wanted = images / mask.parent.name / mask.stem
         problems.append(Problem("no image", mask, f"expected {wanted}.jpg or another suffix"))
     sizes = []
     for path, load in ((image, load_image), (mask, load_mask)):

@@ -15,7 +15,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 @dataclass(frozen=True)
 class Item:
-    """One picture of a group; `mask` and `map` are None where they were not asked for.
+    """One picture of a group; `mask`, `map` and `distractors` are None if they were not asked for.
 
     Raises DataError for a `stem` that is no plain name: results are saved under it.
     """
@@ -24,6 +24,7 @@ class Item:
     image: Path
     mask: Path | None = None  # ground truth
     map: Path | None = None  # saved co-saliency
+    distractors: Path | None = None  # mask of the other objects
 
     def __post_init__(self) -> None:
         check_name(self.stem)
@@ -69,10 +70,13 @@ def scan_set(root: Path, name: str) -> tuple[Group, ...]:
     return scan_groups(root / "images" / name, root / "gts" / name)
 
 
-def scan_groups(images: Path, gts: Path | None = None, maps: Path | None = None) -> tuple[Group, ...]:
-    """The groups below `images`, with their masks from `gts` and their maps from `maps`, where given.
+def scan_groups(
+    images: Path, gts: Path | None = None, maps: Path | None = None, distractors: Path | None = None
+) -> tuple[Group, ...]:
+    """The groups below `images`, with their files from `gts`, `maps` and `distractors`, if given.
 
-    Every picture needs its mask; one without a map has None, if others have theirs.
+    Every picture needs its mask, and that of its distractors; one without a map has None, if others
+    have theirs.
 
     A folder with pictures directly inside is one group, named after the folder; otherwise each
     sub-folder is a group. Raises DataError for anything missing, unpaired or ambiguous.
@@ -80,11 +84,12 @@ def scan_groups(images: Path, gts: Path | None = None, maps: Path | None = None)
     folders = list_groups(images)
     mask_of = pair_folders(folders, gts, "mask") if gts else {}
     map_of = pair_folders(folders, maps, "map", partly=True) if maps else {}
+    distractors_of = pair_folders(folders, distractors, "distractor mask") if distractors else {}
     return tuple(
         Group(
             name,
             tuple(
-                Item(stem, path, mask_of.get((name, stem)), map_of.get((name, stem)))
+                Item(stem, path, *(found.get((name, stem)) for found in (mask_of, map_of, distractors_of)))
                 for stem, path in files.items()
             ),
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from gconet.errors import DataError
 from gconet.evaluation.published import ORDER, load_tables
-from gconet.evaluation.tables import COLUMNS, SEGMENTATION_COLUMNS, Table
+from gconet.evaluation.tables import COLUMNS, DISTRACTOR_COLUMNS, SEGMENTATION_COLUMNS, Table
 
 MODULES = ("GAM", "GCM", "ACM")
 DISTANCES = {"within": "d within", "between": "d between"}
@@ -22,7 +22,7 @@ class RunScores:
 
     row: int  # the paper's number
     seed: int
-    figures: Mapping[str, float]  # at least `MEASURED`'s
+    figures: Mapping[str, float]  # at least `MEASURED`'s; `DISTRACTOR_COLUMNS`' if the set has distractors
     settings: Mapping[str, Any]  # section.key → value: what it was trained with, `gam.enabled` and others
     checkpoint: str  # SHA-256 of the file that was scored
 
@@ -41,7 +41,8 @@ def read_scores(path: Path) -> RunScores:
             scores.row in [row["id"] for row in load_tables()["gconet_table_1"]["rows"]]
             and isinstance(scores.seed, int)
             and scores.seed >= 0
-            and all(isinstance(scores.figures[name], int | float) for name in MEASURED)
+            and all(name in scores.figures for name in MEASURED)
+            and all(isinstance(scores.figures[name], int | float) for name in scores.figures)
             and hasattr(scores.settings, "get")
         )
     except (ValueError, TypeError, KeyError):
@@ -55,21 +56,25 @@ def ablation_table(dataset: str, runs: Iterable[RunScores], notes: Sequence[str]
     """The paper's table for one set: mean over seeds ± half the range, and the paper's figures.
 
     For a set that the paper has not, its S-measures on its own sets stand there. `notes` say how the
-    runs were made; their seeds are added.
+    runs were made; their seeds are added. If all runs have figures on distractors, there are columns for
+    them.
     """
+    runs = list(runs)
+    with_distractors = all(name in run.figures for run in runs for name in DISTRACTOR_COLUMNS)
+    columns = MEASURED | (DISTRACTOR_COLUMNS if runs and with_distractors else {})
     published = {row["id"]: row for row in load_tables()["gconet_table_1"]["rows"]}
     known = {name.lower(): name for name in ("CoCA", "CoSOD3k", "Cosal2015")}
     if own := known.get(dataset.lower()):
         beside = {f"paper {heading}": (own, i) for i, heading in enumerate(PAPER.values())}
     else:
         beside = {f"paper S, {name}": (name, ORDER.index("s_measure")) for name in known.values()}
-    header = ("", *MODULES, *MEASURED.values(), *beside)
+    header = ("", *MODULES, *columns.values(), *beside)
     rows: dict[int, list[RunScores]] = {}
     for run in sorted(runs, key=lambda run: (run.row, run.seed)):
         rows.setdefault(run.row, []).append(run)
     lines = []
     for number, group in rows.items():
-        measured = [format_spread([run.figures[name] for run in group]) for name in MEASURED]
+        measured = [format_spread([run.figures[name] for run in group]) for name in columns]
         theirs = [f"{published[number][name][i]:.3f}" for name, i in beside.values()]
         ticks = ["x" if group[0].settings[f"{module.lower()}.enabled"] else "" for module in MODULES]
         lines.append((str(number), *ticks, *measured, *theirs))

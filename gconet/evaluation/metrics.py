@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gconet.evaluation.distractors import Response
 from gconet.evaluation.histogram import joint_histogram
 from gconet.evaluation.s_measure import s_measure
 from gconet.evaluation.segmentation import HALF, adaptive_level, precision_jaccard
@@ -35,6 +36,7 @@ class MapScore:
     p_adaptive: float  # and at twice its mean
     j_adaptive: float
     curves: F64  # (5, T), T = 255 (toolbox) or 256; in [0, 1], but E up to pixels / (pixels - 1)
+    response: Response | None = None  # None if the distractors' mask was not given
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+from collections.abc import Mapping
 
-from gconet.evaluation.scores import FIGURES, SEGMENTATION, Scores
+from gconet.evaluation.distractors import DISTRACTORS
+from gconet.evaluation.scores import FIGURES, SEGMENTATION, Scores, without_nan
 
 
 def format_json(*scores: Scores) -> str:
@@ -15,15 +17,23 @@ def format_json(*scores: Scores) -> str:
 
 
 def format_csv(*scores: Scores) -> str:
-    """A header, then of each method: the set, its groups, their images; an empty name is "all"."""
+    """A header, then of each method: the set, its groups, their images; an empty name is "all".
+
+    If any has figures on distractors, there are columns for them; a figure that is NaN is left empty.
+    """
+    columns = [*FIGURES, *SEGMENTATION, *(DISTRACTORS if any(one.distractors for one in scores) else ())]
+
+    def cells(figures: Mapping[str, float]) -> list[float | None]:
+        return [without_nan(figures).get(name) for name in columns]
+
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["method", "set", "convention", "group", "image", "images", *FIGURES, *SEGMENTATION])
+    table.writerow(["method", "set", "convention", "group", "image", "images", *columns])
     for one in scores:
         labels = [one.method, one.dataset, one.convention]
-        table.writerow([*labels, "", "", one.images, *one.figures().values()])
+        table.writerow([*labels, "", "", one.images, *cells(one.figures())])
         for name, group in one.groups.items():
-            table.writerow([*labels, name, "", group.images, *group.figures().values()])
+            table.writerow([*labels, name, "", group.images, *cells(group.figures())])
             for stem, figures in group.per_image.items():
-                table.writerow([*labels, name, stem, 1, *figures.values()])
+                table.writerow([*labels, name, stem, 1, *cells(figures)])
     return text.getvalue()

@@ -4,16 +4,18 @@ import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from gconet.data.groups import list_groups, name_some
+from gconet.data.groups import list_groups, name_some, pair_folders
 from gconet.data.images import load_mask
 from gconet.errors import DataError
+from gconet.evaluation.distractors import measure_response
 from gconet.evaluation.metrics import MapScore, check_convention, score_map
 from gconet.evaluation.scores import Scores, summarise_groups
 
@@ -22,12 +24,13 @@ MAPS_PER_WORKER = 64  # at least; scoring fewer takes less time than starting a 
 
 @dataclass(frozen=True)
 class Pair:
-    """A map file and its mask file."""
+    """A map file, its mask file and, if given, the mask file of the distractors."""
 
     group: str
     stem: str
     map: Path
     mask: Path
+    distractors: Path | None = None
 
     @property
     def name(self) -> str:
@@ -38,6 +41,7 @@ def score_folders(
     maps: Path,
     gts: Path,
     *,
+    distractors: Path | None = None,
     convention: str = "toolbox",
     workers: int = 0,
     allow_missing: bool = False,
@@ -50,12 +54,17 @@ def score_folders(
     Maps and masks pair by group and stem, whatever the suffix; a map of another size is resized to
     its mask's. `workers` processes share the work, with 0 or 1 this one does it; the scores do
     not depend on it. `method` and `dataset` name the scores, by default after the two folders.
+    `distractors` holds, for every mask under `gts`, one of the image's other objects, of the same size;
+    with them the scores have the figures of `gconet.evaluation.distractors` too.
 
     Raises DataError that names the missing, extra or unreadable files; with `allow_missing` the rest
-    is scored, and the scores list what was left out.
+    is scored, and the scores list what was left out. A missing mask of distractors is always an error.
     """
     check_convention(convention)
     pairs, missing, extra = pair_maps(maps, gts)
+    if distractors:
+        found = pair_folders(list_groups(gts), distractors, "distractor mask")
+        pairs = [replace(pair, distractors=found[pair.group, pair.stem]) for pair in pairs]
     if (missing or extra) and not allow_missing:
         faults = []
         if missing:
@@ -124,27 +133,34 @@ def pair_maps(maps: Path, gts: Path) -> tuple[list[Pair], list[str], list[str]]:
 
 def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapScore | str]:
     """`score_pair` of each pair, in their order."""
-    jobs = [(pair.map, pair.mask, convention) for pair in pairs]
-    workers = min(workers, len(jobs) // MAPS_PER_WORKER)
+    work = partial(score_pair, convention=convention)
+    workers = min(workers, len(pairs) // MAPS_PER_WORKER)
     if workers <= 1:
-        yield from map(score_pair, jobs)
+        yield from map(work, pairs)
         return
     # "spawn": a forked copy of a process that already runs threads or a GPU can hang
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            yield from pool.map(score_pair, jobs, chunksize=16)
+            yield from pool.map(work, pairs, chunksize=16)
     except BrokenProcessPool:
         raise DataError("a scoring process died, often for lack of memory; try --workers 1") from None
 
 
-def score_pair(job: tuple[Path, Path, str]) -> MapScore | str:
-    """The score of a map file, or why it or its mask cannot be read."""
-    map_path, mask_path, convention = job
+def score_pair(pair: Pair, *, convention: str) -> MapScore | str:
+    """The score of a map file, or why it or one of its masks cannot be used."""
     try:
-        mask, picture = load_mask(mask_path), load_mask(map_path)
+        mask, picture = load_mask(pair.mask), load_mask(pair.map)
+        others = load_mask(pair.distractors) if pair.distractors else None
     except DataError as error:
         return str(error)
+    if others and others.size != mask.size:
+        return (
+            f"{pair.distractors} is {others.width}x{others.height} but {pair.mask} "
+            f"{mask.width}x{mask.height}; give masks of the same picture"
+        )
     if picture.size != mask.size:  # on 8-bit levels and antialiased, as in the toolbox
         picture = picture.resize(mask.size, Image.Resampling.BILINEAR)
-    return score_map(np.asarray(picture), np.asarray(mask), convention)
+    m, gt = np.asarray(picture), np.asarray(mask)
+    response = measure_response(m, gt, np.asarray(others)) if others else None
+    return replace(score_map(m, gt, convention), response=response)

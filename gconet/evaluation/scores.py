@@ -1,11 +1,13 @@
 """The scores of many maps: curves averaged over images, and the numbers read off the averages."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from gconet.evaluation.distractors import average_responses
 from gconet.evaluation.metrics import CURVES, F64, U8, MapScore, score_map, thresholds
 
 FIGURES = ("mae", "max_f", "mean_f", "max_e", "mean_e", "s_measure", "ap", "auc")
@@ -30,6 +32,7 @@ class Scores:
     j_half: float
     p_adaptive: float
     j_adaptive: float
+    distractors: Mapping[str, float] = field(default_factory=dict)  # of `average_responses`, if given
     curves: Mapping[str, F64]  # "threshold" and the names in CURVES, (T,) each
     method: str = ""
     dataset: str = ""
@@ -40,25 +43,37 @@ class Scores:
     extra: tuple[str, ...] = ()  # "group/stem" of maps left out: no mask
 
     def figures(self) -> dict[str, float]:
-        """All numbers by name, in the order of `FIGURES` and `SEGMENTATION`."""
-        return {name: getattr(self, name) for name in FIGURES + SEGMENTATION}
+        """All numbers by name, in the order of `FIGURES`, `SEGMENTATION` and, if given, `DISTRACTORS`.
+
+        Only the last can be NaN: see `average_responses`.
+        """
+        return {**{name: getattr(self, name) for name in FIGURES + SEGMENTATION}, **self.distractors}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, lists and strings, ready for `json.dump`."""
+        """Plain numbers, lists and strings, ready for `json.dump`; None in place of NaN."""
         return {
             "method": self.method,
             "set": self.dataset,
             "convention": self.convention,
             "images": self.images,
-            **self.figures(),
+            **without_nan(self.figures()),
             "missing": list(self.missing),
             "extra": list(self.extra),
             "groups": {
-                name: {"images": group.images, **group.figures(), "per_image": dict(group.per_image)}
+                name: {
+                    "images": group.images,
+                    **without_nan(group.figures()),
+                    "per_image": {stem: without_nan(own) for stem, own in group.per_image.items()},
+                }
                 for name, group in self.groups.items()
             },
             "curves": {name: curve.tolist() for name, curve in self.curves.items()},
         }
+
+
+def without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """`figures` with None in place of NaN, which JSON does not have."""
+    return {name: None if math.isnan(value) else value for name, value in figures.items()}
 
 
 def score_arrays(
@@ -125,6 +140,7 @@ def summarise(scores: Iterable[MapScore], *, convention: str, **labels: Any) -> 
         total += score.curves
     curves = {"threshold": thresholds(convention), **dict(zip(CURVES, total / len(scores), strict=True))}
     labels |= {name: float(np.mean([getattr(score, name) for score in scores])) for name in SEGMENTATION}
+    labels["distractors"] = average_responses([score.response for score in scores if score.response])
     return Scores(
         convention=convention,
         images=len(scores),

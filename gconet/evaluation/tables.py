@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ COLUMNS = {  # in the order of the paper's tables; then what they leave out
     "auc": "AUC",
 }
 SEGMENTATION_COLUMNS = {"p_half": "P@.5", "j_half": "J@.5", "p_adaptive": "P@ad", "j_adaptive": "J@ad"}
+DISTRACTOR_COLUMNS = {"on_object": "on", "on_distractors": "off", "object_ratio": "on/off"}
 LATEX_SPECIAL = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"~": "\\textasciitilde{}",
                               "^": "\\textasciicircum{}", "\\": "\\textbackslash{}"})  # fmt: skip
 
@@ -45,10 +47,11 @@ def format_table(
     """One table per data set, methods as rows; `style` is one of `STYLES`.
 
     `published` adds the published rows where the set is one of the three benchmarks, `groups` a row
-    per group, `segmentation` the columns P and J at 0.5 and at the adaptive threshold. What was left
-    out of the scores is said below the table.
+    per group, `segmentation` the columns P and J at 0.5 and at the adaptive threshold. Scores with
+    figures on distractors get columns for them. What was left out of the scores is said below the table.
     """
     columns = COLUMNS | (SEGMENTATION_COLUMNS if segmentation else {})
+    columns |= DISTRACTOR_COLUMNS if any(one.distractors for one in scores) else {}
     if style not in STYLES:
         raise ValueError(f"style {style!r} is none of {', '.join(STYLES)}")
     render = {"text": render_text, "markdown": render_markdown, "latex": render_latex}[style]
@@ -97,8 +100,9 @@ def build_table(
 def format_row(
     name: str, images: str, figures: Mapping[str, float], columns: Iterable[str]
 ) -> tuple[str, ...]:
-    """Three decimals, as published; empty where a table does not tell."""
-    return (name, images, *(f"{figures[key]:.3f}" if key in figures else "" for key in columns))
+    """Three decimals, as published; empty where a table does not tell, a dash for NaN."""
+    cells = {key: "-" if math.isnan(value) else f"{value:.3f}" for key, value in figures.items()}
+    return (name, images, *(cells.get(key, "") for key in columns))
 
 
 def render_text(table: Table) -> str:

@@ -1,0 +1,115 @@
+"""How high maps are on the common object and on distractors: by hand, in every output, and by command."""
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gconet.evaluation import Scores, format_table, score_folders
+from gconet.evaluation.distractors import DISTRACTORS, average_responses, measure_response
+from gconet.evaluation.records import format_csv, format_json
+from tests.conftest import Done
+
+Run = Callable[..., Done]
+
+
+def save(path: Path, values: list[list[int]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array(values, np.uint8)).save(path)
+
+
+def score(root: Path, distractors: Path | None = None) -> Scores:
+    return score_folders(root / "maps", root / "gts", distractors=distractors)
+
+
+def load(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+@pytest.fixture
+def responses(tmp_path: Path) -> Path:
+    """maps, gts and distractors, 4x4, of two images of group cat and one, without distractors, of dog."""
+    map_ = [[255, 51, 0, 0], [255, 51, 0, 0], [0, 0, 102, 102], [0, 0, 0, 0]]
+    empty = [[0] * 4] * 4
+    left = [[255, 255, 0, 0], [255, 255, 0, 0], *empty[2:]]  # the map's mean there is 153 / 255 = 0.6
+    right = [*empty[:2], [0, 0, 255, 128], [0, 0, 127, 0]]  # 102 / 255 = 0.4 on the pixels of at least 128
+    for name, gt, distractors in (
+        ("cat/a", left, right),
+        ("cat/b", right, [[128, 0, 0, 0], *right[1:]]),  # 0.4; 1 on the only pixel that is not the object's
+        ("dog/a", left, empty),
+    ):
+        save(tmp_path / f"maps/{name}.png", map_)
+        save(tmp_path / f"gts/{name}.png", gt)
+        save(tmp_path / f"distractors/{name}.png", distractors)
+    return tmp_path
+
+
+def test_the_response_by_hand(responses: Path) -> None:
+    found = [
+        measure_response(*(load(responses / f"{side}/{name}.png") for side in ("maps", "gts", "distractors")))
+        for name in ("cat/a", "cat/b", "dog/a")
+    ]
+    assert found[0] == pytest.approx((0.6, 0.4)) and found[1] == pytest.approx((0.4, 1))
+    assert found[2] == pytest.approx((0.6, math.nan), nan_ok=True)
+    assert list(average_responses(found).values()) == pytest.approx([1.6 / 3, 0.7, 1.6 / 2.1])
+    black = measure_response(*(np.zeros((1, 2), np.uint8), *np.array([[[255, 0]], [[0, 255]]], np.uint8)))
+    assert average_responses([black]) == pytest.approx(
+        dict(zip(DISTRACTORS, (0, 0, math.nan), strict=True)), nan_ok=True
+    )
+    assert average_responses([]) == {}
+
+
+def test_distractors_are_scored_by_image_group_and_set(responses: Path) -> None:
+    plain = score(responses)
+    scores = score(responses, distractors=responses / "distractors")
+    assert scores.figures().items() >= plain.figures().items() and not plain.distractors
+    document = json.loads(format_json(scores))
+    cat, dog = document["groups"]["cat"], document["groups"]["dog"]
+
+    def figures(one: dict[str, float | None]) -> list[float | None]:
+        return [one[name] for name in DISTRACTORS]
+
+    assert figures(document) == pytest.approx([1.6 / 3, 0.7, 1.6 / 2.1])  # over images, not groups
+    assert figures(cat) == pytest.approx([0.5, 0.7, 0.5 / 0.7])
+    assert figures(cat["per_image"]["a"]) == pytest.approx([0.6, 0.4, 1.5])
+    assert figures(dog) == figures(dog["per_image"]["a"]) == [pytest.approx(0.6), None, None]
+    rows = list(csv.DictReader(StringIO(format_csv(plain, scores))))
+    assert [row["on_distractors"] for row in rows[:6]] == [""] * 6
+    assert float(rows[6]["object_ratio"]) == pytest.approx(1.6 / 2.1) and rows[-1]["on_distractors"] == ""
+    text = format_table(scores, groups=True).splitlines()
+    assert text[1].split()[-3:] == ["on", "off", "on/off"]
+    assert [line.split()[-3:] for line in text[2:]] == [
+        ["0.533", "0.700", "0.762"], ["0.500", "0.700", "0.714"], ["0.600", "-", "-"],
+    ]  # fmt: skip
+    for text in (format_table(plain), format_csv(plain), format_json(plain)):
+        assert "on/off" not in text and "on_object" not in text
+
+
+def test_a_mask_of_distractors_that_does_not_fit_is_named(responses: Path, run: Run) -> None:
+    sides = [part for side in ("maps", "gts", "distractors") for part in (f"--{side}", responses / side)]
+    done = run("scripts/evaluate.py", *sides)
+    assert "on/off" in done.stdout and "  cat" in done.stdout  # a row for each group
+    save(responses / "distractors/cat/b.png", [[0, 255]])
+    failed = run("scripts/evaluate.py", *sides, status=1).stderr
+    assert "distractors/cat/b.png is 2x1 but" in failed and failed.count("\n") == 1
+    done = run("scripts/evaluate.py", *sides, "--allow-missing", status=1)
+    assert "cat/b.png is 2x1" in done.stderr and "1 left out" in done.stdout
+    (responses / "distractors/cat/b.png").unlink()
+    failed = run("scripts/evaluate.py", *sides, "--allow-missing", status=1).stderr
+    assert "no distractor mask in" in failed and "cat/b" in failed and failed.count("\n") == 1
+
+
+def test_each_set_has_its_folder_of_distractors(responses: Path, run: Run) -> None:
+    sides = ("maps", "gts", "distractors")
+    for side in sides:
+        (responses / side).rename(responses / "sub")
+        (responses / side).mkdir()
+        (responses / "sub").rename(responses / side / "toy")
+    given = [part for side in sides for part in (f"--{side}", responses / side)]
+    assert "on/off" in run("scripts/evaluate.py", *given, "--sets", "toy").stdout
