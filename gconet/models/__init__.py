@@ -55,6 +55,7 @@ def build_training_model(config: Config, *, classes: int) -> TrainingGCoNet:
         acm=seeded(config, "acm", lambda: AuxiliaryClassificationModule(channels=C5, classes=classes))
         if config.acm.enabled
         else None,
+        outputs=config.loss.outputs,
     )
 
 

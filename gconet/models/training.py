@@ -1,6 +1,7 @@
 """The network for training: a pair of groups in, everything that the losses read out."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from gconet.models.gconet import GCoNet
 class TrainingOutput:
     """Of 2N images, the first group's N before the second's. None where a module is off."""
 
-    side_maps: tuple[Tensor, Tensor, Tensor, Tensor]  # from p4, p3, p2, p1: (2N,1,H,W) in [0,1]
+    side_maps: tuple[Tensor, ...]  # from p4, p3, p2, p1, or p1 alone: (2N,1,H,W) in [0,1]
     collaboration: Tensor | None  # GCM logits (4N,1,H,W): own half, then crossed half
     class_logits: Tensor | None  # ACM logits (2N,classes)
     attention: Tensor  # the GAM's (2N,1,h,w), for looking at
@@ -22,11 +23,22 @@ class TrainingOutput:
 class TrainingGCoNet(nn.Module):
     """Has a GCoNet (`net`) and the two heads that exist only in training."""
 
-    def __init__(self, *, net: GCoNet, gcm: nn.Module | None, acm: nn.Module | None) -> None:
+    def __init__(
+        self,
+        *,
+        net: GCoNet,
+        gcm: nn.Module | None,
+        acm: nn.Module | None,
+        outputs: Literal["all", "finest"] = "all",
+    ) -> None:
+        """`outputs`: the side outputs that are computed and learn."""
         super().__init__()
         self.net = net
         self.gcm = gcm
         self.acm = acm
+        self.outputs = outputs
+        for side in (net.side4, net.side3, net.side2):
+            side.requires_grad_(outputs == "all")
 
     def forward(self, images: Tensor) -> TrainingOutput:
         """RGB images of two groups of N each, (2N,3,H,W) in [0,1]."""
@@ -37,13 +49,12 @@ class TrainingGCoNet(nn.Module):
         E1, E2 = consensus1.vector, consensus2.vector
         pyramid = self.net.decoder(self.net.laterals(stages), torch.cat([first * E1, second * E2]))
         logits = self.net.side1.logits(pyramid.p1)
+        side_maps: tuple[Tensor, ...] = (logits.sigmoid(),)
+        if self.outputs == "all":
+            coarse = (self.net.side4, pyramid.p4), (self.net.side3, pyramid.p3), (self.net.side2, pyramid.p2)
+            side_maps = (*(side(level, (H, W)) for side, level in coarse), *side_maps)
         return TrainingOutput(
-            side_maps=(
-                self.net.side4(pyramid.p4, (H, W)),
-                self.net.side3(pyramid.p3, (H, W)),
-                self.net.side2(pyramid.p2, (H, W)),
-                logits.sigmoid(),
-            ),
+            side_maps=side_maps,
             collaboration=self.gcm((first, second), (E1, E2), (H, W)) if self.gcm else None,
             class_logits=self.acm(features) if self.acm else None,
             attention=torch.cat([consensus1.attention, consensus2.attention]),
