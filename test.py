@@ -26,7 +26,7 @@ import torch.distributed as dist
 from gconet.applications.jobs import report_skipped
 from gconet.applications.outputs import check_masks, check_output
 from gconet.applications.page import write_maps_page
-from gconet.checkpoint import WEIGHTS, load_model
+from gconet.checkpoint import find_checkpoint, load_model
 from gconet.data.groups import Group, leave_out, scan_groups
 from gconet.device import pick_device, pick_precision, use_gpu
 from gconet.errors import ConfigError, DataError, counted, run_command
@@ -52,7 +52,7 @@ def main() -> int:
     check_output(args.output, sources, overwrite=args.overwrite, page=args.page, folders=names)
     if args.gts:
         check_masks(args.gts, groups)
-    model, config = load_model(args.checkpoint)
+    model, config = load_model(find_checkpoint(args.checkpoint))
     if world > 1:
         dist.barrier()  # nobody writes before everybody has looked at the output folder
     skipped = dump_maps(
@@ -111,10 +111,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         "--checkpoint",
-        type=Path,
-        default=WEIGHTS,
+        default="pretrained",
         metavar="FILE",
-        help="a checkpoint of train.py or convert_checkpoint.py (default: the shipped weights)",
+        help="a checkpoint of train.py or convert_checkpoint.py, or weights that ship by their name: "
+        "paper (default: the shipped weights)",
     )
     parser.add_argument(
         "--images",

@@ -25,7 +25,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
-from gconet.checkpoint import WEIGHTS, load_weights, read_checkpoint, saved_config
+from gconet.checkpoint import find_checkpoint, load_weights, read_checkpoint, saved_config
 from gconet.config import Config, apply_overrides, config_from_dict, config_to_dict, load_config
 from gconet.data.compose import compose
 from gconet.data.dataset import Batch, EpisodeDataset, make_loader
@@ -123,7 +123,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     torch.manual_seed(config.seed)
     model = build_training_model(config, classes=len(groups))
     if content is None and config.init:
-        load_weights(model.net, config, WEIGHTS if config.init == "pretrained" else Path(config.init))
+        load_weights(model.net, config, find_checkpoint(config.init))
     elif content is None:
         load_vgg16(model.net.encoder, config.encoder.weights)
     memory_format = pick_memory_format(device, precision, training=True)

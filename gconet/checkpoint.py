@@ -20,7 +20,8 @@ from gconet.errors import CheckpointError, ConfigError
 from gconet.models import GCoNet, build_model
 
 FORMAT = "gconet-1"
-WEIGHTS = Path(__file__).parent / "weights" / "gconet.pt"  # the trained weights that ship
+PRETRAINED = {"paper": Path(__file__).parent / "weights" / "gconet.pt"}  # the weights that ship, by name
+DEFAULT = "paper"  # the name that `pretrained` stands for
 
 
 def save_checkpoint(
@@ -93,6 +94,12 @@ def load_model(path: Path) -> tuple[GCoNet, Config]:
     return model.eval(), config
 
 
+def find_checkpoint(name: str | Path) -> Path:
+    """The file of weights that ship, by their name (`pretrained`: the default ones), else `name` as a path."""
+    text = DEFAULT if str(name) == "pretrained" else str(name)
+    return PRETRAINED.get(text, Path(name))
+
+
 def load_weights(model: GCoNet, config: Config, path: Path) -> None:
     """Copy the network's weights in the checkpoint at `path` into `model`, which `config` describes.
 
@@ -153,7 +160,8 @@ def load_state(module: torch.nn.Module, state: Mapping[str, Tensor], path: Path)
 
 def read_file(path: Path) -> Any:
     """Whatever tensors and plain values the file at `path` holds; raises CheckpointError."""
-    if path == WEIGHTS and not path.is_file():
+    ships = path in PRETRAINED.values()
+    if ships and not path.is_file():
         raise CheckpointError(
             "no trained weights ship with this version; train with python train.py, "
             "then pass --checkpoint runs/gconet/last.pt"
@@ -161,8 +169,11 @@ def read_file(path: Path) -> Any:
     if not path.is_file():
         folder, what = (path, "a folder; name a") if path.is_dir() else (path.parent, "no")
         near = sorted(p.name for p in folder.glob("[!.]*") if p.suffix in (".pt", ".pth"))
-        raise CheckpointError(f"{path}: {what} checkpoint (in {folder}: {', '.join(near[:8]) or 'none'})")
-    if digest_file(path).is_file() or path == WEIGHTS:
+        raise CheckpointError(
+            f"{path}: {what} checkpoint (in {folder}: {', '.join(near[:8]) or 'none'}; "
+            f"with gconet: {', '.join(PRETRAINED)})"
+        )
+    if digest_file(path).is_file() or ships:
         try:
             expected = digest_file(path).read_text(encoding="ascii", errors="replace").split()[:1]
         except FileNotFoundError:

@@ -166,7 +166,7 @@ def build_reference_step(group: int, size: int, device: str) -> Callable[[], obj
 
     def forward() -> TrainingOutput:
         sides, logits, classes = reference_path.train_pair(state, (images - mean) / std)
-        return TrainingOutput(tuple(sides), logits, classes, logits, logits)  # type: ignore[arg-type]
+        return TrainingOutput(tuple(sides), logits, classes, logits, logits)
 
     return _warm_step(model, forward, masks, labels)
 

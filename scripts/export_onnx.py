@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gconet.checkpoint import WEIGHTS, load_model
+from gconet.checkpoint import find_checkpoint, load_model
 from gconet.errors import CheckpointError, ConfigError, run_command
 from gconet.models import GCoNet
 
@@ -52,7 +52,7 @@ def main() -> int:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ConfigError(f"{error.name} is not installed; pip install 'gconet[onnx]'") from None
-    net, config = load_model(args.checkpoint)
+    net, config = load_model(find_checkpoint(args.checkpoint))
     size = config.data.image_size
     with tempfile.TemporaryDirectory(dir=args.output.parent) as folder:  # nothing half-written is left
         file = Path(folder) / args.output.name
@@ -105,10 +105,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         "--checkpoint",
-        type=Path,
-        default=WEIGHTS,
+        default="pretrained",
         metavar="FILE",
-        help="a checkpoint of train.py or convert_checkpoint.py (default: the shipped weights)",
+        help="a checkpoint of train.py or convert_checkpoint.py, or weights that ship by their name: "
+        "paper (default: the shipped weights)",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the ONNX file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")

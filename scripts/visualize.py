@@ -206,14 +206,14 @@ def inspect(
 ) -> "tuple[tuple[Group, ...], list[Inspection], list[DataError]]":
     """The groups without the pictures that cannot be read, what the network sees inside each of them,
     and the errors of those pictures; raises the first one where `args` are strict, or no group is left."""
-    from gconet.checkpoint import WEIGHTS, load_model
+    from gconet.checkpoint import find_checkpoint, load_model
     from gconet.device import pick_device, pick_precision
     from gconet.inference import prepare
     from gconet.inspection import inspect_group
 
     device = pick_device(args.device)
     precision = pick_precision(args.precision, device)
-    model, config = load_model(args.checkpoint or WEIGHTS)
+    model, config = load_model(find_checkpoint(args.checkpoint))
     model, size = prepare(model, device, precision), config.data.image_size
     looked: list[Group] = []
     inspections: list[Inspection] = []
@@ -275,7 +275,7 @@ def parse_args() -> argparse.Namespace:
             add("--count", type=int, default=3, metavar="N", help="images of a group (default: %(default)s)")
             add("--output", type=Path, required=True, metavar="FILE", help="a PNG file")
         else:
-            add("--checkpoint", type=Path, metavar="FILE", help="default: the shipped weights")
+            add("--checkpoint", default="pretrained", metavar="FILE", help="default: the shipped weights")
             add("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
             add("--precision", default="auto", help="auto, fp32, tf32 or bf16 (default: %(default)s)")
             add("--output", type=Path, required=True, metavar="DIR", help="where the results go")

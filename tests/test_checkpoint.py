@@ -57,9 +57,9 @@ class Bomb:
 
 def test_what_is_no_checkpoint_of_ours_is_refused(saved, tmp_path, capsys):
     path, config, _ = saved
-    with pytest.raises(CheckpointError, match=r"b.pt: no checkpoint \(in .*: a.pt\)"):
+    with pytest.raises(CheckpointError, match=r"b.pt: no checkpoint \(in .*: a.pt; with gconet: paper"):
         load_model(path.parent / "b.pt")
-    with pytest.raises(CheckpointError, match=r": a folder; name a checkpoint \(in .*: a.pt\)"):
+    with pytest.raises(CheckpointError, match=r": a folder; name a checkpoint \(in .*: a.pt; with gconet: paper"):
         load_model(path.parent)
     truncated = tmp_path / "t.pt"
     truncated.write_bytes(path.read_bytes()[:-5000])
@@ -109,7 +109,7 @@ def test_of_machine_paths_only_names_ship(tmp_path):
 
 
 def test_the_weights_that_ship_need_their_digest(saved, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path / "w.pt")
+    monkeypatch.setitem(checkpoint.PRETRAINED, "paper", tmp_path / "w.pt")
     ship_weights(saved[0], tmp_path / "w.pt")
     load_model(tmp_path / "w.pt")
     (tmp_path / "w.pt.sha256").unlink()

@@ -31,9 +31,9 @@ def model():
 
 
 def test_the_shipped_file_is_small_plain_and_whole(model):
-    content = torch.load(checkpoint.WEIGHTS, weights_only=True)
+    content = torch.load(checkpoint.PRETRAINED["paper"], weights_only=True)
     assert {tensor.dtype for tensor in content["model"].values()} == {torch.float16}
-    assert checkpoint.WEIGHTS.stat().st_size < 35e6 and "training" not in content
+    assert checkpoint.PRETRAINED["paper"].stat().st_size < 35e6 and "training" not in content
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(16.83e6, rel=1e-3)
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in model.parameters())
 
@@ -41,8 +41,8 @@ def test_the_shipped_file_is_small_plain_and_whole(model):
 @pytest.mark.parametrize("change", ["truncated", "altered", "without its digest"])
 def test_a_damaged_file_is_refused(tmp_path, monkeypatch, change):
     path = tmp_path / "gconet.pt"
-    shutil.copy(checkpoint.WEIGHTS, path)
-    shutil.copy(checkpoint.digest_file(checkpoint.WEIGHTS), checkpoint.digest_file(path))
+    shutil.copy(checkpoint.PRETRAINED["paper"], path)
+    shutil.copy(checkpoint.digest_file(checkpoint.PRETRAINED["paper"]), checkpoint.digest_file(path))
     data = bytearray(path.read_bytes())
     if change == "truncated":
         path.write_bytes(data[:-1000])
@@ -51,7 +51,7 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch, change):
         path.write_bytes(data)
     else:
         checkpoint.digest_file(path).unlink()
-    monkeypatch.setattr(checkpoint, "WEIGHTS", path)
+    monkeypatch.setitem(checkpoint.PRETRAINED, "paper", path)
     with pytest.raises(CheckpointError, match="gconet.pt: (damaged or altered|.* is missing)"):
         gconet.load_pretrained()
 
