@@ -32,7 +32,15 @@ from gconet.data.dataset import Batch, EpisodeDataset, make_loader
 from gconet.data.episodes import DrawnEpisodes, Episodes, RecordedEpisodes
 from gconet.data.groups import Group, name_some, scan_set
 from gconet.data.transforms import augment
-from gconet.device import autocast, flush_denormals, pick_device, pick_memory_format, pick_precision, use_gpu
+from gconet.device import (
+    autocast,
+    flush_denormals,
+    keep_memory,
+    pick_device,
+    pick_memory_format,
+    pick_precision,
+    use_gpu,
+)
 from gconet.errors import CheckpointError, ConfigError, GCoNetError, run_command
 from gconet.graphs import GraphedStep
 from gconet.lock import hold
@@ -51,6 +59,7 @@ PATIENCE = timedelta(hours=2)  # of the other ranks, while the first validates
 
 def main() -> int:
     flush_denormals()
+    keep_memory()
     args = parse_args()
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     content, held = None, None

@@ -95,7 +95,7 @@ def load_model(path: Path) -> tuple[GCoNet, Config]:
 
 
 def find_checkpoint(name: str | Path) -> Path:
-    """The file of weights that ship, by their name (`pretrained`: the default ones), else `name` as a path."""
+    """The file of weights that ship, by name (`pretrained`: the default ones), else `name` as a path."""
     text = DEFAULT if str(name) == "pretrained" else str(name)
     return PRETRAINED.get(text, Path(name))
 

@@ -120,7 +120,9 @@ class Config:
 
     name: str = "gconet"  # the run's folder, runs/<name>
     seed: int = 0
-    init: str | None = None  # weights to start from: a checkpoint, or `pretrained` or a name for those that ship
+    init: str | None = (
+        None  # weights to start from: a checkpoint, or `pretrained` or a name for those that ship
+    )
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     gam: GAMConfig = field(default_factory=GAMConfig)

@@ -59,7 +59,9 @@ def test_what_is_no_checkpoint_of_ours_is_refused(saved, tmp_path, capsys):
     path, config, _ = saved
     with pytest.raises(CheckpointError, match=r"b.pt: no checkpoint \(in .*: a.pt; with gconet: paper"):
         load_model(path.parent / "b.pt")
-    with pytest.raises(CheckpointError, match=r": a folder; name a checkpoint \(in .*: a.pt; with gconet: paper"):
+    with pytest.raises(
+        CheckpointError, match=r": a folder; name a checkpoint \(in .*: a.pt; with gconet: paper"
+    ):
         load_model(path.parent)
     truncated = tmp_path / "t.pt"
     truncated.write_bytes(path.read_bytes()[:-5000])

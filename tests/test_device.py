@@ -1,5 +1,8 @@
 """What is computed in, and how tensors lie in memory."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -35,3 +38,39 @@ def test_networks_are_channels_last_but_for_true_float32_on_a_gpu_and_in_trainin
 def test_other_devices_are_refused_by_name(name):
     with pytest.raises(ConfigError, match=f"device '{name}' is not"):
         pick_device(name)
+
+
+def in_a_new_process(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout.split()
+
+
+def test_denormals_are_zero_on_every_thread():
+    code = """
+import numpy as np, torch
+from gconet.device import flush_denormals
+torch.set_num_threads(2)
+if {flush}:
+    flush_denormals()
+print((torch.full((10**6,), 1e-30) * 1e-10).count_nonzero().item())
+np.finfo(np.float64), np.finfo(np.float32)  # no warning
+"""
+    assert in_a_new_process(code.format(flush=True)) == ["0"]
+    assert in_a_new_process(code.format(flush=False)) == ["1000000"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="for glibc")
+def test_large_tensors_stay_in_the_heap():
+    code = """
+import torch
+from gconet.device import keep_memory
+keep_memory()
+first = torch.empty(10**8, dtype=torch.uint8)
+heap = next(line for line in open("/proc/self/maps") if "[heap]" in line).split()[0]
+start, end = (int(bound, 16) for bound in heap.split("-"))
+print(start <= first.data_ptr() < end)
+del first
+print(next(line for line in open("/proc/self/maps") if "[heap]" in line).split()[0] == heap)
+"""
+    assert in_a_new_process(code) == ["True", "True"]
