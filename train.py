@@ -238,7 +238,8 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
             run.epoch(epoch, log.means())
             run.picture(done, result.images, result.masks, result.output)
         progress.update(step=done, sums=log.sums)
-        if ends_epoch and held_out and run.main and is_due(config, epoch):
+        validates = done == last or (ends_epoch and (epoch + 1) % config.validation.every == 0)
+        if held_out and run.main and validates:
             scores = validate(model.net, held_out, size=config.data.image_size, precision=precision)
             run.validation(done, epoch, scores)
             if scores["s_measure"] > progress["best"]:
@@ -259,11 +260,6 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     if run.main:
         print(f"done: {run.folder / LAST} after {last} steps")
     return 0
-
-
-def is_due(config: Config, epoch: int) -> bool:
-    """Whether to validate after this epoch: every few, and after the last one."""
-    return (epoch + 1) % config.validation.every == 0 or epoch + 1 == config.train.epochs
 
 
 def make_episodes(config: Config, groups: tuple[Group, ...]) -> Episodes:

@@ -112,4 +112,5 @@ def peak_memory(device: torch.device) -> float:
         import resource
     except ImportError:  # Windows
         return math.nan
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    unit = 1 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

@@ -1,7 +1,7 @@
 """Draw what training with data.distractors sees: pictures, what was made of them, and the masks.
 
     python scripts/draw_composed.py --output composed.jpg
-    python scripts/draw_composed.py --images data/images/DUTS_class --gts data/gts/DUTS_class --output duts.jpg
+    python scripts/draw_composed.py --images data/images/toy --gts data/gts/toy --output toy.jpg
 
 A row for each picture of one episode: the group's picture, another class's picture, the two
 composed, and the mask of the group's object in it (gconet/data/compose.py).
@@ -37,7 +37,9 @@ def main() -> int:
     half = len(rows) // 2  # one group in each half of the figure
     figure = np.concatenate([np.concatenate(rows[:half]), np.concatenate(rows[half:])], 1)
     Image.fromarray(figure).save(args.output, quality=85)
-    print(f"{len(rows)} pictures of {' and '.join(groups[i].name for i in dataset.episode(args.step).labels)}")
+    print(
+        f"{len(rows)} pictures of {' and '.join(groups[i].name for i in dataset.episode(args.step).labels)}"
+    )
     return 0
 
 

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from gconet.data.check import KNOWN_TOTALS, check_set, list_sets
+from gconet.data.groups import scan_set
 from gconet.data.toy import make_toy_set
 from gconet.errors import DataError
 
@@ -33,6 +35,22 @@ def run_script(*args: object) -> subprocess.CompletedProcess[str]:
 def test_a_whole_set_is_whole(root: Path) -> None:
     report = check_set(root, "toy")
     assert (report.groups, report.images, report.masks, report.problems) == (3, 9, 9, ())
+
+
+def test_names_pair_in_either_unicode_form(root: Path) -> None:
+    """As in training: macOS decomposes é, other systems do not."""
+    group = sorted((root / "images/toy").iterdir())[0]
+    for side, form in (("images", "NFD"), ("gts", "NFC")):
+        folder = root / side / "toy" / unicodedata.normalize(form, "café")
+        (root / side / "toy" / group.name).rename(folder)
+        for path in list(folder.iterdir()):
+            path.rename(folder / f"{unicodedata.normalize(form, 'é')}{path.name}")
+    assert len(scan_set(root, "toy")) == 3
+    report = check_set(root, "toy")
+    assert (report.groups, report.images, report.masks, report.problems) == (3, 9, 9, ())
+    twin = root / "images/toy" / unicodedata.normalize("NFC", "café")
+    shutil.copytree(root / "images/toy" / unicodedata.normalize("NFD", "café"), twin)
+    assert [p.kind for p in check_set(root, "toy").problems] == ["double group"]
 
 
 def test_everything_wrong_is_listed(root: Path) -> None:

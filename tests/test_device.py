@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from gconet.device import pick_device, pick_memory_format
+from gconet.device import peak_memory, pick_device, pick_memory_format
 from gconet.errors import ConfigError
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -32,6 +33,13 @@ def test_networks_are_channels_last_but_for_true_float32_on_a_gpu_and_in_trainin
     if device == CPU:
         expected = torch.channels_last
     assert pick_memory_format(device, precision, training=False) == expected
+
+
+def test_peak_memory_is_in_gib_also_if_the_system_counts_bytes(monkeypatch):
+    for platform, count in (("linux", 3 * 2**20), ("darwin", 3 * 2**30)):
+        monkeypatch.setattr(sys, "platform", platform)
+        monkeypatch.setattr("resource.getrusage", lambda who, count=count: SimpleNamespace(ru_maxrss=count))
+        assert peak_memory(CPU) == 3
 
 
 @pytest.mark.parametrize("name", ["mps", "meta", "xpu", "tpu9", "cuda:99"])

@@ -48,6 +48,8 @@ def test_maps_have_the_pictures_own_sizes_and_are_the_networks(model, paths):
     for m, own, (h, w) in zip(maps, direct, SIZES, strict=True):
         expected = F.interpolate(own[None], (h, w), mode="bilinear", align_corners=True)[0, 0] * 255
         assert np.abs(m - np.floor(expected.numpy())).max() <= 1
+        off_edge = (expected % 1 - 0.5).abs().numpy() < 0.45  # float32 may put the others on either side
+        np.testing.assert_array_equal(m[off_edge], np.floor(expected.numpy())[off_edge])
 
 
 def test_maps_are_the_reference_paths(model, paths, tmp_path):

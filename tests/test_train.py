@@ -84,8 +84,8 @@ def test_a_run_writes_its_folder_and_only_what_should_learn_moves(train, tmp_pat
     assert {"saliency", "collaboration", "classification", "total", "gradient_norm"} <= step.keys()
     expected = step["saliency"] + 250 * step["collaboration"] + 3 * step["classification"]
     assert step["total"] == pytest.approx(expected, rel=1e-5)
-    epoch = next(r for r in records if r["event"] == "epoch")
-    assert epoch["saliency"] == pytest.approx(sum(r["saliency"] for r in records[1:4]) / 3)
+    for steps, epoch in ((records[1:4], records[4]), (records[6:9], records[9])):  # each epoch by itself
+        assert epoch["saliency"] == pytest.approx(sum(r["saliency"] for r in steps) / 3)
     assert 0 <= records[5]["s_measure"] <= 1
 
     assert train("train.steps=1", name="start") == 0
@@ -93,6 +93,20 @@ def test_a_run_writes_its_folder_and_only_what_should_learn_moves(train, tmp_pat
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     frozen = {n for n in before if n.startswith("encoder.") and ".28." not in n}
     assert moved == set(before) - frozen
+
+
+def test_best_is_the_epoch_with_the_highest_score(train, tmp_path, monkeypatch):
+    scores = iter([0.5, 0.7, 0.6])
+    monkeypatch.setattr(command_module, "validate", lambda *args, **kwargs: {"s_measure": next(scores)})
+    assert train("train.epochs=3", "validation.set=toy_test", "validation.every=1") == 0
+    best = read_checkpoint(tmp_path / "runs/r/best.pt")["training"]
+    assert (best["step"], best["best"]) == (6, 0.7)
+
+
+def test_a_run_that_train_steps_ends_is_validated(train, tmp_path):
+    assert train("train.steps=2", "validation.set=toy_test") == 0
+    assert [r["event"] for r in log(tmp_path / "runs/r")] == ["start", "step", "step", "validation", "done"]
+    assert (tmp_path / "runs/r/best.pt").exists()
 
 
 def test_the_optimizer_is_the_recipes():

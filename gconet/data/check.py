@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gconet.data.groups import SUFFIXES
+from gconet.data.groups import SUFFIXES, normalise
 from gconet.data.images import load_image, load_mask
 from gconet.errors import DataError
 
@@ -90,8 +90,12 @@ def list_side(folder: Path, problems: list[Problem]) -> dict[str, dict[str, Path
         return {}
     groups = {}
     for path in list_folders(folder):
-        groups[path.name] = list_stems(path, problems)
-        if not groups[path.name]:
+        name = normalise(path.name)  # as training pairs names
+        if name in groups:
+            problems.append(Problem("double group", path, "another folder's name in the other Unicode form"))
+            continue
+        groups[name] = list_stems(path, problems)
+        if not groups[name]:
             problems.append(Problem("empty group", path, f"no {', '.join(SUFFIXES)} in it"))
     for path in list_stems(folder, problems).values():
         problems.append(Problem("stray file", path, "lies beside the class folders, not in one"))
@@ -106,10 +110,11 @@ def list_stems(folder: Path, problems: list[Problem]) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or path.is_dir():
             continue
-        if path.stem in files:
-            problems.append(Problem("double stem", path, f"same stem as {files[path.stem].name}"))
+        stem = normalise(path.stem)
+        if stem in files:
+            problems.append(Problem("double stem", path, f"same stem as {files[stem].name}"))
         else:
-            files[path.stem] = path
+            files[stem] = path
     return files
 
 
