@@ -114,6 +114,8 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     Returns the exit status: 0 when done, 128 + the signal's number when asked to stop.
     """
     device = pick_device(config.train.device)
+    if device.type == "cuda" and device.index is not None:
+        use_gpu(device.index)  # streams and events are made on the current GPU
     precision = pick_precision(config.train.precision, device)
     groups = scan_set(Path(config.data.root), config.data.train_set)
     held_out = scan_set(Path(config.data.root), config.validation.set) if config.validation.set else ()
@@ -156,6 +158,8 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     graph = config.train.graph
     if graph == "auto":  # beside the graphs' memory, other sizes of batch take theirs to warm up
         graph = device.type == "cuda" and world == 1 and 2 * room < free_memory(device)
+    elif graph and (device.type != "cuda" or world > 1):
+        raise ConfigError("train.graph: true needs a CUDA GPU and a single process; use auto")
     cache = pick_cache(
         config.data.cache,
         images=len(dataset.items),
@@ -191,7 +195,6 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
 
     def train_step(batch: Batch) -> Step:
         """One step, all of it on the device: nothing in here waits for a result."""
-        batch = Batch(*(t.to(device, non_blocking=True) for t in batch))
         images, masks = batch.images, batch.masks
         if config.data.distractors:
             images, masks = compose(images, masks, *batch.composition)
@@ -225,7 +228,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
             raise batch
         if step == round(config.optimizer.drop_at * last):
             drop_rates(optimizer)
-        result = take(batch)
+        result = take(Batch(*(t.to(device, non_blocking=True) for t in batch)))
         log.add(step, result, rates(optimizer))
 
         epoch, i = divmod(step, dataset.steps_per_epoch)

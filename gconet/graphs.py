@@ -34,7 +34,8 @@ class GraphedStep:
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, batch: Batch) -> Any:
-        """The step's result for a batch on the GPU."""
+        """The step's result for a batch, which must be on the GPU: a graph would read one in the host's
+        memory when it runs, by which time the host may have written the next one there."""
         key = (*(tuple(t.shape) for t in batch), *rates(self._optimizer).values())
         if key not in self._graphs:
             self._graphs[key] = None

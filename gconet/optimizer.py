@@ -1,5 +1,7 @@
 """Adam as the recipe has it, and how a step that is not finite is kept from the weights."""
 
+import warnings
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -9,7 +11,10 @@ from gconet.models import TrainingGCoNet
 
 
 def make_optimizer(settings: OptimizerConfig, model: TrainingGCoNet) -> torch.optim.Adam:
-    """Adam in two groups: all but the encoder, and the encoder's trainable layers at their own rate."""
+    """Adam in two groups: all but the encoder, and the encoder's trainable layers at their own rate.
+
+    On the device of `model`, which should not move afterwards.
+    """
     encoder = {id(p) for p in model.net.encoder.parameters()}
     groups = [
         {
@@ -24,16 +29,22 @@ def make_optimizer(settings: OptimizerConfig, model: TrainingGCoNet) -> torch.op
         },
     ]
     device = model.net.mean.device
-    return torch.optim.Adam(
+    # each size of batch first runs without a graph, and PyTorch would advise against `capturable`
+    warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
+    optimizer = torch.optim.Adam(
         [group for group in groups if group["params"]],
         betas=settings.betas,
         fused=True,
         capturable=device.type == "cuda",  # so that CUDA graphs can hold it
     )
+    # made here, so that a step that CUDA graphs record does the same as the one that ran before it
+    optimizer.found_inf = torch.zeros((), device=device)  # type: ignore[attr-defined]
+    return optimizer
 
 
 def skip_if_not_finite(optimizer: torch.optim.Adam, values: Tensor, *, world: int = 1) -> None:
-    """Make `optimizer` leave the weights alone from now on if any of `values` is not finite.
+    """Make an optimizer of `make_optimizer` leave the weights alone from now on if any of `values` is
+    not finite.
 
     Decided on the device, without a word to the host, by the switch that PyTorch's GradScaler
     uses. It stays on, so the weights remain those before the step, on all of `world` ranks.
@@ -41,11 +52,8 @@ def skip_if_not_finite(optimizer: torch.optim.Adam, values: Tensor, *, world: in
     bad = (~values.detach().isfinite().all()).float()
     if world > 1:
         dist.all_reduce(bad, dist.ReduceOp.MAX)
-    found = getattr(optimizer, "found_inf", None)
-    if found is None:
-        optimizer.found_inf = bad.clone()  # type: ignore[attr-defined]
-    else:
-        torch.maximum(found, bad, out=found)
+    found: Tensor = optimizer.found_inf  # type: ignore[attr-defined]
+    torch.maximum(found, bad, out=found)
 
 
 def rates(optimizer: torch.optim.Adam) -> dict[str, float]:

@@ -14,9 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+import benchmark_network
+import benchmark_training
 import cv2
 import numpy as np
-from benchmark_network import add_parsers
 from tqdm import tqdm
 
 from gconet.errors import ConfigError, DataError, run_command
@@ -31,7 +32,8 @@ EPILOG = """\
   ours, as pysodmetrics     0.93 ms
   $ python scripts/benchmark.py evaluate --folder 6626 --workers 2    # the three benchmarks' total
   $ python scripts/benchmark.py inference                             # a pair, and a group of 20
-  $ python scripts/benchmark.py train
+  $ python scripts/benchmark.py train                                 # a step, of random and trained weights
+  $ python scripts/benchmark.py loop                                  # train.py itself, with data and log
   $ python scripts/benchmark.py group-size --precisions bf16"""
 
 EVALUATE = """\
@@ -50,7 +52,8 @@ def main() -> int:
     evaluate.add_argument("--folder", type=int, default=0, help="maps to score as a folder (default none)")
     evaluate.add_argument("--workers", type=int, default=2, help="processes for --folder (default 2)")
     evaluate.set_defaults(run=benchmark_evaluate)
-    add_parsers(commands)
+    benchmark_network.add_parsers(commands)
+    benchmark_training.add_parsers(commands)
     args = parser.parse_args()
     print(describe_machine())
     args.run(args)

@@ -1,4 +1,4 @@
-"""The sub-commands of benchmark.py that time the network."""
+"""The sub-commands of benchmark.py that time the network on pictures; what they share with training's."""
 
 import argparse
 import tempfile
@@ -10,7 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from benchmark_paths import Worker, build_ours, build_reference, build_reference_step, build_step
+from benchmark_paths import Worker, build_ours, build_reference
 from PIL import Image
 from tqdm import tqdm
 
@@ -23,16 +23,12 @@ maps in memory). Every path has a process of its own, as when started by hand; t
 that all meet the same load, and come after a warm-up. The reference path is
 scripts/reference_path.py: the whole affinity matrix, all side outputs, float32."""
 
-TRAIN = """\
-Time training steps of the release's recipe on a pair of full groups in memory: forward, losses,
-backward, Adam. Reference path and processes as for inference."""
-
 GROUP_SIZE = """\
 Time and memory of one group against its size, from files to maps on disk; a process for each size."""
 
 
 def add_parsers(commands: Any) -> None:
-    """Add the sub-commands `inference`, `train` and `group-size`."""
+    """Add the sub-commands `inference` and `group-size`."""
     raw = argparse.RawDescriptionHelpFormatter
     inference = commands.add_parser(
         "inference", help="pictures to maps", description=INFERENCE, formatter_class=raw
@@ -40,30 +36,35 @@ def add_parsers(commands: Any) -> None:
     inference.add_argument("--groups", default="2,20", metavar="N,N", help="group sizes (default 2,20)")
     inference.add_argument("--network", action="store_true", help="leave out reading and writing files")
     inference.set_defaults(run=benchmark_inference)
-    train = commands.add_parser("train", help="training steps", description=TRAIN, formatter_class=raw)
-    train.add_argument("--group", type=int, default=16, help="images in each of two groups (default 16)")
-    train.set_defaults(run=benchmark_train)
     size = commands.add_parser(
         "group-size", help="time and memory against N", description=GROUP_SIZE, formatter_class=raw
     )
     size.add_argument("--sizes", default="1,2,20,100,300,1000", metavar="N,N", help="default %(default)s")
     size.add_argument("--memory", type=float, metavar="GIB", help="as for test.py")
     size.set_defaults(run=benchmark_group_size)
-    for parser in (inference, train, size):
-        parser.add_argument("--device", default="auto", help="default %(default)s")
-        parser.add_argument("--precisions", default="fp32,bf16", metavar="P,P", help="default %(default)s")
-        parser.add_argument("--size", type=int, default=224, help="network input in pixels (default 224)")
-        parser.add_argument("--repeats", type=int, default=5, help="timed runs of each path (default 5)")
     for parser in (inference, size):
+        add_common(parser)
         parser.add_argument("--checkpoint", type=Path, help="weights (default: random ones)")
         parser.add_argument("--images", type=Path, help="a folder of pictures (default: made-up ones)")
 
 
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add the options that all sub-commands of the network have."""
+    parser.add_argument("--device", default="auto", help="default %(default)s")
+    parser.add_argument("--precisions", metavar="P,P", help="default fp32,bf16, on a GPU fp32,tf32,bf16")
+    parser.add_argument("--size", type=int, default=224, help="network input in pixels (default 224)")
+    parser.add_argument("--repeats", type=int, default=5, help="timed runs of each path (default 5)")
+
+
 def check_arguments(args: argparse.Namespace) -> None:
-    """Raise ConfigError for what no process could run."""
-    for name, least in (("repeats", 1), ("size", 32), ("group", 1)):
-        if getattr(args, name, least) < least:
-            raise ConfigError(f"--{name} {getattr(args, name)}: give {least} or more")
+    """Fill in the precisions if none are given; raise ConfigError for what no process could run."""
+    from gconet.device import pick_device
+
+    for name, least in (("repeats", 1), ("size", 32), ("group", 1), ("steps", 2)):
+        if (value := getattr(args, name, least)) is not None and value < least:
+            raise ConfigError(f"--{name} {value}: give {least} or more")
+    gpu = pick_device(args.device).type == "cuda"
+    args.precisions = args.precisions or ("fp32,tf32,bf16" if gpu else "fp32,bf16")
     if odd := [p for p in args.precisions.split(",") if p not in ("auto", "fp32", "tf32", "bf16")]:
         raise ConfigError(f"--precisions {odd[0]!r}: give some of auto, fp32, tf32, bf16")
 
@@ -84,21 +85,10 @@ def benchmark_inference(args: argparse.Namespace) -> None:
                 options = {"precision": precision, "output": Path(folder) / precision}
                 builds[f"ours, {precision}"] = (build_ours, common | options)
             print(f"group of {count}, {'network alone' if args.network else 'files to files'}, ", end="")
-            _compare(builds, args.repeats, count)
+            compare(builds, args.repeats, count)
             compared = [] if args.network or args.checkpoint is None else args.precisions.split(",")
             for precision in compared:  # random weights give flat maps, which would say nothing
                 print(f"maps, {precision}: {_difference(Path(folder), precision)}")
-
-
-def benchmark_train(args: argparse.Namespace) -> None:
-    """Print each path's median time of a step, throughput, memory and ratio."""
-    check_arguments(args)
-    common = {"group": args.group, "size": args.size, "device": args.device}
-    builds: dict[str, tuple[Callable, dict]] = {"reference path": (build_reference_step, common)}
-    for precision in args.precisions.split(","):
-        builds[f"ours, {precision}"] = (build_step, common | {"precision": precision})
-    print(f"training step, 2 x {args.group} images, ", end="")
-    _compare(builds, args.repeats, 2 * args.group)
 
 
 def benchmark_group_size(args: argparse.Namespace) -> None:
@@ -118,8 +108,9 @@ def benchmark_group_size(args: argparse.Namespace) -> None:
             print(f"{count:6}{seconds:10.2f}{count / seconds:10.2f}{peak:10.2f}", flush=True)
 
 
-def _compare(builds: dict[str, tuple[Callable, dict]], repeats: int, images: int) -> None:
-    """Run all paths in turns; print their medians and the ratio to the first one."""
+def compare(builds: dict[str, tuple[Callable, dict]], repeats: int, images: int) -> float:
+    """Run all paths in turns; print their medians and the ratio to the first one, whose median in
+    seconds is returned."""
     seconds: dict[str, list[float]] = {name: [] for name in builds}
     peaks = {}
     with ExitStack() as stack:
@@ -132,11 +123,18 @@ def _compare(builds: dict[str, tuple[Callable, dict]], repeats: int, images: int
     reference = median(next(iter(seconds.values())))
     for name, values in seconds.items():
         middle = median(values)
-        print(
-            f"{name:16}{1e3 * middle:9.1f} ms ({1e3 * min(values):.1f} to {1e3 * max(values):.1f})"
-            f"{images / middle:9.2f} images/s{peaks[name]:7.2f} GiB{reference / middle:7.2f} times as fast",
-            flush=True,
-        )
+        spread = f"({1e3 * min(values):.1f} to {1e3 * max(values):.1f})"
+        print_row(name, middle, spread, images / middle, peaks[name], reference)
+    return reference
+
+
+def print_row(name: str, seconds: float, spread: str, speed: float, peak: float, reference: float) -> None:
+    """A path's median time, images per second, GiB and ratio to the reference path's seconds."""
+    print(
+        f"{name:26}{1e3 * seconds:9.1f} ms {spread}{speed:9.2f} images/s{peak:7.2f} GiB"
+        f"{reference / seconds:7.2f} times as fast",
+        flush=True,
+    )
 
 
 def _pictures(source: Path | None, folder: Path, count: int) -> list[Path]:

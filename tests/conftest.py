@@ -1,16 +1,18 @@
 """Shared fixtures: a toy data set, and small settings for training on it."""
 
+import json
 import runpy
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 
-from gconet.checkpoint import save_checkpoint
+import train as command_module
+from gconet.checkpoint import read_checkpoint, save_checkpoint
 from gconet.config import Config, load_config
 from gconet.data.toy import make_toy_set
 from gconet.models import GCoNet, build_model
@@ -40,6 +42,34 @@ def tiny(toy: Path) -> list[str]:
 @pytest.fixture
 def tiny_config(tiny: list[str]) -> Config:
     return load_config(None, tiny)
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: list[str]) -> Iterator[Callable[..., int]]:
+    """Call train.py's main in an empty folder, in this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def train(*args: object, name: str = "r", fresh: bool = True) -> int:
+        source = ["--config", str(ROOT / "configs/gconet.yaml"), f"name={name}", *tiny] if fresh else []
+        monkeypatch.setattr(sys, "argv", ["train.py", *source, *map(str, args)])
+        return command_module.main()
+
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    yield train
+    torch.set_flush_denormal(False)  # as train.py's main leaves it on
+    for signum, handler in handlers.items():
+        signal.signal(signum, handler)
+
+
+def weights(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """What a run has learnt, by name, and the rest of its last checkpoint's training state."""
+    content = read_checkpoint(folder / "last.pt")
+    return {**content["model"], **content["training"]["heads"]}, content["training"]
+
+
+def log(folder: Path) -> list[dict[str, Any]]:
+    """The records of a run's log."""
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(scope="session")

@@ -30,9 +30,24 @@ def test_inference_against_the_reference_path(run, toy, tmp_path):
 
 def test_training_step_and_group_size(run):
     out = run("scripts/benchmark.py", "train", "--group", "2", *SMALL).stdout
-    assert "training step, 2 x 2 images" in out and out.count("times as fast") == 2
+    rows = re.findall(
+        r"^(training step, weights \w+|reference path|ours, [\w, ]+\w) ", out.replace(", 2 x", " "), re.M
+    )
+    assert rows == [
+        "training step, weights random", "reference path", "ours, fp32",
+        "training step, weights pretrained", "reference path", "ours, fp32, denormals", "ours, fp32",
+    ]  # fmt: skip
     out = run("scripts/benchmark.py", "group-size", "--sizes", "3", *SMALL).stdout
     assert len(re.findall(r"^ +3 +[\d.]+ +[\d.]+ +[\d.]+$", out, re.M)) == 1
+
+
+@pytest.mark.slow
+def test_the_real_loop(run):
+    out = run("scripts/benchmark.py", "loop", "--group", "2", "--steps", "4", *SMALL).stdout
+    assert re.findall(r"^(fp32, cache \w+|reference path) .* times as fast", out, re.M) == [
+        "reference path", "fp32, cache device", "fp32, cache none",
+    ]  # fmt: skip
+    run("scripts/benchmark.py", "loop", "--caches", "nowhere", *SMALL, status=2)
 
 
 @pytest.mark.slow

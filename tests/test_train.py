@@ -1,9 +1,7 @@
 """The training loop: resumes bit for bit, stops when told, refuses what would lose something."""
 
 import functools
-import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -25,28 +23,11 @@ from gconet.losses import Criterion
 from gconet.models import build_training_model
 from gconet.optimizer import make_optimizer
 from gconet.readings import Readings
-from tests.conftest import ROOT
+from tests.conftest import ROOT, log, weights
 
 MEMORY_FORMAT = pick_memory_format(  # as train.py's on a CPU
     torch.device("cpu"), torch.float32, training=True
 )
-
-
-@pytest.fixture
-def train(tmp_path, monkeypatch, tiny):
-    """Call train.py's main in an empty folder, in this process."""
-    monkeypatch.chdir(tmp_path)
-
-    def train(*args, name="r", fresh=True):
-        source = ["--config", str(ROOT / "configs/gconet.yaml"), f"name={name}", *tiny] if fresh else []
-        monkeypatch.setattr(sys, "argv", ["train.py", *source, *map(str, args)])
-        return command_module.main()
-
-    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-    yield train
-    torch.set_flush_denormal(False)  # as train.py's main leaves it on
-    for signum, handler in handlers.items():
-        signal.signal(signum, handler)
 
 
 def test_settings_and_options_come_in_any_order(train, tmp_path):
@@ -54,15 +35,6 @@ def test_settings_and_options_come_in_any_order(train, tmp_path):
     assert train("train.steps=1", "--config", config, "seed=3") == 0
     assert "seed: 3" in (tmp_path / "runs/r/config.yaml").read_text()
     assert read_checkpoint(tmp_path / "runs/r/last.pt")["training"]["step"] == 1
-
-
-def weights(folder):
-    content = read_checkpoint(folder / "last.pt")
-    return {**content["model"], **content["training"]["heads"]}, content["training"]
-
-
-def log(folder):
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def same(a, b):
