@@ -28,9 +28,8 @@ from torch.nn.utils import get_total_norm
 from gconet.checkpoint import find_checkpoint, load_weights, read_checkpoint, saved_config
 from gconet.config import Config, apply_overrides, config_from_dict, config_to_dict, load_config
 from gconet.data.compose import compose
-from gconet.data.dataset import Batch, EpisodeDataset, make_loader
-from gconet.data.episodes import DrawnEpisodes, Episodes, RecordedEpisodes
-from gconet.data.groups import Group, name_some, scan_set
+from gconet.data.dataset import Batch, build_dataset, make_loader
+from gconet.data.groups import name_some, scan_set
 from gconet.data.transforms import augment
 from gconet.device import (
     autocast,
@@ -45,7 +44,7 @@ from gconet.errors import CheckpointError, ConfigError, GCoNetError, run_command
 from gconet.graphs import GraphedStep
 from gconet.lock import hold
 from gconet.losses import Criterion
-from gconet.memory import free_memory, pick_cache, step_memory
+from gconet.memory import plan_training
 from gconet.models import build_training_model
 from gconet.models.encoder import load_vgg16
 from gconet.optimizer import drop_rates, make_optimizer, rates, skip_if_not_finite
@@ -119,15 +118,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     precision = pick_precision(config.train.precision, device)
     groups = scan_set(Path(config.data.root), config.data.train_set)
     held_out = scan_set(Path(config.data.root), config.validation.set) if config.validation.set else ()
-    dataset = EpisodeDataset(
-        groups,
-        make_episodes(config, groups),
-        size=config.data.image_size,
-        distractors=config.data.distractors,
-        seed=config.seed,
-        rank=rank,
-        world=world,
-    )
+    dataset = build_dataset(config, groups, rank=rank, world=world)
     last = config.train.epochs * dataset.steps_per_epoch
     last = min(last, config.train.steps or last)
 
@@ -153,20 +144,8 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     first = progress["step"]
     if first > last:
         raise ConfigError(f"train.steps or train.epochs: {last} steps, but the run has done {first}")
-    images = 2 * config.data.group_size
-    room = step_memory(images, config.data.image_size, precision)
-    graph = config.train.graph
-    if graph == "auto":  # beside the graphs' memory, other sizes of batch take theirs to warm up
-        graph = device.type == "cuda" and world == 1 and 2 * room < free_memory(device)
-    elif graph and (device.type != "cuda" or world > 1):
-        raise ConfigError("train.graph: true needs a CUDA GPU and a single process; use auto")
-    cache = pick_cache(
-        config.data.cache,
-        images=len(dataset.items),
-        size=config.data.image_size,
-        reads=(last - first) * images,
-        step=2 * room if graph else room,
-        device=device,
+    graph, cache = plan_training(
+        config, images=len(dataset.items), steps=last - first, device=device, precision=precision, world=world
     )
     if cache:
         dataset.fill_cache(cache, workers=config.data.workers)
@@ -263,20 +242,6 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     if run.main:
         print(f"done: {run.folder / LAST} after {last} steps")
     return 0
-
-
-def make_episodes(config: Config, groups: tuple[Group, ...]) -> Episodes:
-    """The recorded episodes that `config` names, or else drawn ones."""
-    data = config.data
-    if data.episodes is None:
-        sizes = tuple(len(group.items) for group in groups)
-        return DrawnEpisodes(
-            sizes=sizes, seed=config.seed, group_size=data.group_size, flip=data.flip, rotation=data.rotation
-        )
-    recorded = RecordedEpisodes(Path(data.episodes), groups)
-    if config.train.epochs > len(recorded):
-        raise ConfigError(f"train.epochs: {config.train.epochs}, but data.episodes has {len(recorded)}")
-    return recorded
 
 
 def parse_args() -> argparse.Namespace:

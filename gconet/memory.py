@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from gconet.config import Config
 from gconet.errors import ConfigError
 from gconet.models.affinity import BLOCK
 from gconet.models.decoder import WIDTH
@@ -70,23 +71,32 @@ def step_memory(images: int, size: int, precision: torch.dtype) -> int:
     return images * size**2 * (1750 if precision == torch.bfloat16 else 4250)
 
 
-def pick_cache(
-    name: str, *, images: int, size: int, reads: int, step: int, device: torch.device
-) -> torch.device | None:
-    """Where to keep all `images` of a data set, as 4 bytes a pixel: on a device, or not at all (None).
+def plan_training(
+    config: Config, *, images: int, steps: int, device: torch.device, precision: torch.dtype, world: int
+) -> tuple[bool, torch.device | None]:
+    """Whether `steps` training steps run as CUDA graphs, and on which device all `images` are kept, if any.
 
-    `name`: `device`, `memory`, `none`, or `auto`: on the GPU if it holds them beside a training step
-    of `step` bytes, else in memory if half of what is free will do, else nowhere. `auto` also keeps
-    nothing if the run reads fewer pictures (`reads`) than there are.
+    `train.graph: auto` takes graphs on one GPU if twice a step's memory is free, as other sizes of
+    batch warm up beside the recorded ones. `data.cache: auto` keeps the images, 4 bytes a pixel, on
+    the GPU if they fit beside the step, else in memory if half of what is free will do; not if the
+    run reads fewer images than there are. Raises ConfigError for graphs that cannot be.
     """
-    if name != "auto":
-        return {"device": device, "memory": torch.device("cpu"), "none": None}[name]
-    if reads < images:
-        return None
-    needed = images * 4 * size**2
-    if device.type == "cuda" and needed + step <= free_memory(device) // sharing(device):
-        return device
-    return torch.device("cpu") if needed <= free_memory(torch.device("cpu")) // 2 // sharing(device) else None
+    size, batch = config.data.image_size, 2 * config.data.group_size
+    room = step_memory(batch, size, precision)
+    graph = config.train.graph
+    if graph == "auto":
+        graph = device.type == "cuda" and world == 1 and 2 * room < free_memory(device)
+    elif graph and (device.type != "cuda" or world > 1):
+        raise ConfigError("train.graph: true needs a CUDA GPU and a single process; use auto")
+    cpu = torch.device("cpu")
+    if config.data.cache != "auto":
+        return graph, {"device": device, "memory": cpu, "none": None}[config.data.cache]
+    needed = 4 * size**2 * images
+    if steps * batch < images:
+        return graph, None
+    if device.type == "cuda" and needed + room * (1 + graph) <= free_memory(device) // sharing(device):
+        return graph, device
+    return graph, cpu if needed <= free_memory(cpu) // 2 // sharing(cpu) else None
 
 
 def sharing(device: torch.device) -> int:

@@ -39,7 +39,7 @@ def build_reference_step(
 
     def run() -> float:
         sides, logits, classes = reference_path.train_pair(state, (images - mean) / std)
-        output = TrainingOutput(tuple(sides), logits, classes, logits, logits)  # type: ignore[arg-type]
+        output = TrainingOutput(tuple(sides), logits, classes, logits, logits)
         loss = criterion.total(criterion(output, masks, batch.labels))
         optimizer.zero_grad()
         loss.backward()

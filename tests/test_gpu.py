@@ -12,7 +12,7 @@ from gconet import losses
 from gconet.checkpoint import find_checkpoint, load_model, load_weights
 from gconet.config import Config, load_config
 from gconet.data.compose import compose
-from gconet.data.dataset import Batch, EpisodeDataset
+from gconet.data.dataset import Batch, EpisodeDataset, make_episodes
 from gconet.data.groups import scan_groups, scan_set
 from gconet.data.images import load_with_mask
 from gconet.data.toy import make_toy_set
@@ -86,7 +86,7 @@ def apart(a, b, start):
 def episodes(settings):
     config = load_config(ROOT / "configs/gconet.yaml", settings)
     groups = scan_set(Path(config.data.root), "toy")
-    return EpisodeDataset(groups, command_module.make_episodes(config, groups), size=64, distractors=0.6)
+    return EpisodeDataset(groups, make_episodes(config, groups), size=64, distractors=0.6)
 
 
 @pytest.mark.parametrize(("precision", "drop_at"), [("fp32", 1.0), ("bf16", 0.5)])

@@ -14,7 +14,7 @@ from PIL import Image
 import train as command_module
 from gconet.checkpoint import read_checkpoint
 from gconet.config import load_config
-from gconet.data.dataset import EpisodeDataset
+from gconet.data.dataset import EpisodeDataset, make_episodes
 from gconet.data.groups import scan_set
 from gconet.data.transforms import augment
 from gconet.device import pick_memory_format
@@ -248,7 +248,7 @@ def test_two_ranks_train_the_smoke_config(tmp_path, toy):
     # the first step by hand: the mean of the gradients of the first two episodes, in one process
     config = load_config(ROOT / "configs/smoke.yaml", settings[2:])
     groups = scan_set(toy, "toy")
-    dataset = EpisodeDataset(groups, command_module.make_episodes(config, groups), size=48)
+    dataset = EpisodeDataset(groups, make_episodes(config, groups), size=48)
     torch.manual_seed(config.seed)
     model = build_training_model(config, classes=3).to(memory_format=MEMORY_FORMAT)
     optimizer, criterion = make_optimizer(config.optimizer, model), Criterion(**vars(config.loss))
@@ -288,7 +288,7 @@ def test_two_ranks_train_to_the_loss_of_one_with_the_same_pairs(tmp_path):
 
     config = load_config(ROOT / "configs/smoke.yaml", settings[2:])
     groups = scan_set(tmp_path / "data", "toy")
-    dataset = EpisodeDataset(groups, command_module.make_episodes(config, groups), size=48)
+    dataset = EpisodeDataset(groups, make_episodes(config, groups), size=48)
     torch.manual_seed(config.seed)
     model = build_training_model(config, classes=len(groups)).to(memory_format=MEMORY_FORMAT)
     optimizer, criterion = make_optimizer(config.optimizer, model), Criterion(**vars(config.loss))

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,12 +13,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from gconet.config import Config
 from gconet.data.compose import draw_composition
-from gconet.data.episodes import Episode, Episodes
+from gconet.data.episodes import DrawnEpisodes, Episode, Episodes, RecordedEpisodes
 from gconet.data.groups import Group
 from gconet.data.images import load_with_mask
 from gconet.data.transforms import resize_image, resize_mask
-from gconet.errors import DataError
+from gconet.errors import ConfigError, DataError
 
 
 class Batch(NamedTuple):
@@ -142,6 +144,35 @@ class EpisodeDataset(Dataset[Batch | DataError]):
             raise DataError(f"{item.image} has no mask; training needs one for each image")
         image, mask = load_with_mask(item.image, item.mask)
         return torch.cat([resize_image(image, self.size), resize_mask(mask, self.size)])
+
+
+def build_dataset(
+    config: Config, groups: Sequence[Group], *, rank: int = 0, world: int = 1
+) -> EpisodeDataset:
+    """The dataset that `config` describes. Raises as its constructor and `make_episodes` do."""
+    return EpisodeDataset(
+        groups,
+        make_episodes(config, groups),
+        size=config.data.image_size,
+        distractors=config.data.distractors,
+        seed=config.seed,
+        rank=rank,
+        world=world,
+    )
+
+
+def make_episodes(config: Config, groups: Sequence[Group]) -> Episodes:
+    """The recorded episodes that `config` names, or else drawn ones."""
+    data = config.data
+    if data.episodes is None:
+        sizes = tuple(len(group.items) for group in groups)
+        return DrawnEpisodes(
+            sizes=sizes, seed=config.seed, group_size=data.group_size, flip=data.flip, rotation=data.rotation
+        )
+    recorded = RecordedEpisodes(Path(data.episodes), groups)
+    if config.train.epochs > len(recorded):
+        raise ConfigError(f"train.epochs: {config.train.epochs}, but data.episodes has {len(recorded)}")
+    return recorded
 
 
 def make_loader(
