@@ -3,12 +3,12 @@
     python train.py                                  the release's recipe, configs/gconet.yaml
     python train.py --config configs/smoke.yaml      toy data, about a minute on a CPU
     python train.py data.root=/data name=mine        any setting, as section.key=value
-    python train.py init=pretrained data.root=/data  fine-tunes on one's own classes
-    python train.py --resume runs/mine               goes on at the exact step
+    python train.py init=pretrained data.root=/data  fine-tunes on your own classes
+    python train.py --resume runs/mine               resumes at the exact step
     torchrun --nproc-per-node 2 train.py             a pair of groups on each GPU
 
 A run writes runs/<name>/: config.yaml, log.jsonl (a line a step), tensorboard/, last.pt and, with
-validation.set, best.pt. Ctrl-C or SIGTERM saves and leaves. Exit status: 0 when the schedule is
+validation.set, best.pt. Ctrl-C or SIGTERM saves and exits. Exit status: 0 when the schedule is
 done, 1 for failures, 2 for wrong settings, 128 + the signal's number when stopped.
 """
 
@@ -47,7 +47,7 @@ from gconet.losses import Criterion
 from gconet.memory import plan_training
 from gconet.models import build_training_model
 from gconet.models.encoder import load_vgg16
-from gconet.optimizer import drop_rates, make_optimizer, rates, skip_if_not_finite
+from gconet.optimizer import make_optimizer, rates, set_rates, skip_if_not_finite
 from gconet.run import BEST, LAST, RESUMABLE, Run
 from gconet.steplog import Step, StepLog
 from gconet.stopping import StopSignal
@@ -74,9 +74,9 @@ def main() -> int:
             raise CheckpointError(f"{folder}: no run with a {LAST} (beside it: {name_some(runs)})")
         held = hold(folder) if rank == 0 else None
         content = read_checkpoint(folder / LAST)
-        if odd := [o for o in args.overrides if not o.startswith(RESUMABLE)]:
+        if refused := [o for o in args.overrides if not o.startswith(RESUMABLE)]:
             raise ConfigError(
-                f"{odd[0]}: --resume can only change data.root, data.cache, data.workers, and train and "
+                f"{refused[0]}: --resume can only change data.root, data.cache, data.workers, and train and "
                 "validation settings"
             )
         saved = config_to_dict(saved_config(content, folder / LAST))
@@ -98,13 +98,13 @@ def main() -> int:
 
 
 def attempt(config: Config, run: Run, content: dict | None, **ranks: int) -> int:
-    """`train`, with what ends it in the run's log."""
+    """Run `train`; log the reason if it fails."""
     try:
         return train(config, run, content, **ranks)
     except Exception as error:
-        if (told := run.fail(error)) is error:
+        if (reported := run.fail(error)) is error:
             raise
-        raise told from None
+        raise reported from None
 
 
 def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, world: int = 1) -> int:
@@ -137,6 +137,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         "ranks": world,
         "classes": [group.name for group in groups],
         "images in each class": [len(group.items) for group in groups],
+        "steps of the schedule": last if config.optimizer.drop_at < 1 else None,
     }
     progress: dict[str, Any] = {"step": 0, "best": -math.inf, "sums": {}, **fixed}
     if content is not None:
@@ -187,7 +188,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         loss.backward()
         norm = get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
         values = torch.stack([*terms.values(), loss, norm]).detach()
-        skip_if_not_finite(optimizer, values, world=world)
+        values = skip_if_not_finite(optimizer, values, world=world)
         optimizer.step()
         return Step((*terms, "total", "gradient_norm"), values, images, masks, output)
 
@@ -198,15 +199,14 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         first=first,
         last=last,
         pin=device.type == "cuda",
-        # a CPU has nothing to gain from cached images being gathered elsewhere; a GPU would wait
+        # on a CPU, loader processes gain nothing from cached images
         workers=0 if cache and device.type == "cpu" else config.data.workers,
     )
     stop, saved = StopSignal(device=device, world=world), time.monotonic()
     for step, batch in zip(range(first, last), loader, strict=True):
         if isinstance(batch, GCoNetError):
             raise batch
-        if step == round(config.optimizer.drop_at * last):
-            drop_rates(optimizer)
+        set_rates(optimizer, config.optimizer, dropped=step >= round(config.optimizer.drop_at * last))
         result = take(Batch(*(t.to(device, non_blocking=True) for t in batch)))
         log.add(step, result, rates(optimizer))
 

@@ -17,8 +17,8 @@ from gconet.run import LAST
 ROWS = {int(stem[0]): stem for stem in ("1-baseline", "2-gam", "3-gcm", "4-acm", "5-gam-gcm", "6-full")}
 # settings that change no figure, or are the budget
 FREE = {
-    "train.epochs", "train.steps", "train.save_minutes", "data.cache", "data.workers", "validation.set",
-    "validation.every",
+    "train.epochs", "train.steps", "train.save_minutes", "train.graph", "data.cache", "data.workers",
+    "validation.set", "validation.every",
 }  # fmt: skip
 
 
@@ -96,9 +96,10 @@ def settings_of(config: Config) -> dict[str, Any]:
 
 
 def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
-    """The first setting that differs, in words."""
-    odd = next((key for key in ours if theirs.get(key) != ours[key]), None)
-    return odd and f"{odd}={theirs.get(odd)}, not {ours[odd]}"
+    """The first setting that differs, in words. What an older record lacks had its default value."""
+    theirs = {**settings_of(Config()), **theirs}
+    key = next((key for key in ours if theirs[key] != ours[key]), None)
+    return key and f"{key}={theirs[key]}, not {ours[key]}"
 
 
 def saved_step(job: Job) -> int | None:

@@ -31,9 +31,9 @@ class DataConfig:
     group_size: int = 16  # most images of one class in an episode; two classes each
     flip: float = 0.5  # probability of a horizontal flip
     rotation: float = 90.0  # angles are uniform in ± this many degrees
-    distractors: float = 0.0  # share of composed pictures, with an object of another class beside the own
+    distractors: float = 0.0  # share of composed pictures: another class's object beside the group's
     episodes: str | None = None  # recorded episodes (.npz) to replay instead of drawing
-    cache: Literal["auto", "device", "memory", "none"] = "auto"  # of all resized images
+    cache: Literal["auto", "device", "memory", "none"] = "auto"  # where resized images are kept
     workers: int = 4  # loader processes, at most one a core; threads while the cache is filled
 
 
@@ -88,7 +88,7 @@ class OptimizerConfig:
     lr: float = 1e-4
     encoder_lr_scale: float = 0.01  # times lr, for the encoder's trainable layers
     betas: tuple[float, float] = (0.9, 0.99)
-    drop_at: float = 1.0  # share of the schedule after which the rates are a tenth
+    drop_at: float = 1.0  # fraction of the schedule after which the rates are divided by 10
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,7 @@ class Config:
 
     name: str = "gconet"  # the run's folder, runs/<name>
     seed: int = 0
-    init: str | None = (
-        None  # weights to start from: a checkpoint, or `pretrained` or a name for those that ship
-    )
+    init: str | None = None  # weights to start from: a checkpoint, `pretrained`, or a name of some that ship
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     gam: GAMConfig = field(default_factory=GAMConfig)
@@ -233,7 +231,7 @@ def short(value: Any) -> str:
 def config_from_dict(settings: Any) -> Config:
     """The Config of nested plain settings, strictly checked; raises ConfigError."""
     data = settings.get("data") if isinstance(settings, dict) else None
-    if isinstance(data, dict) and isinstance(data.get("cache"), bool):  # of version 0.1
+    if isinstance(data, dict) and isinstance(data.get("cache"), bool):  # of older checkpoints
         settings = {**settings, "data": {**data, "cache": "memory" if data["cache"] else "none"}}
     return _build(Config, settings, "")
 

@@ -1,4 +1,4 @@
-"""CUDA graphs of a training step: hundreds of kernels launched at once."""
+"""CUDA graphs of a training step: hundreds of kernels in one launch."""
 
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, TypeVar
@@ -26,7 +26,7 @@ class GraphedStep:
     """
 
     def __init__(self, step: Callable[[Batch], Result], optimizer: torch.optim.Adam) -> None:
-        """A recording freezes the learning rates of `optimizer`; if they change, it is made afresh."""
+        """A recording freezes the rates of `optimizer`; if they change, the step is recorded again."""
         self._step = step
         self._optimizer = optimizer
         self._graphs: dict[Hashable, _Recorded | None] = {}  # None: warmed up, not yet recorded

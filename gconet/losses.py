@@ -1,4 +1,4 @@
-"""The three losses as pure functions, and a criterion that returns them named and unweighted."""
+"""The losses as pure functions, and a criterion that returns them named and unweighted."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -26,7 +26,7 @@ def saliency_loss(
 ) -> Tensor:
     """L_sal: the soft IoU loss, summed over the side outputs; over images `sum` (release) or `mean`
     (the paper's wording)."""
-    per_image = torch.stack([soft_iou_loss(maps, masks) for maps in side_maps])  # (4,2N)
+    per_image = torch.stack([soft_iou_loss(maps, masks) for maps in side_maps])  # (outputs,2N)
     return per_image.sum() if reduction == "sum" else per_image.mean(1).sum()
 
 
@@ -42,7 +42,7 @@ def collaboration_loss(logits: Tensor, masks: Tensor) -> Tensor:
     return ((1 - torch.exp(-bce)) ** 2 * bce).mean()
 
 
-def cross_entropy_loss(logits: Tensor, masks: Tensor) -> Tensor:
+def pixel_cross_entropy_loss(logits: Tensor, masks: Tensor) -> Tensor:
     """Binary cross-entropy of the finest output, mean over pixels; both (2N,1,H,W).
 
     Not in the paper. It has a gradient on pixels that are wrong and certain, which soft IoU lacks.
@@ -88,9 +88,9 @@ class Criterion:
         if output.class_logits is not None:
             terms["classification"] = classification_loss(output.class_logits, labels)
         if self.weights["bce"]:
-            terms["bce"] = cross_entropy_loss(output.logits, masks)
+            terms["bce"] = pixel_cross_entropy_loss(output.logits, masks)
         return terms
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """λ₁ L_sal + λ₂ L_ctm + λ₃ L_cls of the terms that exist."""
+        """λ₁ L_sal + λ₂ L_ctm + λ₃ L_cls of the terms that exist, and the maps' weighted cross-entropy."""
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()

@@ -1,6 +1,4 @@
-"""Adam as the recipe has it, and how a step that is not finite is kept from the weights."""
-
-import warnings
+"""The recipe's Adam, and a guard that skips non-finite steps."""
 
 import torch
 import torch.distributed as dist
@@ -29,8 +27,6 @@ def make_optimizer(settings: OptimizerConfig, model: TrainingGCoNet) -> torch.op
         },
     ]
     device = model.net.mean.device
-    # each size of batch first runs without a graph, and PyTorch would advise against `capturable`
-    warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
     optimizer = torch.optim.Adam(
         [group for group in groups if group["params"]],
         betas=settings.betas,
@@ -42,18 +38,20 @@ def make_optimizer(settings: OptimizerConfig, model: TrainingGCoNet) -> torch.op
     return optimizer
 
 
-def skip_if_not_finite(optimizer: torch.optim.Adam, values: Tensor, *, world: int = 1) -> None:
-    """Make an optimizer of `make_optimizer` leave the weights alone from now on if any of `values` is
-    not finite.
+def skip_if_not_finite(optimizer: torch.optim.Adam, values: Tensor, *, world: int = 1) -> Tensor:
+    """From now on skip every update of `make_optimizer`'s optimizer if any of `values` (k,) is not finite.
 
-    Decided on the device, without a word to the host, by the switch that PyTorch's GradScaler
-    uses. It stays on, so the weights remain those before the step, on all of `world` ranks.
+    Decided on the device without synchronising with the host, by the switch that PyTorch's GradScaler
+    uses. It stays on, so the weights remain those before the step. Returns the values; with several
+    ranks the last one is NaN if any rank's are not finite, so that all ranks stop at the same step.
     """
-    bad = (~values.detach().isfinite().all()).float()
+    bad = (~values.isfinite().all()).float()
     if world > 1:
         dist.all_reduce(bad, dist.ReduceOp.MAX)
+        values = torch.cat([values[:-1], torch.where(bad > 0, torch.nan, values[-1:])])
     found: Tensor = optimizer.found_inf  # type: ignore[attr-defined]
     torch.maximum(found, bad, out=found)
+    return values
 
 
 def rates(optimizer: torch.optim.Adam) -> dict[str, float]:
@@ -61,10 +59,11 @@ def rates(optimizer: torch.optim.Adam) -> dict[str, float]:
     return {f"lr_{group['name']}": float(group["lr"]) for group in optimizer.param_groups}
 
 
-def drop_rates(optimizer: torch.optim.Adam, factor: float = 0.1) -> None:
-    """Multiply every group's learning rate."""
+def set_rates(optimizer: torch.optim.Adam, settings: OptimizerConfig, *, dropped: bool) -> None:
+    """Give each group its learning rate, or a tenth of it once it has `dropped`."""
     for group in optimizer.param_groups:
-        group["lr"] *= factor
+        scale = settings.encoder_lr_scale if group["name"] == "encoder" else 1.0
+        group["lr"] = settings.lr * scale * (0.1 if dropped else 1.0)
 
 
 def load_optimizer(optimizer: torch.optim.Adam, state: dict) -> None:

@@ -28,7 +28,7 @@ from gconet.models.training import TrainingGCoNet, TrainingOutput
 from gconet.optimizer import load_optimizer
 
 LAST, BEST = "last.pt", "best.pt"
-# What --resume may change: where and how long a run goes on, not what is learnt.
+# What --resume may change: where and how long a run continues, not what it learns.
 RESUMABLE = ("train.", "validation.", "data.root=", "data.cache=", "data.workers=")
 
 
@@ -100,9 +100,9 @@ class Run:
 
     def validation(self, step: int, epoch: int, scores: dict[str, float]) -> None:
         """Log and print the scores on the held-out set."""
-        self.log(event="validation", epoch=epoch, set=self.config.validation.set, **scores)
+        self.log(event="validation", epoch=epoch, step=step, set=self.config.validation.set, **scores)
         self._scalars(step, "validation", scores)
-        self._print(f"epoch {epoch + 1}, {self.config.validation.set}", scores)
+        self._print(f"step {step}, {self.config.validation.set}", scores)
 
     def _print(self, what: str, values: dict[str, float]) -> None:
         if self.main:  # past a progress bar, if there is one
@@ -199,7 +199,7 @@ class Run:
         text = " ".join(str(error).split())
         with contextlib.suppress(OSError):
             self.close(event="failed", error=f"{type(error).__name__}: {text[:2000]}")
-        advice = f"python train.py --resume {self.folder} goes on from its last checkpoint"
+        advice = f"python train.py --resume {self.folder} resumes from its last checkpoint"
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
             return GCoNetError(
                 f"out of memory ({text[:200]}); free some, or lower data.workers or data.cache; {advice}"
@@ -211,7 +211,7 @@ class Run:
             )
         if isinstance(error, OSError):
             where = f"{error.filename}: " if error.filename else ""
-            return GCoNetError(f"{where}{error.strerror or error}; mend that; {advice}")
+            return GCoNetError(f"{where}{error.strerror or error}; fix this; {advice}")
         return error
 
 

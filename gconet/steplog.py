@@ -1,7 +1,6 @@
 """What the steps of a run computed: the log, the progress bar, the epoch's means."""
 
 import math
-from collections import deque
 from typing import NamedTuple
 
 import torch
@@ -26,12 +25,6 @@ class Step(NamedTuple):
     output: TrainingOutput
 
 
-class _Facts(NamedTuple):
-    names: tuple[str, ...]
-    images: int  # of all ranks
-    rates: dict[str, float]
-
-
 class StepLog:
     """Logs every step, as soon as its numbers have reached the host."""
 
@@ -44,13 +37,11 @@ class StepLog:
         device: torch.device,
         first: int,
         last: int,
-        ahead: int | None = None,
     ) -> None:
-        """`sums`: of the epoch's steps before `first`; `ahead` as in `Readings`."""
+        """`sums`: of the epoch's steps before `first`."""
         self.sums = sums
         self._run, self._dataset, self._device = run, dataset, device
-        self._readings = Readings(device, ahead=ahead)
-        self._facts: deque[_Facts] = deque()  # of the steps that are not read yet
+        self._readings = Readings(device)
         self._steps = 0  # of the epoch that were read
         self._bar = tqdm(
             total=last, initial=first, desc=run.config.name, unit="step", disable=None if run.main else True
@@ -58,17 +49,15 @@ class StepLog:
 
     def add(self, step: int, result: Step, rates: dict[str, float]) -> None:
         """Queue a step's numbers for `read`; the tensors may then be overwritten."""
-        self._readings.put(step, result.values)
         images = len(result.images) * self._dataset.world
-        self._facts.append(_Facts(result.names, images, rates))
+        self._readings.put(step, result.values, (result.names, images, rates))
 
     def read(self, *, everything: bool = False) -> None:
         """Log the steps whose numbers have arrived; `everything`: wait for all of them.
 
         Raises GCoNetError that names the losses and the episode of a step that was not finite.
         """
-        for step, values, seconds in self._readings.take(everything=everything):
-            names, images, rates = self._facts.popleft()
+        for step, values, (names, images, rates), seconds in self._readings.take(everything=everything):
             named = dict(zip(names, values, strict=True))
             if not all(map(math.isfinite, values)):
                 files = [self._dataset.items[i].image for i in self._dataset.episode(step).images]
@@ -90,7 +79,7 @@ class StepLog:
         return {name: value / self._steps for name, value in self.sums.items()}
 
     def restart_clock(self) -> None:
-        """Leave what happened since the last step out of the next one's speed."""
+        """Do not count the time since the last step, for example that of validation."""
         self._readings.restart_clock()
 
     def close(self) -> None:

@@ -7,11 +7,11 @@ from types import FrameType
 import torch
 import torch.distributed as dist
 
-EVERY = 16
+EVERY = 16  # steps between the questions of ranks on GPUs
 
 
 class StopSignal:
-    """SIGINT and SIGTERM ask the loop to save and leave after its step; a second one ends it at once."""
+    """SIGINT and SIGTERM ask the loop to save and exit after its step; a second one ends it at once."""
 
     def __init__(self, *, device: torch.device, world: int) -> None:
         self.signum = 0
@@ -22,10 +22,10 @@ class StopSignal:
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         signal.signal(signum, signal.default_int_handler)
         self.signum = signum
-        print("stopping after this step; once more to leave at once", file=sys.stderr)
+        print("stopping after this step; press Ctrl-C again to quit immediately", file=sys.stderr)
 
     def agreed(self, step: int) -> int:
-        """The signal's number or 0, the same on all ranks, so that none waits for one that has left.
+        """The signal's number or 0, the same on all ranks, so that none waits for one that has exited.
 
         Ranks on GPUs ask each other only every `EVERY` steps, as the host has to wait for the answer.
         """

@@ -39,7 +39,7 @@ def build_reference_step(
 
     def run() -> float:
         sides, logits, classes = reference_path.train_pair(state, (images - mean) / std)
-        output = TrainingOutput(tuple(sides), logits, classes, logits, logits)
+        output = TrainingOutput(tuple(sides), logits, classes, logits, sides[-1].logit())
         loss = criterion.total(criterion(output, masks, batch.labels))
         optimizer.zero_grad()
         loss.backward()
@@ -57,25 +57,33 @@ def build_step(
     device: str,
     checkpoint: Path | None,
     precision: str,
-    denormals: bool = False,
+    before: bool = False,
     graph: bool = False,
 ) -> Callable[[], object]:
     """The step of train.py on a batch that is on the device.
 
-    `denormals`: without `flush_denormals`, as before it existed. `graph`: by a CUDA graph.
+    `before`: without `flush_denormals` and `keep_memory`. `graph`: by a CUDA graph.
     """
     import torch
     from torch.nn.utils import get_total_norm
 
     from gconet.config import Config
     from gconet.data.transforms import augment
-    from gconet.device import autocast, flush_denormals, pick_device, pick_memory_format, pick_precision
+    from gconet.device import (
+        autocast,
+        flush_denormals,
+        keep_memory,
+        pick_device,
+        pick_memory_format,
+        pick_precision,
+    )
     from gconet.graphs import GraphedStep
     from gconet.losses import Criterion
     from gconet.optimizer import make_optimizer, skip_if_not_finite
 
-    if not denormals:
+    if not before:
         flush_denormals()
+        keep_memory()
     where = pick_device(device)
     dtype = pick_precision(precision, where)
     model, batch = _training(group, size, where, checkpoint)

@@ -14,6 +14,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from gconet.ablation import difference, settings_of
 from gconet.checkpoint import read_checkpoint
 from gconet.config import config_to_dict, load_config
 from gconet.errors import DataError
@@ -47,6 +48,14 @@ def test_the_rows_differ_in_their_modules_alone():
         (on, on, off),
         (on, on, on),
     ]
+
+
+def test_records_of_earlier_versions_had_the_defaults_of_later_settings():
+    ours = settings_of(load_config())
+    older = {k: v for k, v in ours.items() if k not in ("data.distractors", "loss.bce", "loss.outputs")}
+    assert difference(older, ours) is None and difference({**ours, "train.graph": False}, ours) is None
+    changed = settings_of(load_config(None, ["data.distractors=0.5"]))
+    assert difference(older, changed) == "data.distractors=0.0, not 0.5"
 
 
 def test_shared_parts_start_alike_whatever_is_off():

@@ -35,7 +35,7 @@ def test_training_step_and_group_size(run):
     )
     assert rows == [
         "training step, weights random", "reference path", "ours, fp32",
-        "training step, weights pretrained", "reference path", "ours, fp32, denormals", "ours, fp32",
+        "training step, weights pretrained", "reference path", "ours, fp32, before", "ours, fp32",
     ]  # fmt: skip
     out = run("scripts/benchmark.py", "group-size", "--sizes", "3", *SMALL).stdout
     assert len(re.findall(r"^ +3 +[\d.]+ +[\d.]+ +[\d.]+$", out, re.M)) == 1

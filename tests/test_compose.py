@@ -85,6 +85,16 @@ def test_a_pasted_object_takes_its_mask_along_and_no_background():
     torch.testing.assert_close(picture[0, 2].float(), rest[0][0, 2].float() * (1 - alpha), atol=1.5, rtol=0)
 
 
+def test_holes_in_a_mask_show_what_lies_below():
+    x, g, y, h, kinds, numbers = pictures(OBJECT_PASTED)
+    g[:, :, 12, 12], numbers[:, 1] = 0, 0  # one pixel, pasted at full size
+    picture, mask = compose(x, g, y, h, kinds, numbers)
+    red, blue = picture[0, 0].float(), picture[0, 2].float()
+    whole = compose(x, torch.where(x[:, :1] > 0, 255, 0).to(torch.uint8), y, h, kinds, numbers)[0][0].float()
+    dark = (red + blue < 60) & (whole[0] + whole[2] > 80)
+    assert not dark.any() and mask.min() == 0
+
+
 def test_what_would_hide_most_of_the_object_is_not_pasted():
     x, g, y, h, kinds, numbers = pictures(DISTRACTOR_PASTED)
     h[:], numbers[:, 1] = 255, 0  # a distractor as large as the picture

@@ -1,5 +1,6 @@
 """What only a CUDA GPU can show: pytest -m gpu; with GCONET_TEST_DEVICE=cpu a rehearsal without graphs."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -89,12 +90,19 @@ def episodes(settings):
     return EpisodeDataset(groups, make_episodes(config, groups), size=64, distractors=0.6)
 
 
-@pytest.mark.parametrize(("precision", "drop_at"), [("fp32", 1.0), ("bf16", 0.5)])
-def test_graphs_learn_what_steps_without_them_learn(run, settings, tmp_path, monkeypatch, precision, drop_at):
+BEYOND = ("data.distractors=0.6", "loss.outputs=finest", "loss.bce=60", "encoder.trainable=stages4-5")
+
+
+@pytest.mark.parametrize(
+    ("precision", "drop_at", "more"), [("fp32", 1.0, ()), ("bf16", 0.5, ()), ("bf16", 1.0, BEYOND)]
+)
+def test_graphs_learn_what_steps_without_them_learn(
+    run, settings, tmp_path, monkeypatch, precision, drop_at, more
+):
     recorded = []
     record = GraphedStep._record
     monkeypatch.setattr(GraphedStep, "_record", lambda *args: recorded.append(1) or record(*args))
-    given = (f"train.precision={precision}", f"optimizer.drop_at={drop_at}")
+    given = (f"train.precision={precision}", f"optimizer.drop_at={drop_at}", *more)
     eager, again = (run(name, *given, "train.graph=false") for name in ("a", "b"))
     noise = apart(eager, again, start(settings))
     print(f"{precision}: two runs without graphs are {noise:.2g} apart")
@@ -249,7 +257,7 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_of_the_step_before(train, 
         command_module, "make_optimizer", lambda *args: models.append(args[1]) or make_optimizer(*args)
     )
     monkeypatch.setattr(StepLog, "add", watch)
-    monkeypatch.setattr("gconet.steplog.Readings", lambda device, **_: Readings(device, ahead=3))
+    monkeypatch.setattr("gconet.steplog.Readings", functools.partial(Readings, ahead=3))
     with pytest.raises(Exception, match=rf"not finite at step {bad}: .*'saliency': nan") as caught:
         train(*settings, f"train.graph={graph}", name="r")
     dataset = episodes(settings)

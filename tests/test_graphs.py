@@ -9,7 +9,7 @@ from torch import nn
 from gconet.config import OptimizerConfig
 from gconet.data.dataset import Batch
 from gconet.graphs import GraphedStep
-from gconet.optimizer import drop_rates, make_optimizer, skip_if_not_finite
+from gconet.optimizer import make_optimizer, set_rates, skip_if_not_finite
 
 
 class FakeCuda:
@@ -153,7 +153,7 @@ def test_a_changed_learning_rate_is_recorded_anew(cuda):
     def train(take, optimizer):
         for i in range(6):
             if i == 3:
-                drop_rates(optimizer)
+                set_rates(optimizer, OptimizerConfig(), dropped=True)
             take(make_batch(4, i))
 
     expected, optimizer, step = make_step()

@@ -120,6 +120,7 @@ def test_weights_are_the_same_whatever_the_cache(train, tmp_path, composed):
     for cache in ("none", "memory", "device", "auto"):
         settings = [f"data.cache={cache}", f"data.distractors={composed}", "train.epochs=2"]
         assert train(*settings, name=cache) == 0
+    for cache in ("memory", "device", "auto"):
         assert same(weights(tmp_path / f"runs/{cache}")[0], weights(tmp_path / "runs/none")[0])
     starts = {cache: log(tmp_path / f"runs/{cache}")[0]["cache"] for cache in ("none", "memory", "auto")}
     assert starts == {"none": "None", "memory": "cpu", "auto": "cpu"}
@@ -127,7 +128,7 @@ def test_weights_are_the_same_whatever_the_cache(train, tmp_path, composed):
 
 def test_reading_losses_late_changes_nothing(train, tmp_path, monkeypatch):
     assert train("train.epochs=2", name="at-once") == 0
-    monkeypatch.setattr("gconet.steplog.Readings", lambda device, **_: Readings(device, ahead=2))
+    monkeypatch.setattr("gconet.steplog.Readings", functools.partial(Readings, ahead=2))
     assert train("train.epochs=2", name="late") == 0
     (a, b) = (log(tmp_path / f"runs/{name}") for name in ("at-once", "late"))
     speed = ("images_per_second", "memory_gib")
@@ -135,6 +136,41 @@ def test_reading_losses_late_changes_nothing(train, tmp_path, monkeypatch):
         {k: v for k, v in r.items() if k not in speed} for r in b[1:]
     ]
     assert same(weights(tmp_path / "runs/at-once")[0], weights(tmp_path / "runs/late")[0])
+
+
+def test_rates_drop_once_also_in_a_resumed_run(train, tmp_path):
+    settings = ("optimizer.drop_at=0.5", "train.epochs=2")
+    assert train(*settings, name="whole") == 0
+    assert train(*settings, "train.save_minutes=0", name="parts") == 0
+    content = torch.load(tmp_path / "runs/parts/last.pt", weights_only=True)
+    assert [group["lr"] for group in content["training"]["optimizer"]["param_groups"]] == [
+        pytest.approx(1e-5), pytest.approx(1e-7),
+    ]  # fmt: skip
+    moved = [weights(tmp_path / f"runs/{name}")[0] for name in ("whole", "parts")]
+    assert same(*moved)
+    with pytest.raises(CheckpointError, match="the run's steps of the schedule were 6, now 9"):
+        train("--resume", "runs/parts", "train.epochs=3", fresh=False)
+
+
+def test_runs_of_earlier_versions_resume(train, tmp_path):
+    """Their optimizer was not fused, and their settings lack what came later."""
+    assert train("train.epochs=2", name="new") == 0
+    assert train("train.epochs=2", "train.steps=2", name="old") == 0
+    path = tmp_path / "runs/old/last.pt"
+    content = torch.load(path, weights_only=True)
+    for group in content["training"]["optimizer"]["param_groups"]:
+        group.update(fused=None, foreach=None, capturable=False)
+    content["config"]["data"]["cache"] = True
+    for section, keys in (("data", ("distractors",)), ("loss", ("outputs", "bce")),
+                          ("optimizer", ("drop_at",)), ("train", ("graph",))):  # fmt: skip
+        for key in keys:
+            del content["config"][section][key]
+    del content["training"]["steps of the schedule"]
+    torch.save(content, path)
+    assert train("--resume", "runs/old", "train.steps=null", fresh=False) == 0
+    assert same(weights(tmp_path / "runs/new")[0], weights(tmp_path / "runs/old")[0])
+    state = weights(tmp_path / "runs/old")[1]["optimizer"]
+    assert all(group["fused"] is True for group in state["param_groups"])
 
 
 def test_fine_tuning_starts_from_the_given_weights(train, tmp_path):
@@ -205,12 +241,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(train, tmp_path,
     for ahead in (0, 2):  # found at once, and when the epoch's checkpoint is due, a step later
         calls.clear()
         late = functools.partial(Readings, ahead=ahead)
-        monkeypatch.setattr("gconet.steplog.Readings", lambda device, late=late, **_: late(device))
+        monkeypatch.setattr("gconet.steplog.Readings", late)
         with pytest.raises(Exception, match=r"not finite at step 1: .*'saliency': nan") as caught:
             train("train.epochs=2", "train.save_minutes=1000", name=f"ahead{ahead}")
         names.append(str(caught.value).split("episode: ")[1])
         assert len(calls) == (3 if ahead else 2)
-        assert all(t.isfinite().all() for t in weights(tmp_path / f"runs/ahead{ahead}")[0].values())
+        assert weights(tmp_path / f"runs/ahead{ahead}")[1]["step"] == 0  # nothing was saved after it
     assert names[0] == names[1] and names[0].count(".jpg") == 4
     one_step, *others = (dict(model.named_parameters()) for model in saved)
     assert all(same(one_step, other) for other in others)  # step 1 and those after it left no trace

@@ -25,7 +25,7 @@ COARSE = 4  # the places are compared on masks this many times smaller
 class Composition(NamedTuple):
     """How the B pictures of a batch are composed."""
 
-    others: np.ndarray  # (B,) int64, the pictures of other classes: places in the list of all items
+    others: np.ndarray  # (B,) int64, pictures of other classes: indices into the dataset's items
     kinds: np.ndarray  # (B,) int64: PLAIN, DISTRACTOR_PASTED or OBJECT_PASTED
     numbers: np.ndarray  # (B,2+2·PLACES) float32 in [0,1): flip, scale, then x and y of each place
 
@@ -78,7 +78,8 @@ def compose(
     warped = warp(torch.cat([cut * cut_mask, cut_mask], 1), transform)
     there = warped[:, 3:]
     colour = warped[:, :3] / there.clamp_min(1e-6)  # of the object alone, also on its outline
-    alpha = (2 * F.avg_pool2d(there, 3, 1, 1, count_include_pad=False) - 1).clamp(0, 1)  # a soft edge inside
+    inside = 2 * F.avg_pool2d(there, 3, 1, 1, count_include_pad=False) - 1  # a soft edge within the outline
+    alpha = torch.minimum(inside.clamp_min(0), there)
     picture = below + alpha * (colour - below)
     mask = torch.where(swapped, alpha, below_mask * (1 - alpha))
 
@@ -121,7 +122,7 @@ def place(cut: Tensor, below: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
 def bounding_box(masks: Tensor) -> tuple[Tensor, Tensor]:
     """Masks (B,1,S,S) in [0,1] → the corners (x, y) of what is above 0.5, (B,2) each in [-1,1].
 
-    Of an empty mask: the corners swapped, which makes it of no size.
+    For an empty mask the corners are (1, 1) and (-1, -1).
     """
     S = masks.shape[-1]
     edges = torch.arange(S + 1, device=masks.device) * (2 / S) - 1

@@ -74,12 +74,13 @@ class EpisodeDataset(Dataset[Batch | DataError]):
 
         Batches then come from there. Raises DataError for a file that cannot be read.
         """
-        cache = torch.empty(len(self.items), 4, self.size, self.size, dtype=torch.uint8)
+        cache = torch.empty(len(self.items), 4, self.size, self.size, dtype=torch.uint8, device=device)
         with ThreadPoolExecutor(max(1, workers)) as pool:
             loaded = pool.map(self._load, range(len(self.items)))
-            for i, pixels in enumerate(tqdm(loaded, "cache", len(self.items), disable=None)):
+            hidden = None if self.rank == 0 else True
+            for i, pixels in enumerate(tqdm(loaded, "cache", len(self.items), disable=hidden)):
                 cache[i] = pixels
-        self._cache = cache.to(device)
+        self._cache = cache
 
     @property
     def on_gpu(self) -> bool:
@@ -114,7 +115,7 @@ class EpisodeDataset(Dataset[Batch | DataError]):
         return Batch(
             images=pixels[:, :3],
             masks=pixels[:, 3:],
-            labels=send(np.repeat(episode.labels, len(pixels) // 2)),
+            labels=send(np.repeat(np.asarray(episode.labels, np.int64), len(pixels) // 2)),
             angles=send(episode.angles),
             flips=send(episode.flips),
             others=others[:, :3],

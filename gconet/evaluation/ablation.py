@@ -55,9 +55,9 @@ def read_scores(path: Path) -> RunScores:
 def ablation_table(dataset: str, runs: Iterable[RunScores], notes: Sequence[str]) -> Table:
     """The paper's table for one set: mean over seeds ± half the range, and the paper's figures.
 
-    For a set that the paper has not, its S-measures on its own sets stand there. `notes` say how the
-    runs were made; their seeds are added. If all runs have figures on distractors, there are columns for
-    them.
+    For a set that is not in the paper, the table shows the paper's S-measures on its own sets. `notes`
+    say how the runs were made; their seeds are added. If all runs have figures on distractors, there are
+    columns for them.
     """
     runs = list(runs)
     with_distractors = all(name in run.figures for run in runs for name in DISTRACTOR_COLUMNS)

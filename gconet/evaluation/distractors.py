@@ -1,9 +1,9 @@
-"""How a map answers to the common object and to the distractors, the other objects of its image.
+"""How strongly a map responds to the common object and to the distractors, the other objects of its image.
 
-A method that finds whatever catches the eye is high on both; one that finds the common object is high on
-it alone. For one image, the figures are the mean of the map (levels / 255, not stretched) over the pixels
-of the object, and over those of the distractors. For a group or a set, both are averaged over images,
-leaving out those without such pixels, and the ratio is that of the two averages.
+A method that marks every salient object scores high on both; one that finds the common object scores
+high on that alone. For one image, the figures are the mean of the map (levels / 255, not stretched)
+over the pixels of the object, and over those of the distractors. For a group or a set, both are averaged
+over images, leaving out those without such pixels, and the ratio is that of the two averages.
 """
 
 import math
