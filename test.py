@@ -114,7 +114,7 @@ def parse_args() -> argparse.Namespace:
         default="pretrained",
         metavar="FILE",
         help="a checkpoint of train.py or convert_checkpoint.py, or weights that ship by their name: "
-        "paper (default: the shipped weights)",
+        "distractors (default) or paper",
     )
     parser.add_argument(
         "--images",

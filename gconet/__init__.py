@@ -11,7 +11,8 @@ __version__ = "0.1.0"
 def load_pretrained(name: str = "pretrained") -> "GCoNet":
     """The network with trained weights that ship (gconet/weights/README.md), in eval mode on the CPU.
 
-    `name`: `paper`, trained by the recipe of the authors' release; by default those that test.py uses.
+    `name`: `distractors`, trained to tell the common object from others, which test.py uses by default; or
+    `paper`, trained by the recipe of the authors' release.
 
     Called with RGB images of one group, (N,3,H,W) float32 in [0,1], best 224 × 224, it gives their
     co-saliency maps (N,1,H,W) in [0,1]; `gconet.inference.predict_group` does it from picture files.

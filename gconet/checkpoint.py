@@ -20,8 +20,11 @@ from gconet.errors import CheckpointError, ConfigError
 from gconet.models import GCoNet, build_model
 
 FORMAT = "gconet-1"
-PRETRAINED = {"paper": Path(__file__).parent / "weights" / "gconet.pt"}  # the weights that ship, by name
-DEFAULT = "paper"  # the name that `pretrained` stands for
+PRETRAINED = {  # the weights that ship, by name; gconet/weights/README.md
+    "distractors": Path(__file__).parent / "weights" / "gconet_distractors.pt",
+    "paper": Path(__file__).parent / "weights" / "gconet.pt",
+}
+DEFAULT = "distractors"  # the name that `pretrained` stands for
 
 
 def save_checkpoint(

@@ -108,7 +108,7 @@ def parse_args() -> argparse.Namespace:
         default="pretrained",
         metavar="FILE",
         help="a checkpoint of train.py or convert_checkpoint.py, or weights that ship by their name: "
-        "paper (default: the shipped weights)",
+        "distractors (default) or paper",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the ONNX file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")

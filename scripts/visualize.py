@@ -275,7 +275,9 @@ def parse_args() -> argparse.Namespace:
             add("--count", type=int, default=3, metavar="N", help="images of a group (default: %(default)s)")
             add("--output", type=Path, required=True, metavar="FILE", help="a PNG file")
         else:
-            add("--checkpoint", default="pretrained", metavar="FILE", help="default: the shipped weights")
+            add(
+                "--checkpoint", default="pretrained", metavar="FILE", help="default: distractors, which ships"
+            )
             add("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
             add("--precision", default="auto", help="auto, fp32, tf32 or bf16 (default: %(default)s)")
             add("--output", type=Path, required=True, metavar="DIR", help="where the results go")

@@ -30,10 +30,12 @@ def model():
     return gconet.load_pretrained()
 
 
-def test_the_shipped_file_is_small_plain_and_whole(model):
-    content = torch.load(checkpoint.PRETRAINED["paper"], weights_only=True)
+@pytest.mark.parametrize("name", checkpoint.PRETRAINED)
+def test_the_shipped_files_are_small_plain_and_whole(name):
+    path, model = checkpoint.PRETRAINED[name], gconet.load_pretrained(name)
+    content = torch.load(path, weights_only=True)
     assert {tensor.dtype for tensor in content["model"].values()} == {torch.float16}
-    assert checkpoint.PRETRAINED["paper"].stat().st_size < 35e6 and "training" not in content
+    assert path.stat().st_size < 35e6 and "training" not in content
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(16.83e6, rel=1e-3)
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in model.parameters())
 
@@ -53,7 +55,7 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch, change):
         checkpoint.digest_file(path).unlink()
     monkeypatch.setitem(checkpoint.PRETRAINED, "paper", path)
     with pytest.raises(CheckpointError, match="gconet.pt: (damaged or altered|.* is missing)"):
-        gconet.load_pretrained()
+        gconet.load_pretrained("paper")
 
 
 def test_the_bare_commands_end_in_maps_scores_and_a_page(run, tmp_path):
@@ -66,13 +68,26 @@ def test_the_bare_commands_end_in_maps_scores_and_a_page(run, tmp_path):
     assert table[1:] == done.stdout.splitlines()[2:][: len(table) - 1]
     scores = score_folders(tmp_path / "results/demo", DEMO / "gts")
     print(scores.figures())
-    # 0.462 in bf16, 0.460 in float32; who marks every object perfectly, whatever the group, reaches 0.356
-    assert scores.figures()["j_half"] > 0.45
+    # 0.773 in bf16; marking every object perfectly, whatever the group, reaches 0.356
+    assert scores.figures()["j_half"] > 0.75
+
+
+def test_weights_by_name(run, tmp_path):
+    """The weights of the paper's recipe mark most of the other objects too."""
+    default, paper = gconet.load_pretrained(), gconet.load_pretrained("paper")
+    distractors = gconet.load_pretrained("distractors")
+    weight = "encoder.features.28.weight"
+    assert torch.equal(default.state_dict()[weight], distractors.state_dict()[weight])
+    assert not torch.equal(default.state_dict()[weight], paper.state_dict()[weight])
+    with pytest.raises(CheckpointError, match="best: no checkpoint .* with gconet: distractors, paper"):
+        gconet.load_pretrained("best")
+    run("test.py", "--checkpoint", "paper", "--output", tmp_path / "maps", cwd=ROOT)
+    j_half = score_folders(tmp_path / "maps", DEMO / "gts").figures()["j_half"]
+    assert 0.45 < j_half < 0.48  # 0.462 in bf16, 0.460 in float32
 
 
 def test_the_common_object_is_picked_over_the_others(model):
-    """The map is brighter on it in most pictures of the groups whose classes the training set holds, and
-    in half of the guitars, which it does not."""
+    """The map is brighter on it in most pictures, also of guitars, which the training set does not hold."""
     picked = {}
     for group in scan_groups(DEMO / "images", DEMO / "gts"):
         picked[group.name] = 0
@@ -82,8 +97,8 @@ def test_the_common_object_is_picked_over_the_others(model):
             )
             picked[group.name] += m[np.asarray(common) > 0].mean() > m[np.asarray(others) > 0].mean()
     print(picked)
-    assert picked["bird"] >= 5 and picked["car"] >= 3 and picked["cattle"] >= 5 and picked["guitar"] >= 2
-    assert sum(picked.values()) >= 18
+    assert picked["bird"] >= 5 and picked["car"] >= 4 and picked["cattle"] >= 5 and picked["guitar"] >= 4
+    assert sum(picked.values()) >= 21
 
 
 def test_the_same_picture_in_another_group_has_another_map(model):
@@ -108,4 +123,4 @@ def test_the_same_picture_in_another_group_has_another_map(model):
                 shares.append(float(m[mask].sum() / m.sum()))
             gains.append(shares[0] - shares[1])
     print(np.round(gains, 3))
-    assert np.mean(gains) > 0.1 and np.median(gains) > 0.1 and sum(gain > 0 for gain in gains) >= 6
+    assert np.mean(gains) > 0.4 and np.median(gains) > 0.4 and sum(gain > 0.1 for gain in gains) >= 8
