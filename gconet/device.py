@@ -82,7 +82,7 @@ def flush_denormals() -> None:
     """Treat numbers below 1e-38 as zero in this process. Call it before PyTorch starts its threads.
 
     Saturated sigmoids give such gradients, and many CPUs take far longer over them: fine-tuning the
-    shipped weights in float32 took 38.8 s a step with them and 4.5 s without, on 2 cores of a
+    weights `paper` in float32 took 38.8 s a step with them and 4.5 s without, on 2 cores of a
     processor with AVX-512. Others, as an AMD EPYC with AVX512-BF16, lose nothing.
     """
     for kind in (np.float32, np.float64):

@@ -18,7 +18,6 @@ Exit status: 0 when all rows asked for are in the table, 1 for failures, 2 for w
 
 import argparse
 import csv
-import math
 import shutil
 import signal
 import subprocess
@@ -126,9 +125,8 @@ def measure_row(job: Job, output: Path, name: str) -> None:
         groups = list(csv.DictReader(file))
     others = root / "distractors" / name
     distractors = others if others.is_dir() else None
-    scores = score_folders(folder / "maps", root / "gts" / name, distractors=distractors)
     figures = {
-        **{name: value for name, value in scores.figures().items() if not math.isnan(value)},
+        **score_folders(folder / "maps", root / "gts" / name, distractors=distractors).figures(),
         **{name: mean_known([float(group[name]) for group in groups]) for name in DISTANCES},
     }
     RunScores(job.row, job.seed, figures, settings_of(config), of).write(record)

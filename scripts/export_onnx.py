@@ -107,7 +107,7 @@ def parse_args() -> argparse.Namespace:
         "--checkpoint",
         default="pretrained",
         metavar="FILE",
-        help="a checkpoint of train.py or convert_checkpoint.py, or weights that ship by their name: "
+        help="a checkpoint of train.py or convert_checkpoint.py, or the name of shipped weights: "
         "distractors (default) or paper",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the ONNX file to write")

@@ -1,6 +1,7 @@
 """Table 1 of the paper, measured: what GAM, GCM and ACM add."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,6 +95,8 @@ def name_seeds(rows: Mapping[int, Sequence[RunScores]]) -> str:
 
 
 def format_spread(values: Sequence[float]) -> str:
-    """Mean ± half the range, the latter where there is more than one value."""
+    """Mean ± half the range, the latter if there is more than one value; "-" for NaN."""
+    if any(map(math.isnan, values)):
+        return "-"
     mean, half = sum(values) / len(values), (max(values) - min(values)) / 2
     return f"{mean:.3f}" + (f" ± {half:.3f}" if len(values) > 1 else "")
