@@ -21,6 +21,13 @@ ROOT = Path(__file__).resolve().parents[1]
 torch.set_num_threads(2)
 
 
+@pytest.fixture(autouse=True)
+def denormals() -> Iterator[None]:
+    """train.py flushes denormals in its process, which other tests, as hypothesis, cannot work with."""
+    yield
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with the sets toy and toy_test, 3 classes of 4 images each."""
@@ -56,7 +63,6 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: list[str]) -> I
 
     handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     yield train
-    torch.set_flush_denormal(False)  # as train.py's main leaves it on
     for signum, handler in handlers.items():
         signal.signal(signum, handler)
 

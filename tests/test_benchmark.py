@@ -28,17 +28,25 @@ def test_inference_against_the_reference_path(run, toy, tmp_path):
     assert float(re.search(r"maps, fp32: .*largest (\d+) of 255", out)[1]) <= 1
 
 
+def rows_of(out):
+    line = r"^(training step, weights \w+|reference path|ours, [\w, ]+\w) "
+    return re.findall(line, out.replace(", 2 x", " "), re.M)
+
+
 def test_training_step_and_group_size(run):
+    out = run("scripts/benchmark.py", "train", "--group", "2", "--checkpoint", "random", *SMALL).stdout
+    assert rows_of(out) == ["training step, weights random", "reference path", "ours, fp32"]
+    out = run("scripts/benchmark.py", "group-size", "--sizes", "3", *SMALL).stdout
+    assert len(re.findall(r"^ +3 +[\d.]+ +[\d.]+ +[\d.]+$", out, re.M)) == 1
+
+
+@pytest.mark.slow
+def test_training_step_of_random_and_of_trained_weights(run):
     out = run("scripts/benchmark.py", "train", "--group", "2", *SMALL).stdout
-    rows = re.findall(
-        r"^(training step, weights \w+|reference path|ours, [\w, ]+\w) ", out.replace(", 2 x", " "), re.M
-    )
-    assert rows == [
+    assert rows_of(out) == [
         "training step, weights random", "reference path", "ours, fp32",
         "training step, weights pretrained", "reference path", "ours, fp32, before", "ours, fp32",
     ]  # fmt: skip
-    out = run("scripts/benchmark.py", "group-size", "--sizes", "3", *SMALL).stdout
-    assert len(re.findall(r"^ +3 +[\d.]+ +[\d.]+ +[\d.]+$", out, re.M)) == 1
 
 
 @pytest.mark.slow
