@@ -75,6 +75,7 @@ def test_twenty_kills_at_random_moments(tmp_path):
     validates: in the end the weights are those of the run left alone."""
     subprocess.run([sys.executable, "-m", "gconet.data.toy", "data"], cwd=tmp_path, check=True)
     settings = ["--config", str(ROOT / "configs/smoke.yaml"), "train.device=cpu", "validation.every=2"]
+    settings.append("train.epochs=40")  # so that it outlasts the kills
     assert start(tmp_path, "name=whole", *settings).wait(1200) == 0
     dice, kills = random.Random(0), []
     process = start(tmp_path, "name=cut", *settings, "train.save_minutes=0.01")
@@ -97,7 +98,7 @@ def test_twenty_kills_at_random_moments(tmp_path):
         process = start(tmp_path, "--resume", "runs/cut")
     assert process.wait(1200) == 0, process.communicate()[0]
     print(kills)
-    assert len({step for _, step in kills}) > 10 and kills[-1][1] < 120
+    assert len({step for _, step in kills}) > 10 and kills[-1][1] < 480
     assert same(weights(tmp_path / "runs/whole"), weights(tmp_path / "runs/cut"))
 
 
