@@ -14,17 +14,10 @@ def make_optimizer(settings: OptimizerConfig, model: TrainingGCoNet) -> torch.op
     On the device of `model`, which should not move afterwards.
     """
     encoder = {id(p) for p in model.net.encoder.parameters()}
+    trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
-        {
-            "name": "new_layers",
-            "params": [p for p in model.parameters() if id(p) not in encoder and p.requires_grad],
-            "lr": settings.lr,
-        },
-        {
-            "name": "encoder",
-            "params": [p for p in model.net.encoder.parameters() if p.requires_grad],
-            "lr": settings.lr * settings.encoder_lr_scale,
-        },
+        {"name": "new_layers", "params": [p for p in trained if id(p) not in encoder]},
+        {"name": "encoder", "params": [p for p in trained if id(p) in encoder]},
     ]
     device = model.net.mean.device
     optimizer = torch.optim.Adam(
@@ -33,6 +26,7 @@ def make_optimizer(settings: OptimizerConfig, model: TrainingGCoNet) -> torch.op
         fused=True,
         capturable=device.type == "cuda",  # so that CUDA graphs can hold it
     )
+    set_rates(optimizer, settings, dropped=False)
     # made here, so that a step that CUDA graphs record does the same as the one that ran before it
     optimizer.found_inf = torch.zeros((), device=device)  # type: ignore[attr-defined]
     return optimizer
