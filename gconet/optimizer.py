@@ -61,7 +61,14 @@ def set_rates(optimizer: torch.optim.Adam, settings: OptimizerConfig, *, dropped
 
 
 def load_optimizer(optimizer: torch.optim.Adam, state: dict) -> None:
-    """Continue from a saved `state`, of a run on any device; raises as PyTorch's `load_state_dict`."""
+    """Continue from a saved `state`, of a run on any device; raises as PyTorch's `load_state_dict`.
+
+    The moments take the memory layout of their parameters, which fused Adam demands on a GPU and
+    which a run on another device may not have had.
+    """
     for saved, ours in zip(state["param_groups"], optimizer.param_groups, strict=True):
         saved.update({key: ours[key] for key in ("fused", "foreach", "capturable")})
     optimizer.load_state_dict(state)
+    for parameter, moments in optimizer.state.items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            moments[name] = torch.empty_like(parameter).copy_(moments[name])

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -94,11 +95,11 @@ def benchmark_loop(args: argparse.Namespace) -> None:
     reference = compare({"reference path": (build_reference_step, common)}, args.repeats, 2 * args.group)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        make_toy_set(root, "toy", classes=CLASSES, images_per_class=max(SIZES), size=args.size)
-        for i, images in enumerate(sorted((root / "images/toy").iterdir())):
-            for path in sorted(images.iterdir())[SIZES[i % len(SIZES)] :]:
-                path.unlink()
-                (root / "gts/toy" / images.name / f"{path.stem}.png").unlink()
+        make_toy_set(root, "toy", classes=CLASSES, images_per_class=1, size=args.size)
+        for kind, suffix in (("images", "jpg"), ("gts", "png")):
+            for i, images in enumerate(sorted((root / kind / "toy").iterdir())):
+                for k in range(1, SIZES[i % len(SIZES)]):
+                    shutil.copy(images / f"000.{suffix}", images / f"{k:03d}.{suffix}")
         print(f"train.py, {steps} steps, medians of 2 x {args.group} images (fastest to slowest)", flush=True)
         for precision in args.precisions.split(","):
             for cache in args.caches.split(","):

@@ -1,5 +1,6 @@
 """`GraphedStep` on a CPU: CUDA graphs replaced by fakes that write down what they are asked for."""
 
+import copy
 from contextlib import contextmanager, nullcontext
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 from gconet.config import OptimizerConfig
 from gconet.data.dataset import Batch
 from gconet.graphs import GraphedStep
-from gconet.optimizer import make_optimizer, set_rates, skip_if_not_finite
+from gconet.optimizer import load_optimizer, make_optimizer, set_rates, skip_if_not_finite
 
 
 class FakeCuda:
@@ -177,3 +178,22 @@ def test_the_batch_is_copied_so_that_its_memory_may_be_used_again(cuda):
     assert seen[1] is seen[2] is seen[3]  # the same places, filled before each replay
     for ours, last in zip(seen[3], make_batch(4, 3), strict=True):
         assert torch.equal(ours, last)
+
+
+def test_moments_saved_in_another_memory_layout_take_that_of_their_parameters():
+    states = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        model = Network()
+        torch.manual_seed(0)
+        model.layer = nn.Conv2d(3, 2, 3)
+        model.to(memory_format=layout)
+        optimizer = make_optimizer(OptimizerConfig(lr=0.1), model)
+        if states:
+            load_optimizer(optimizer, states[0])
+            moments = optimizer.state[model.layer.weight]
+            assert moments["exp_avg"].stride() == model.layer.weight.stride() == (27, 1, 9, 3)
+            assert torch.equal(moments["exp_avg"], states[0]["state"][0]["exp_avg"])
+        model.layer(torch.ones(1, 3, 4, 4)).sum().backward()
+        optimizer.step()
+        states.append(copy.deepcopy(optimizer.state_dict()))
+    assert states[1]["state"][0]["step"] == 2
