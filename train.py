@@ -222,7 +222,13 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         progress.update(step=done, sums=log.sums)
         validates = done == last or (ends_epoch and (epoch + 1) % config.validation.every == 0)
         if held_out and run.main and validates:
-            scores = validate(model.net, held_out, size=config.data.image_size, precision=precision)
+            scores = validate(
+                model.net,
+                held_out,
+                size=config.data.image_size,
+                device=str(device),
+                precision=config.train.precision,
+            )
             run.validation(done, epoch, scores)
             if scores["s_measure"] > progress["best"]:
                 progress["best"] = scores["s_measure"]

@@ -1,9 +1,15 @@
-"""GCoNet: group collaborative learning for co-salient object detection (Fan et al., CVPR 2021)."""
+"""GCoNet: group collaborative learning for co-salient object detection (Fan et al., CVPR 2021).
 
-from typing import TYPE_CHECKING
+import gconet
+
+maps = gconet.Predictor.load()("photos/bikes")  # one group's co-saliency maps, a list of (H,W) uint8
+"""
+
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gconet.models import GCoNet
+    from gconet.predictor import Predictor as Predictor
 
 __version__ = "0.1.0"
 
@@ -15,9 +21,18 @@ def load_pretrained(name: str = "pretrained") -> "GCoNet":
     `paper`, trained by the recipe of the authors' release.
 
     Called with RGB images of one group, (N,3,H,W) float32 in [0,1], best 224 × 224, it gives their
-    co-saliency maps (N,1,H,W) in [0,1]; `gconet.inference.predict_group` does it from picture files.
-    Raises CheckpointError if there are no weights of that name, or the file is missing or altered.
+    co-saliency maps (N,1,H,W) in [0,1]; `Predictor` does it from picture files. Raises CheckpointError
+    if there are no weights of that name, or the file is missing or altered.
     """
     from gconet.checkpoint import find_checkpoint, load_model  # here: most of the package needs no torch
 
     return load_model(find_checkpoint(name))[0]
+
+
+def __getattr__(name: str) -> Any:
+    """`Predictor`, imported when it is first used: scoring and the applications need no torch."""
+    if name == "Predictor":
+        from gconet.predictor import Predictor
+
+        return Predictor
+    raise AttributeError(f"module 'gconet' has no attribute {name!r}")

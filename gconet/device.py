@@ -56,8 +56,13 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
         raise ConfigError(f"precision {name!r} is not known; use auto, fp32, tf32 or bf16")
     if name == "tf32" and device.type != "cuda":
         raise ConfigError(f"precision tf32 needs a CUDA GPU, this is {device}; use auto, fp32 or bf16")
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
+    allow_tf32(name == "tf32")
     return torch.bfloat16 if name == "bf16" else torch.float32
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Switch this process's TF32 products on or off."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 def pick_memory_format(

@@ -112,26 +112,24 @@ def build_ours(
     import torch
 
     from gconet.data.groups import Group, Item
-    from gconet.device import autocast, pick_device, pick_memory_format, pick_precision
-    from gconet.inference import dump_maps, prepare
+    from gconet.device import autocast
+    from gconet.predictor import Predictor, write_maps
 
-    where = pick_device(device)
-    dtype = pick_precision(precision, where)
-    model = prepare(_model(checkpoint), where, dtype)
+    predictor = Predictor(_model(checkpoint), size=size, device=device, precision=precision, memory=memory)
     if network:
-        x = torch.rand(len(images), 3, size, size, device=where)
-        x = x.contiguous(memory_format=pick_memory_format(where, dtype, training=False))
+        x = torch.rand(len(images), 3, size, size, device=predictor.device)
+        x = x.contiguous(memory_format=predictor.memory_format)
 
         def run(count: int | None = None) -> None:
-            with torch.inference_mode(), autocast(where, dtype):
-                model(x)
+            with torch.inference_mode(), autocast(predictor.device, predictor.precision):
+                predictor.model(x)
 
     else:
 
         def run(count: int | None = None) -> None:
             items = tuple(Item(stem=path.stem, image=path, mask=None) for path in images[:count])
             group = Group(name=output.name, items=items)
-            dump_maps(model, [group], output.parent, size=size, precision=dtype, memory=memory)
+            write_maps(predictor, [group], output.parent)
 
     run(warm)
     return run

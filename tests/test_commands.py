@@ -1,5 +1,6 @@
 """The commands from outside: what they write, and one clear line for each bad input."""
 
+import csv
 import os
 import shutil
 import subprocess
@@ -10,7 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+import gconet
 from gconet.checkpoint import save_checkpoint
+from gconet.cli import VERBS
 from gconet.config import load_config
 from gconet.models import build_model
 from tests.conftest import ROOT
@@ -31,6 +34,52 @@ def test_maps_mirror_the_groups_and_the_scores_follow(run, checkpoint, toy, tmp_
     assert "12 maps of 3 groups" in done.stdout and "MAE" in done.stdout
     with Image.open(next((tmp_path / "maps").rglob("*.png"))) as m:
         assert m.mode == "L" and m.size == (48, 48)
+
+
+def test_strays_are_named_in_the_file_the_page_and_on_the_terminal(run, tmp_path):
+    folder = shutil.copytree(ROOT / "data/demo/images/car", tmp_path / "cars")
+    shutil.copy(ROOT / "data/demo/images/bird/03.jpg", folder / "not a car.jpg")
+    done = run("test.py", "--images", folder, "--output", tmp_path / "maps")
+    assert "1 likely stray: cars/not a car (presence.csv)" in done.stdout
+    with (tmp_path / "maps/presence.csv").open(newline="") as file:
+        rows = {row["image"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["00", "01", "02", "03", "04", "not a car"]
+    assert {row["group"] for row in rows.values()} == {"cars"}
+    assert [image for image, row in rows.items() if row["stray"] == "yes"] == ["not a car"]
+    assert all(0 < float(row["presence"]) < 1 for row in rows.values())
+    page = (tmp_path / "maps/index.html").read_text()
+    assert page.count("likely a stray") == 1 and "not a car · <strong>likely a stray" in page
+
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(folder / "00.jpg", alone)
+    run("test.py", "--images", alone, "--output", tmp_path / "one")
+    assert (tmp_path / "one/presence.csv").read_text().splitlines()[1] == "alone,00,,no"
+    done = run("test.py", "--images", alone, "--output", tmp_path / "one", status=2)
+    assert "holds files" in done.stderr
+    alone.rename(tmp_path / "presence.csv")
+    message = "a group is named presence.csv"
+    fails(run, "test.py", "--images", tmp_path / "presence.csv", status=2, saying=message, cwd=tmp_path)
+
+
+def test_the_installed_command_does_what_the_scripts_do(run, checkpoint, toy, tmp_path):
+    group = shutil.copytree(next((toy / "images/toy").iterdir()), tmp_path / "bikes")
+    done = run("gconet/__main__.py", "maps", "bikes", "--checkpoint", checkpoint, cwd=tmp_path)
+    assert "4 maps of 1 group in results/bikes" in done.stdout
+    run("test.py", "--checkpoint", checkpoint, "--images", group, "--output", tmp_path / "maps")
+    for path in (tmp_path / "maps").rglob("*.png"):
+        assert path.read_bytes() == (tmp_path / "results/bikes/bikes" / path.name).read_bytes()
+    run("gconet/__main__.py", "cutouts", "--images", group, "--maps", tmp_path / "maps",
+        "--output", tmp_path / "cutouts")  # fmt: skip
+    assert len(list((tmp_path / "cutouts").rglob("*.png"))) == 8
+    for verb in VERBS:
+        done = run("gconet/__main__.py", verb, "--help")
+        assert done.stdout.startswith(f"usage: gconet {verb} ")
+    assert "thumbnails" in run("gconet/__main__.py").stdout
+    assert gconet.__version__ in run("gconet/__main__.py", "--version").stdout
+    fails(run, "gconet/__main__.py", "map", status=2, saying="gconet map: no such verb; there are maps, ")
+    message = "FOLDER a and --images b: give one"
+    fails(run, "gconet/__main__.py", "maps", "a", "--images", "b", status=2, saying=message)
 
 
 def test_distractors_are_scored_too_and_a_missing_one_stops_before_any_map(run, checkpoint, toy, tmp_path):

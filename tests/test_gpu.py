@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 import train as command_module
 from gconet import losses
-from gconet.checkpoint import find_checkpoint, load_model, load_weights
+from gconet.checkpoint import find_checkpoint, load_weights
 from gconet.config import Config, load_config
 from gconet.data.compose import compose
 from gconet.data.dataset import Batch, EpisodeDataset, make_episodes
@@ -20,8 +20,8 @@ from gconet.data.toy import make_toy_set
 from gconet.data.transforms import augment, resize_image, resize_mask
 from gconet.device import autocast, pick_memory_format, pick_precision
 from gconet.graphs import GraphedStep
-from gconet.inference import predict_group, prepare
 from gconet.models import build_training_model
+from gconet.predictor import Predictor
 from gconet.readings import Readings
 from gconet.steplog import StepLog
 from tests.conftest import ROOT, weights
@@ -206,9 +206,8 @@ def test_float32_inference_has_tf32_off():
     images = [item.image for item in scan_groups(ROOT / "data/demo/images")[0].items]
     maps = []
     for device in (CPU, DEVICE):
-        precision = pick_precision("fp32", device)
-        model = prepare(load_model(find_checkpoint("paper"))[0], device, precision)
-        maps.append([torch.from_numpy(m).int() for m in predict_group(model, images, precision=precision)])
+        predictor = Predictor.load("paper", device=device.type, precision="fp32")
+        maps.append([torch.from_numpy(m).int() for m in predictor(images)])
     assert max((m - n).abs().max().item() for m, n in zip(*maps, strict=True)) <= 1
 
 

@@ -10,12 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
+from gconet.applications.consensus import group_distances
 from gconet.applications.figures import draw_grid, draw_matrix, overlay, spread_attention
 from gconet.config import load_config
 from gconet.data.images import load_image
+from gconet.data.pictures import read_group
 from gconet.data.transforms import resize_image
-from gconet.inspection import group_distances, inspect_group
 from gconet.models import build_model
+from gconet.predictor import Predictor
 from tests.conftest import ROOT
 
 
@@ -28,10 +30,11 @@ def test_the_parts_average_to_the_consensus(toy, setting):
     images = torch.stack([resize_image(load_image(path), 64) for path in paths]).float() / 255
     with torch.inference_mode():
         expected = model.consensus(model.encode(images)[-1])
-    inspected = inspect_group(model, paths, size=64)
-    assert inspected.parts.shape == (5, 512) and inspected.attention.shape == (5, 4, 4)
-    np.testing.assert_allclose(inspected.parts.mean(0), expected.vector[0, :, 0, 0], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(inspected.attention, expected.attention[:, 0], rtol=1e-4, atol=1e-6)
+    predictor, group = Predictor(model, size=64, device="cpu", precision="fp32"), read_group(paths, 64)
+    parts, attention = predictor.consensus(group), predictor.attention(group)
+    assert parts.shape == (5, 512) and attention.shape == (5, 4, 4)
+    np.testing.assert_allclose(parts.mean(0), expected.vector[0, :, 0, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(attention, expected.attention[:, 0], rtol=1e-4, atol=1e-6)
 
 
 def test_distances_by_hand():

@@ -1,5 +1,6 @@
 """The weights that ship: they load, they are checked, and how well they see what demo groups share."""
 
+import copy
 import shutil
 
 import numpy as np
@@ -10,10 +11,11 @@ import gconet
 from gconet import checkpoint
 from gconet.data.groups import scan_groups
 from gconet.data.images import load_mask
+from gconet.data.pictures import read_group
 from gconet.data.transforms import resize_mask
 from gconet.errors import CheckpointError
 from gconet.evaluation import score_folders
-from gconet.inference import load_images, predict_group
+from gconet.predictor import Predictor
 from tests.conftest import ROOT
 
 DEMO = ROOT / "data/demo"
@@ -88,10 +90,11 @@ def test_weights_by_name(run, tmp_path):
 
 def test_the_common_object_is_picked_over_the_others(model):
     """The map is brighter on it in most pictures, also of guitars, which the training set does not hold."""
-    picked = {}
+    predictor, picked = Predictor(copy.deepcopy(model), device="cpu", precision="fp32"), {}
     for group in scan_groups(DEMO / "images", DEMO / "gts"):
         picked[group.name] = 0
-        for item, m in zip(group.items, predict_group(model, [i.image for i in group.items]), strict=True):
+        maps = predictor([item.image for item in group.items])
+        for item, m in zip(group.items, maps, strict=True):
             common, others = (
                 load_mask(path) for path in (item.mask, DEMO / "others" / group.name / item.mask.name)
             )
@@ -107,9 +110,7 @@ def test_the_same_picture_in_another_group_has_another_map(model):
     gains = []
     with torch.inference_mode():
         encoded = {
-            name: model.encode(
-                load_images([i.image for i in group.items], 224, torch.device("cpu"), torch.float32)
-            )
+            name: model.encode(read_group([i.image for i in group.items], 224).pixels / 255)
             for name, group in groups.items()
         }
         for own, stem, other in SHARED:

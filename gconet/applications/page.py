@@ -8,7 +8,7 @@ import html
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -44,13 +44,16 @@ class Entry:
     panels: Callable[[], Sequence[RGB]]  # pictures (H,W,3) of any sizes, shown side by side
     link: Path  # the file that a click opens
     score: float | None = None  # in [0,1], higher is better
+    note: str = ""  # below the picture
 
 
-def write_maps_page(output: Path, groups: Sequence[Group], scores: Scores | None = None) -> Path:
+def write_maps_page(
+    output: Path, groups: Sequence[Group], scores: Scores | None = None, strays: Container[Path] = ()
+) -> Path:
     """The page of `test.py`: picture, map, overlay and, if it was scored, the masks outlined.
 
     `output` holds the maps as <group>/<stem>.png; `scores` adds the Jaccard index at 0.5 of every
-    image. Returns the path of the page.
+    image. The pictures in `strays` are marked. Returns the path of the page.
     """
 
     j = jaccard(scores, [group.name for group in groups])
@@ -59,7 +62,7 @@ def write_maps_page(output: Path, groups: Sequence[Group], scores: Scores | None
         link, score = output / group.name / f"{item.stem}.png", j.get((group.name, item.stem))
         masks = (None, None) if score is None else (item.mask, item.distractors)
         panels = partial(map_panels, item.image, link, *masks)
-        return Entry(item.stem, panels, link, score)
+        return Entry(item.stem, panels, link, score, "likely a stray" if item.image in strays else "")
 
     entries = {group.name: [entry(group, item) for item in group.items] for group in groups}
     legend = "Picture, co-saliency map, overlay"
@@ -120,12 +123,13 @@ def write_page(output: Path, groups: Mapping[str, Sequence[Entry]], *, title: st
     figures: dict[str, list[str]] = {group: [] for group in groups}
     for place, ((group, entry), file, (width, height)) in enumerate(zip(entries, files, sizes, strict=True)):
         name, score = html.escape(entry.name), "" if entry.score is None else f" · J {entry.score:.2f}"
+        note = f" · <strong>{html.escape(entry.note)}</strong>" if entry.note else ""
         figures[group].append(
             f'<figure data-place="{place}" data-score="{1 if entry.score is None else entry.score:.4f}">'
             f'<a href="{link_to(entry.link, output)}">'
             f'<img src="{link_to(output / file, output)}" width="{width}" height="{height}" loading="lazy" '
             f'decoding="async" alt="{html.escape(legend)}: {html.escape(group)}, {name}"></a>'
-            f"<figcaption>{name}{score}</figcaption></figure>"
+            f"<figcaption>{name}{score}{note}</figcaption></figure>"
         )
     scored = any(entry.score is not None for _, entry in entries)
     page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(

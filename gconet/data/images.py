@@ -33,6 +33,24 @@ def load_image(path: Path) -> Image.Image:
     return _decode(path, _as_rgb)
 
 
+def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
+    """A picture in memory as `load_image` gives one; an array is (H,W,3) RGB or (H,W) grey, uint8.
+
+    Raises DataError for other arrays and for a picture whose file turns out to be damaged.
+    """
+    if isinstance(picture, np.ndarray):
+        H, W, *channels = picture.shape if picture.ndim > 1 else (0, 0)
+        if picture.dtype != np.uint8 or channels not in ([], [3]) or 0 in (H, W):
+            raise DataError(
+                f"an array of shape {picture.shape} and type {picture.dtype}; give (H,W,3) or (H,W) in uint8"
+            )
+        picture = Image.fromarray(np.ascontiguousarray(picture))
+    try:
+        return _as_rgb(picture)
+    except Exception as error:  # as below
+        raise DataError(f"cannot be read as an image ({error})") from None
+
+
 def load_mask(path: Path) -> Image.Image:
     """The mask or map at `path` as 8-bit grey, 0 background to 255 object.
 

@@ -1,0 +1,5 @@
+"""`python -m gconet`, the same as the command `gconet`."""
+
+from gconet.cli import run
+
+run()

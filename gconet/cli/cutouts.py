@@ -1,0 +1,164 @@
+"""Cut the common object out of every picture of a group, from the maps that test.py saved.
+
+    python scripts/cosegment.py --images data/demo/images --maps results/demo --output results/cutouts
+
+writes, for every picture, <output>/masks/<group>/<stem>.png, the object in white;
+<output>/cutouts/<group>/<stem>.png, the object alone with soft, transparent edges; with
+--background, <output>/backgrounds/<group>/<stem>.jpg, the object before it; and
+<output>/index.html, a page to look at them all. Needs no GPU; about 20 pictures a second on each core.
+
+Exit status: 0 when everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageColor
+
+from gconet.applications.cosegmentation import blend, blur_background, cover, cut_out, segment
+from gconet.applications.jobs import (
+    Job,
+    add_options,
+    check_sides,
+    load_pair,
+    make_entries,
+    plan_jobs,
+    report_skipped,
+    run_jobs,
+)
+from gconet.applications.page import RGB, jaccard, write_page
+from gconet.data.groups import name_some
+from gconet.data.images import load_image
+from gconet.errors import ConfigError, DataError, counted, one_line
+from gconet.evaluation import Scores, score_folders
+
+Background = RGB | Literal["blur"] | None
+
+
+def main() -> int:
+    args = parse_args()
+    background = read_background(args.background)
+    kinds = {"masks": "png", "cutouts": "png"} | ({} if background is None else {"backgrounds": "jpg"})
+    jobs = plan_jobs(args, kinds)
+    work = partial(write_cutout, background=background)
+    results = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
+    errors = [result for result in results if isinstance(result, DataError)]
+    covered = {job: result for job, result in zip(jobs, results, strict=True) if isinstance(result, float)}
+    groups = sorted({job.group for job in covered})
+    for share, what in ((0.0, "empty cut-out"), (1.0, "full cut-out")):
+        if names := [f"{job.group}/{job.item.stem}" for job, own in covered.items() if own == share]:
+            print(f"warning: {counted(len(names), what)} ({one_line(name_some(names))})", file=sys.stderr)
+    if covered:
+        print(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
+
+    scores = table = None
+    if covered and args.gts:
+        try:
+            scores = score_folders(args.output / "masks", args.gts, allow_missing=True)
+            errors += map(DataError, scores.unreadable)
+            table = format_scores(score_folders(args.maps, args.gts, allow_missing=True), scores)
+        except DataError as error:  # no mask at all can be read: the cut-outs are there all the same
+            errors.append(error)
+        if args.strict and errors:
+            raise errors[0]
+        if table:
+            print(table)
+    if covered and args.page:
+        legend = "Picture, co-saliency map, cut-out" + (", new background" if "backgrounds" in kinds else "")
+        entries = make_entries(covered, "cutouts", cutout_panels, jaccard(scores, groups))
+        title = f"Cut-outs: {args.output.resolve().name}"
+        print(f"to look at: {write_page(args.output, entries, title=title, legend=legend)}")
+    return report_skipped(args.images, errors)
+
+
+def write_cutout(job: Job, *, background: Background) -> float:
+    """Write the results for one picture; returns the share of its pixels that are the object."""
+    for path in job.files.values():
+        path.unlink(missing_ok=True)  # an earlier result must not pass for this one's
+    picture, m = load_pair(job.item)
+    if "backgrounds" in job.files:
+        check_sides(job.item.image, picture)
+    opacity = segment(picture, m)
+    mask = opacity >= 128
+    Image.fromarray(255 * mask.astype(np.uint8)).save(job.files["masks"])
+    Image.fromarray(cut_out(picture, opacity)).save(job.files["cutouts"], compress_level=3)
+    if background is not None:
+        h, w = mask.shape
+        behind = blur_background(picture, opacity) if isinstance(background, str) else cover(background, w, h)
+        Image.fromarray(blend(picture, opacity, behind)).save(job.files["backgrounds"], quality=92)
+    return float(mask.mean())
+
+
+def read_background(text: str | None) -> Background:
+    """The value of --background: "blur", or the pixels of a picture or of a colour.
+
+    Raises ConfigError, and DataError for a picture that cannot be read.
+    """
+    if text is None:
+        return None
+    if text == "blur":
+        return "blur"
+    if Path(text).is_file():
+        return np.asarray(load_image(Path(text)))
+    try:
+        colour = ImageColor.getrgb(text)[:3]
+    except ValueError:
+        raise ConfigError(
+            f"--background {text} is neither blur nor a file nor a colour; colours are names (white) and "
+            "codes (#ffcc00)"
+        ) from None
+    return np.full((1, 1, 3), colour, np.uint8)
+
+
+def format_scores(maps: Scores, masks: Scores) -> str:
+    """P and J of the cut-outs beside plain thresholds of the same pictures' maps."""
+    figures: dict[str, list[Mapping[str, float]]] = {"maps": [], "masks": []}
+    for name, group in masks.groups.items():
+        for stem, own in group.per_image.items():
+            figures["masks"].append(own)
+            figures["maps"].append(maps.groups[name].per_image[stem])
+    rows = (
+        ("map at 0.5", "maps", "half"),
+        ("map at twice its mean", "maps", "adaptive"),
+        ("cut-out", "masks", "half"),
+    )
+    lines = [f"{'':22}{'P':>7}{'J':>7}"]
+    for title, kind, level in rows:
+        p, j = (np.mean([own[f"{name}_{level}"] for own in figures[kind]]) for name in "pj")
+        lines.append(f"{title:22}{p:7.3f}{j:7.3f}")
+    return "\n".join(lines)
+
+
+def cutout_panels(job: Job) -> list[RGB]:
+    """What the page shows of one picture."""
+    picture, m = load_pair(job.item)
+    panels = [picture, np.repeat(m[..., None], 3, 2), on_squares(job.files["cutouts"])]
+    if "backgrounds" in job.files:
+        panels.append(np.asarray(load_image(job.files["backgrounds"])))
+    return panels
+
+
+def on_squares(path: Path) -> RGB:
+    """A cut-out before the grey squares that stand for transparency."""
+    cutout = Image.open(path)
+    y, x = np.mgrid[: cutout.height, : cutout.width] // max(4, cutout.height // 20)
+    squares = Image.fromarray(np.where((x + y) % 2, 200, 240).astype(np.uint8)).convert("RGBA")
+    return np.asarray(Image.alpha_composite(squares, cutout).convert("RGB"))
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(parser, gts="prints P and J beside those of the maps")
+    parser.add_argument(
+        "--background",
+        metavar="COLOUR|FILE|blur",
+        help="also objects before a colour (white, #ffcc00), a picture or their own background, blurred",
+    )
+    return parser.parse_args()

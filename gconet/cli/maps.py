@@ -1,0 +1,190 @@
+"""Dump co-saliency maps: checkpoint + groups of images → one 8-bit PNG for each image.
+
+    python test.py --checkpoint runs/gconet/last.pt --images data/images/CoCA --output results/CoCA
+    gconet maps ~/photos/bikes                       to results/bikes; the same as test.py
+    torchrun --nproc-per-node 2 test.py ...          the groups are shared out among GPUs
+
+--images is one group (pictures that share an object, directly inside) or a folder of groups; a
+group is seen as a whole. A map has its picture's size and goes to <output>/<group>/<stem>.png,
+with value = floor(255 * co-saliency), so 0 is background; <output>/index.html shows them all.
+<output>/presence.csv says for each picture how likely it holds the group's object, from 0 to 1, and
+which are likely strays, that is far below their group's median.
+
+A picture that cannot be read is left out of its group and named at the end; with --strict it stops all.
+
+Exit status: 0 when every map was written, 1 for failures (or files skipped), 2 for wrong arguments.
+"""
+
+import argparse
+import math
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from gconet.applications.jobs import report_skipped
+from gconet.applications.outputs import check_masks, check_output
+from gconet.applications.page import write_maps_page
+from gconet.applications.strays import FILE, list_strays, write_presence
+from gconet.data.groups import Group, leave_out, name_some, scan_groups
+from gconet.device import use_gpu
+from gconet.errors import ConfigError, DataError, counted, one_line
+from gconet.evaluation import format_table, score_folders
+from gconet.predictor import Predictor, write_maps
+
+DEMO = Path("data/demo")
+PATIENCE = timedelta(hours=2)  # of the ranks for the slowest one
+
+
+def main() -> int:
+    args = parse_args()
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if world > 1:
+        dist.init_process_group("gloo", timeout=PATIENCE)
+        if args.device in ("auto", "cuda") and torch.cuda.is_available():
+            use_gpu(int(os.environ["LOCAL_RANK"]))
+    groups = scan_groups(args.images, args.gts, distractors=args.distractors)
+    sources = {"--images": args.images, "--gts": args.gts, "--distractors": args.distractors}
+    names = [group.name for group in groups]
+    check_output(args.output, sources, overwrite=args.overwrite, page=args.page, folders=names)
+    if FILE in names:
+        raise ConfigError(f"a group is named {FILE}, as a file of results is; rename it")
+    if args.gts:
+        check_masks(args.gts, groups)
+    predictor = Predictor.load(
+        args.checkpoint,
+        device=args.device,
+        precision=args.precision,
+        memory=None if args.memory is None else int(args.memory * 2**30),
+    )
+    if world > 1:
+        dist.barrier()  # nobody writes before everybody has looked at the output folder
+    presence, skipped = write_maps(
+        predictor, share(groups, world)[rank], args.output, strict=args.strict, progress=rank == 0
+    )
+    if world > 1:
+        of_ranks: list[tuple[dict[Path, float], dict[Path, DataError]]] = [({}, {}) for _ in range(world)]
+        dist.all_gather_object(of_ranks, (presence, skipped))
+        presence = {path: value for part, _ in of_ranks for path, value in part.items()}
+        skipped = {path: error for _, part in of_ranks for path, error in part.items()}
+        dist.destroy_process_group()
+    if rank != 0:
+        return 0  # the first rank's status counts; a failure here would end it
+    for group in groups:
+        for item in group.items:
+            if item.image in skipped:  # an earlier map must not pass for this picture's
+                (args.output / group.name / f"{item.stem}.png").unlink(missing_ok=True)
+    done = leave_out(groups, set(skipped))
+    errors = list(skipped.values())
+    if done:
+        maps = counted(sum(len(group.items) for group in done), "map")
+        print(f"{maps} of {counted(len(done), 'group')} in {args.output}")
+        write_presence(args.output / FILE, done, presence)
+        strays = list_strays(done, presence)
+        if strays:
+            names = [f"{g.name}/{i.stem}" for g in done for i in g.items if i.image in strays]
+            print(f"{counted(len(strays), 'likely stray')}: {one_line(name_some(names))} ({FILE})")
+        scores = None
+        try:
+            if args.gts:
+                scores = score_folders(
+                    args.output, args.gts, distractors=args.distractors, allow_missing=True
+                )
+        except DataError as error:  # no mask at all can be read: the maps are there all the same
+            errors.append(error)
+        if scores:
+            print(format_table(scores, segmentation=True, groups=args.distractors is not None))
+            errors += map(DataError, scores.unreadable)
+        if args.page:
+            print(f"to look at: {write_maps_page(args.output, done, scores, strays)}")
+    return report_skipped(args.images, errors)
+
+
+def share(groups: Sequence[Group], world: int) -> list[list[Group]]:
+    """The groups of each rank: the largest ones first, each to the rank with the fewest images."""
+    shares: list[list[Group]] = [[] for _ in range(world)]
+    for group in sorted(groups, key=lambda group: -len(group.items)):
+        min(shares, key=lambda own: sum(len(g.items) for g in own)).append(group)
+    return shares
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--checkpoint",
+        default="pretrained",
+        metavar="FILE",
+        help="a checkpoint of train.py or convert_checkpoint.py, or the name of shipped weights: "
+        "distractors (default) or paper",
+    )
+    parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="the same as --images FOLDER")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help=f"one group, or a folder of groups (default: {DEMO / 'images'}, with its masks)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="where the maps go (default: results/ and the folder's name; for the demo results/demo)",
+    )
+    parser.add_argument(
+        "--gts", type=Path, metavar="DIR", help="masks in the same tree as the images: prints the scores"
+    )
+    parser.add_argument(
+        "--distractors",
+        type=Path,
+        metavar="DIR",
+        help="with --gts, masks of the other objects in the same tree: scores how high the map is on the "
+        "common object and on these, for each group",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (default: %(default)s)")
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=("auto", "fp32", "tf32", "bf16"),
+        help="auto takes bf16 where the hardware computes it natively (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--memory",
+        type=float,
+        metavar="GIB",
+        help="what a group may take beyond the network (default: on a GPU what is free; on a CPU half "
+        "of it, at most 1 unless the group needs more); with less, more is computed twice, down to a least "
+        "that grows with the group",
+    )
+    parser.add_argument(
+        "--page",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="index.html with previews of all maps (default: yes)",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop at the first picture that cannot be read (default: leave it out of its group)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the page and maps of the same names"
+    )
+    args = parser.parse_args()
+    if args.memory is not None and not 0 < args.memory < math.inf:
+        raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")
+    if args.folder and args.images:
+        raise ConfigError(f"FOLDER {args.folder} and --images {args.images}: give one of them")
+    args.images = args.images or args.folder or DEMO / "images"
+    demo = args.images == DEMO / "images"
+    args.output = args.output or Path("results") / ("demo" if demo else args.images.resolve().name)
+    if demo:
+        args.gts = args.gts or DEMO / "gts"
+        args.distractors = args.distractors or DEMO / "others"
+    if args.distractors and not args.gts:
+        raise ConfigError(f"--distractors {args.distractors} without --gts; give the masks of both")
+    return args

@@ -1,0 +1,237 @@
+"""`Predictor`: the pictures of one group in, their co-saliency maps out, in bounded memory.
+
+A group goes through the network in small batches, twice: once for its consensus, which needs all of
+its images, and once for the maps. What the first pass computed is kept as far as memory allows.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from gconet.checkpoint import find_checkpoint, load_model
+from gconet.data.groups import Group
+from gconet.data.pictures import Picture, Pictures, list_pictures, read_group, read_groups
+from gconet.device import allow_tf32, autocast, pick_device, pick_memory_format, pick_precision
+from gconet.errors import DataError
+from gconet.memory import Plan, plan_group
+from gconet.models import GCoNet
+from gconet.models.affinity import Consensus, GroupAffinityModule
+from gconet.models.decoder import upsample
+
+BACKLOG = 2**26  # bytes of maps that may wait to be written
+Map = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+
+class Maps(list[Map]):
+    """The co-saliency maps of a group, in the order of its pictures: (H,W) uint8 at their own sizes."""
+
+    names: Sequence[str]  # files' stems; "0", "1", … for pictures in memory
+    presence: Floats  # (N,) in [0,1]: see `Predictor.predict`
+
+
+class Predictor:
+    """A trained network with its device, precision and input size. Threads may share it.
+
+        predictor = gconet.Predictor.load()
+        maps = predictor("photos/bikes")
+
+    A call takes one group: a folder, or a list of files, PIL pictures and arrays ((H,W,3) RGB or
+    (H,W) grey, uint8). It returns `Maps`: value = floor(255 · co-saliency), 0 is background.
+    Raises DataError for a picture that cannot be read, ConfigError if `memory` is too little.
+    """
+
+    _computing = threading.RLock()  # PyTorch's TF32 switches belong to the process
+
+    def __init__(
+        self,
+        model: GCoNet,
+        *,
+        size: int = 224,
+        device: str = "auto",
+        precision: str = "auto",
+        memory: int | None = None,
+    ) -> None:
+        """`model` itself is made ready for fast inference and cannot be trained afterwards.
+
+        `size`: pixels a side of the network's input, as in training. `device` and `precision`: see
+        `pick_device` and `pick_precision`. `memory`: bytes that a group may take beyond the network.
+        """
+        self.device = pick_device(device)
+        self.tf32 = precision == "tf32"
+        self.precision = pick_precision(precision, self.device)
+        self.size, self.memory = size, memory
+        self.memory_format = pick_memory_format(self.device, self.precision, training=False)
+        self.model = model.eval().to(self.device).to(memory_format=self.memory_format)
+        for layer in model.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.to(self.precision)
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path = "pretrained",
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        memory: int | None = None,
+    ) -> "Predictor":
+        """The network of a checkpoint file, or of weights that ship: `distractors` (`pretrained`) or `paper`.
+
+        Raises CheckpointError if the file is missing, damaged or of another architecture.
+        """
+        model, config = load_model(find_checkpoint(checkpoint))
+        size = config.data.image_size
+        return cls(model, size=size, device=device, precision=precision, memory=memory)
+
+    def __call__(self, pictures: str | Path | Picture | Sequence[Picture]) -> Maps:
+        """The maps of one group; all of its pictures are seen together, however many they are."""
+        group = read_group(list_pictures(pictures), self.size)
+        maps = Maps()
+        maps.presence = self.predict(group, maps.append)
+        maps.names = group.names
+        return maps
+
+    def predict(self, group: Pictures, take: Callable[[Map], None]) -> Floats:
+        """Call `take` with each map of the group, in order, as soon as it is computed.
+
+        Returns (N,) in [0,1]: whether each picture holds the group's object. It is the cosine
+        similarity of the picture's stage-5 features, averaged under its map, to the sum of the
+        others', each of length 1. NaN for a single picture. docs/distractors.md measures it.
+        """
+        if not group.sizes:
+            return np.empty(0, np.float32)
+        plan = self._plan(group)
+        missing = 4 - plan.kept  # laterals of stages 1 to `missing` are computed in the second pass
+        kept, deepest, seen = [], [], []
+        batches = group.pixels.split(plan.batch)
+        for pixels in batches:
+            with self._compute():
+                *stages, features = self.model.encode(self._images(pixels))
+                kept.append(self.model.laterals(stages[missing:], missing + 1))
+                deepest.append(features)
+                del stages
+        with self._compute():
+            vector = self.model.consensus(torch.cat(deepest), plan.block).vector
+        sizes = iter(group.sizes)
+        for pixels, laterals, features in zip(batches, kept, deepest, strict=True):
+            with self._compute():
+                if missing:
+                    laterals[:0] = self.model.laterals(self.model.encode(self._images(pixels), missing))
+                maps = self.model.decode(laterals, features, vector)
+                grey = [(upsample(m[None], next(sizes))[0, 0] * 255).to(torch.uint8) for m in maps]
+                laterals.clear()
+                seen.append(average_under(features, maps))
+            for m in grey:
+                take(m.cpu().numpy())
+        return cosine_to_others(torch.cat(seen).cpu().numpy())
+
+    def attention(self, group: Pictures) -> Floats:
+        """Where GAM found the consensus (section 3.2): (N,h,w), 1 without GAM.
+
+        The sum over an image is 1, or over the group if GAM's softmax is over the group.
+        """
+        return self._consensus(group)[1].attention[:, 0].float().cpu().numpy()
+
+    def consensus(self, group: Pictures) -> Floats:
+        """Each image's part of the consensus, (N,C), whose mean over the images it is (section 4.3)."""
+        features, consensus = self._consensus(group)
+        with self._compute():
+            parts = (features * consensus.attention).mean((2, 3), keepdim=True)
+            if isinstance(self.model.affinity, GroupAffinityModule):
+                parts = self.model.affinity.output(parts)
+        return parts[..., 0, 0].float().cpu().numpy()
+
+    def _consensus(self, group: Pictures) -> tuple[Tensor, Consensus]:
+        plan = self._plan(group)
+        with self._compute():
+            batches = group.pixels.split(plan.batch)
+            features = torch.cat([self.model.encode(self._images(pixels))[-1] for pixels in batches])
+            return features, self.model.consensus(features, plan.block)
+
+    def _plan(self, group: Pictures) -> Plan:
+        return plan_group(
+            len(group.sizes), self.size, device=self.device, precision=self.precision, memory=self.memory
+        )
+
+    @contextmanager
+    def _compute(self) -> Iterator[None]:
+        with self._computing, torch.inference_mode(), autocast(self.device, self.precision):
+            allow_tf32(self.tf32)
+            yield
+
+    def _images(self, pixels: Tensor) -> Tensor:
+        """Pixels (n,3,S,S) uint8 → images in [0,1] on the device, laid out for the network."""
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory()
+        images = pixels.to(self.device, non_blocking=True).float().div(255)
+        return images.contiguous(memory_format=self.memory_format)
+
+
+def average_under(features: Tensor, maps: Tensor) -> Tensor:
+    """Features (n,C,h,w) averaged with the maps (n,1,H,W) as weights: (n,C) float32 of length 1."""
+    h, w = features.shape[-2:]
+    weights = F.adaptive_avg_pool2d(maps.float(), (h, w))
+    return F.normalize((features.float() * weights).mean((2, 3)), dim=1)
+
+
+def cosine_to_others(vectors: Floats) -> Floats:
+    """Vectors (N,C) of length 1 → (N,), the cosine similarity of each to the sum of the others."""
+    if len(vectors) < 2:
+        return np.full(len(vectors), np.nan, np.float32)
+    others = vectors.sum(0) - vectors
+    length = np.linalg.norm(others, axis=1).clip(1e-12)
+    return np.asarray(((vectors * others).sum(1) / length).clip(0, 1), np.float32)
+
+
+def write_maps(
+    predictor: Predictor, groups: Sequence[Group], output: Path, *, strict: bool = True, progress: bool = True
+) -> tuple[dict[Path, float], dict[Path, DataError]]:
+    """Write the maps of all groups as <output>/<group>/<stem>.png, in threads beside the network.
+
+    Maps of the same names are replaced. Returns the presence of every picture (see `Predictor.predict`)
+    and the pictures that could not be read, and so have no map; if `strict`, the first such raises its
+    DataError. `progress` shows a bar on a terminal.
+    """
+    presence: dict[Path, float] = {}
+    skipped: dict[Path, DataError] = {}
+    waiting: deque[tuple[Future[None], int]] = deque()
+    files = [[item.image for item in group.items] for group in groups]
+    read = read_groups(files, predictor.size, skipped=None if strict else skipped)
+    total, hidden = sum(map(len, files)), None if progress else True
+    with (
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+        tqdm(total=total, desc="maps", unit="image", disable=hidden) as bar,
+    ):
+        for group, pictures in zip(groups, read, strict=True):
+            folder = output / group.name
+            items = [item for item in group.items if item.image not in skipped]
+            names = iter([item.stem for item in items])
+            bar.update(len(group.items) - len(items))
+
+            def save(m: Map, folder: Path = folder, names: Iterator[str] = names) -> None:
+                folder.mkdir(parents=True, exist_ok=True)
+                waiting.append(
+                    (pool.submit(Image.fromarray(m).save, folder / f"{next(names)}.png"), m.nbytes)
+                )
+                while sum(size for _, size in waiting) > BACKLOG:
+                    waiting.popleft()[0].result()
+                bar.update()
+
+            found = predictor.predict(pictures, save).tolist()
+            presence |= zip([item.image for item in items], found, strict=True)
+        for future, _ in waiting:
+            future.result()
+    return presence, skipped

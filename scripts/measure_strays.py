@@ -1,0 +1,76 @@
+"""How well `presence` tells a picture without its group's object.
+
+    python scripts/measure_strays.py --images data/images/PASCAL_coseg
+
+Every group gets strays, one for each five pictures of its own, drawn at random from the other groups
+(no file that the group has), and goes through the network once with them. Prints the area under the
+ROC curve (AUC) over all pictures, and what the marks of test.py would be at a few margins.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from gconet.applications.strays import MARGIN, find_strays
+from gconet.data.groups import scan_groups
+from gconet.errors import run_command
+
+MARGINS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
+
+
+def main() -> int:
+    args = parse_args()
+    from gconet.predictor import Predictor  # here, so that --help need not wait for torch
+
+    predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
+    groups = {group.name: [item.image for item in group.items] for group in scan_groups(args.images)}
+    random = np.random.RandomState(args.seed)
+    presence, is_stray = [], []
+    for name, own in tqdm(groups.items(), desc="groups", unit="group", disable=None):
+        contents = {path.read_bytes() for path in own}
+        others = [path for other, files in groups.items() if other != name for path in files]
+        strays: list[Path] = []
+        for i in random.permutation(len(others)):
+            if len(strays) == max(1, len(own) // 5):
+                break
+            if others[i].read_bytes() not in contents:
+                strays.append(others[i])
+        presence.append(predictor([*own, *strays]).presence)
+        is_stray.append(np.arange(len(own) + len(strays)) >= len(own))
+    stray = np.concatenate(is_stray)
+    print(f"{args.images}: {(~stray).sum()} own pictures and {stray.sum()} strays in {len(groups)} groups")
+    print(f"AUC {auc(-np.concatenate(presence), stray):.3f}")
+    for margin in sorted({*MARGINS, MARGIN}):
+        marked = np.concatenate([find_strays(p.tolist(), margin) for p in presence])
+        print(
+            f"margin {margin:.2f}: {marked[stray].mean():6.1%} of strays marked, "
+            f"{marked[~stray].mean():6.1%} of own pictures" + ("  (test.py's)" if margin == MARGIN else "")
+        )
+    return 0
+
+
+def auc(values: np.ndarray, positive: np.ndarray) -> float:
+    """The share of pairs of a positive and a negative whose values are in that order; ties count half."""
+    ranks = np.searchsorted(np.sort(values), values) + np.searchsorted(np.sort(values), values, "right")
+    p, n = positive.sum(), (~positive).sum()
+    return float((ranks[positive].sum() / 2 - p * p / 2) / (p * n))
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="a folder of groups")
+    parser.add_argument(
+        "--checkpoint", default="pretrained", metavar="FILE", help="a file, or a shipped name"
+    )
+    parser.add_argument("--seed", type=int, default=5, help="of the strays (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="default: %(default)s")
+    parser.add_argument("--precision", default="auto", help="default: %(default)s")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run_command(main)

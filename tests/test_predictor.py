@@ -1,0 +1,289 @@
+"""`Predictor`: any number of pictures of any kind and size."""
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+import gconet
+from gconet import memory, predictor
+from gconet.applications.strays import find_strays
+from gconet.config import load_config
+from gconet.data.groups import Group, Item
+from gconet.data.images import load_image
+from gconet.data.pictures import read_group, read_groups
+from gconet.data.transforms import resize_image
+from gconet.device import allow_tf32
+from gconet.errors import ConfigError, DataError
+from gconet.memory import Plan, plan_group
+from gconet.models import build_model
+from gconet.models.affinity import BLOCK
+from gconet.predictor import Predictor, average_under, cosine_to_others, write_maps
+from scripts import reference_path
+from tests.conftest import ROOT, lively
+
+SIZES = [(40, 60), (33, 91), (1, 7), (64, 64), (120, 50)]
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    folder, r = tmp_path_factory.mktemp("group"), np.random.RandomState(0)
+    for i, (h, w) in enumerate(SIZES):
+        Image.fromarray(r.randint(0, 256, (h, w, 3), np.uint8)).save(folder / f"{i}.png")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def model(paths):
+    torch.manual_seed(0)
+    images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
+    return lively(build_model(load_config()).eval(), images)
+
+
+def predict(model, pictures, precision="fp32", memory=None):
+    """The maps by a copy of `model`, which stays as it is."""
+    return Predictor(copy.deepcopy(model), size=32, device="cpu", precision=precision, memory=memory)(
+        pictures
+    )
+
+
+def test_maps_have_the_pictures_own_sizes_and_are_the_networks(model, paths):
+    maps = predict(model, paths)
+    assert [m.shape for m in maps] == SIZES and all(m.dtype == np.uint8 for m in maps)
+    images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
+    with torch.inference_mode():
+        direct = model(images)
+    assert direct.std() > 0.01
+    for m, own, (h, w) in zip(maps, direct, SIZES, strict=True):
+        expected = F.interpolate(own[None], (h, w), mode="bilinear", align_corners=True)[0, 0] * 255
+        assert np.abs(m - np.floor(expected.numpy())).max() <= 1
+        off_edge = (expected % 1 - 0.5).abs().numpy() < 0.45  # float32 may put the others on either side
+        np.testing.assert_array_equal(m[off_edge], np.floor(expected.numpy())[off_edge])
+
+
+def test_maps_are_the_reference_paths(model, paths, tmp_path):
+    reference_path.predict_files(model.state_dict(), paths, tmp_path, 32)
+    for path, m in zip(paths, predict(model, paths), strict=True):
+        with Image.open(tmp_path / path.name) as theirs:
+            assert np.abs(m.astype(int) - np.asarray(theirs)).max() <= 1
+
+
+def test_the_maps_depend_on_the_whole_group(model, paths):
+    whole = predict(model, paths)
+    part = predict(model, paths[:2])
+    assert max(np.abs(a.astype(int) - b).max() for a, b in zip(whole[:2], part, strict=True)) > 10
+
+
+def test_a_caller_that_fails_leaves_no_context_behind(model, paths):
+    shared = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="bf16")
+
+    def fail(m):
+        assert not torch.is_inference_mode_enabled() and not torch.is_autocast_enabled("cpu")
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        shared.predict(read_group(paths, 32), fail)
+    assert not torch.is_inference_mode_enabled() and not torch.is_autocast_enabled("cpu")
+    assert len(shared(paths)) == 5
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_plan_does_not_change_the_maps(model, paths, monkeypatch, precision):
+    whole = predict(model, paths, precision)
+    for plan in [Plan(b, k, n) for b, k, n in ((1, 0, 1), (2, 4, 100), (2, 1, 10**9), (3, 3, 1), (9, 2, 1))]:
+        monkeypatch.setattr(predictor, "plan_group", lambda *args, plan=plan, **kwargs: plan)
+        for a, b in zip(whole, predict(model, paths, precision), strict=True):
+            assert np.abs(a.astype(int) - b).max() <= (1 if precision == "fp32" else 8), plan
+
+
+def test_several_groups_are_written_as_they_are_one_by_one(model, paths, tmp_path):
+    groups = [
+        Group(name, tuple(Item(path.stem, path, None) for path in some))
+        for name, some in (("a", paths[:2]), ("b", paths[2:]), ("c", paths))
+    ]
+    shared = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="fp32")
+    presence, skipped = write_maps(shared, groups, tmp_path)
+    assert not skipped and presence.keys() == set(paths)
+    for group in groups:
+        files = [item.image for item in group.items]
+        for item, m in zip(group.items, shared(files), strict=True):
+            with Image.open(tmp_path / group.name / f"{item.stem}.png") as written:
+                assert np.array_equal(written, m)
+    assert [presence[path] for path in paths] == shared(paths).presence.tolist()
+    assert write_maps(shared, [], tmp_path) == ({}, {}) and shared([]) == []
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_predictors_maps_are_those_of_the_network_under_autocast(model, paths, precision):
+    images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        plain = model(images).float()
+    ready = Predictor(copy.deepcopy(model), size=32, device="cpu", precision=precision)
+    for own, (h, w), m in zip(plain, SIZES, ready(paths), strict=True):
+        expected = F.interpolate(own[None], (h, w), mode="bilinear", align_corners=True)[0, 0] * 255
+        assert np.abs(m - np.floor(expected.numpy())).max() <= (1 if precision == "fp32" else 8)
+    assert ready.model.mean.dtype == torch.float32  # the normalisation keeps its precision
+
+
+def test_more_memory_keeps_more():
+    cpu = torch.device("cpu")
+    roomy, tight = (plan(100, 224, device=cpu, memory=m * 2**20) for m in (4000, 300))
+    assert roomy.kept == 4 and roomy.block == BLOCK and tight.kept < 4
+    kept = [plan(100, 224, device=cpu, memory=m * 2**20).kept for m in range(250, 4000, 50)]
+    assert kept == sorted(kept) and set(kept) == {0, 1, 2, 3, 4}
+    assert plan(1, 224, device=cpu, memory=2**28).batch == 1
+
+
+def test_too_little_memory_is_refused_with_what_is_needed(model, paths):
+    with pytest.raises(ConfigError, match=r"1000 images of 224 pixels need 1\.\d+ GiB .* raise --memory"):
+        plan(1000, 224, device=torch.device("cpu"), memory=2**29)
+    with pytest.raises(ConfigError, match="5 images of 32 pixels"):
+        predict(model, paths, memory=1000)
+
+
+def test_the_default_takes_half_of_what_is_free_at_most_what_is_modest(monkeypatch):
+    cpu = torch.device("cpu")
+    for free in (2**29, 2**31, 2**36):
+        monkeypatch.setattr(memory, "free_memory", lambda device, free=free: free)
+        assert plan(20, 224, device=cpu) == plan(20, 224, device=cpu, memory=min(free // 2, memory.MODEST))
+    monkeypatch.setattr(memory, "free_memory", lambda device: 0)
+    assert (plan(20, 224, device=cpu).batch, plan(20, 224, device=cpu).kept) == (1, 0)
+    assert plan(3000, 224, device=cpu).kept == 0  # as much as it needs, even so,
+    assert plan(1000, 224, device=cpu).block >= 256 * 1000 * 14**2 * 4  # and large blocks, which are faster
+
+
+def plan(images, size, **how):
+    return plan_group(images, size, precision=torch.float32, **how)
+
+
+def test_free_memory_is_plausible():
+    assert 2**20 < memory.free_memory(torch.device("cpu")) < 2**50
+
+
+def test_one_picture_and_an_unreadable_one(model, paths, tmp_path):
+    maps = predict(model, paths[:1])
+    assert maps[0].shape == SIZES[0] and len(maps) == 1 and np.isnan(maps.presence).all()
+    (tmp_path / "bad.png").write_bytes(b"x")
+    with pytest.raises(DataError, match="bad.png"):
+        predict(model, [*paths, tmp_path / "bad.png"])
+
+
+@pytest.mark.parametrize("bad", [(0,), (2,), (4,), (1, 2, 3), (0, 1, 2, 3, 4)])
+def test_unreadable_files_are_left_out_of_their_group_at_the_door(paths, tmp_path, bad):
+    mixed = list(paths)
+    for i in bad:
+        mixed[i] = tmp_path / f"{i}.png"
+        mixed[i].write_bytes(b"x")
+    good = [path for path in mixed if path in paths]
+    skipped = {}
+    read = list(read_groups([mixed, paths[:1], []], 32, skipped=skipped))
+    assert [list(group.names) for group in read] == [[p.stem for p in good], ["0"], []]
+    assert [group.pixels.shape for group in read] == [(len(good), 3, 32, 32), (1, 3, 32, 32), (0, 3, 32, 32)]
+    assert list(skipped) == [mixed[i] for i in bad]
+    assert all(path.name in str(error) for path, error in skipped.items())
+    for path, pixels, size in zip(good, read[0].pixels, read[0].sizes, strict=True):
+        assert torch.equal(pixels, resize_image(load_image(path), 32)) and size == SIZES[int(path.stem)]
+
+
+def test_files_pictures_and_arrays_give_the_same_maps(model, paths, tmp_path):
+    expected = predict(model, paths)
+    assert list(expected.names) == ["0", "1", "2", "3", "4"]
+    pictures = [Image.open(path) for path in paths]
+    arrays = [np.asarray(picture) for picture in pictures]
+    mixed = [str(paths[0]), paths[1], pictures[2], arrays[3], arrays[4][:, :, ::-1][:, :, ::-1]]
+    for given in (paths[0].parent, str(paths[0].parent), pictures, arrays, mixed):
+        maps = predict(model, given)
+        assert all(np.array_equal(a, b) for a, b in zip(maps, expected, strict=True))
+        np.testing.assert_array_equal(maps.presence, expected.presence)
+    stack = np.stack([arrays[3], arrays[3]])
+    assert len(predict(model, stack)) == 2
+    one = predict(model, paths[:1])[0]
+    for given in (paths[0], str(paths[0]), pictures[0], arrays[0]):
+        assert np.array_equal(predict(model, given)[0], one)
+    grey = np.full((20, 30), 90, np.uint8)
+    assert np.array_equal(predict(model, grey)[0], predict(model, np.repeat(grey[..., None], 3, 2))[0])
+    upside_down = pictures[0].copy()
+    upside_down.getexif()[0x0112] = 3
+    upside_down.save(tmp_path / "turned.png", exif=upside_down.getexif())
+    turned = predict(model, [tmp_path / "turned.png"])[0]
+    with Image.open(tmp_path / "turned.png") as picture:
+        assert np.array_equal(predict(model, [picture])[0], turned)
+
+
+def test_arrays_that_are_not_pictures_are_refused_by_place(model, paths, tmp_path):
+    good = np.zeros((8, 8, 3), np.uint8)
+    for bad in (good.astype(np.float32), good[0, 0], good[..., :2], good[:0], np.zeros((8, 8, 4), np.uint8)):
+        with pytest.raises(DataError, match=r"picture 1: an array of shape .*; give \(H,W,3\) or \(H,W\)"):
+            predict(model, [good, bad])
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(good).save(tmp_path / name / "x.png")
+    with pytest.raises(DataError, match="holds 2 groups; give the folder of one"):
+        predict(model, tmp_path)
+    with pytest.raises(DataError, match="nowhere.jpg: no such file"):
+        predict(model, "nowhere.jpg")
+
+
+def test_threads_share_a_predictor_and_keep_their_precisions(model, paths):
+    exact, fast = (
+        Predictor(copy.deepcopy(model), size=32, device="cpu", precision=p) for p in ("fp32", "bf16")
+    )
+    expected = {exact: exact(paths), fast: fast(paths)}
+    assert any(not np.array_equal(a, b) for a, b in zip(*expected.values(), strict=True))
+    with ThreadPoolExecutor(4) as pool:
+        for shared, maps in pool.map(lambda shared: (shared, shared(paths)), [exact, fast] * 6):
+            assert all(np.array_equal(a, b) for a, b in zip(maps, expected[shared], strict=True))
+
+
+def test_a_float32_predictor_computes_without_tf32(model, paths, monkeypatch):
+    shared = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="fp32")
+    allow_tf32(True)  # as other code of the process may leave it
+    seen = []
+    encode = shared.model.encode
+    monkeypatch.setattr(
+        shared.model,
+        "encode",
+        lambda *args: (
+            seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+            or encode(*args)
+        ),
+    )
+    shared(paths)
+    assert set(seen) == {(False, False)}
+
+
+def test_presence_by_hand():
+    features = torch.zeros(2, 3, 2, 2)
+    features[:, 0, 0, 0], features[:, 1, 1, 1], features[1, 2] = 3, 4, 0
+    maps = torch.zeros(2, 1, 4, 4)
+    maps[0, 0, :2, :2], maps[1, 0] = 1, 1
+    found = average_under(features, maps)
+    np.testing.assert_allclose(found, [[1, 0, 0], [0.6, 0.8, 0]], rtol=1e-6)
+    np.testing.assert_allclose(cosine_to_others(found.numpy()), [0.6, 0.6], rtol=1e-6)
+    three = np.float32([[1, 0], [1, 0], [0, 1]])
+    np.testing.assert_allclose(cosine_to_others(three), [0.5**0.5, 0.5**0.5, 0], rtol=1e-6)
+    empty = average_under(features, torch.zeros(2, 1, 4, 4))  # nothing was found
+    assert cosine_to_others(empty.numpy()).tolist() == [0, 0]
+
+
+def test_a_picture_without_the_groups_object_has_the_least_presence():
+    demo, shared = ROOT / "data/demo/images", gconet.Predictor.load(device="cpu")
+    for name, other in {"bird": "cattle", "car": "bird", "cattle": "car", "guitar": "cattle"}.items():
+        own = sorted((demo / name).iterdir())
+        presence = shared([*own, demo / other / "03.jpg"]).presence
+        assert presence.argmin() == len(own), (name, presence)
+        assert find_strays(presence.tolist())[-1]
+    # pictures of other groups that hold this group's object as well
+    for name, other in {"cattle": "guitar", "guitar": "car"}.items():
+        presence = shared([*sorted((demo / name).iterdir()), demo / other / "03.jpg"]).presence
+        assert not find_strays(presence.tolist())[-1], (name, presence)
+
+
+def test_strays_are_far_below_the_median_of_their_group():
+    assert find_strays([0.9, 0.8, 0.61, 0.59, 0.8], margin=0.2) == [False, False, False, True, False]
+    assert find_strays([0.1, 0.1]) == [False, False] and find_strays([]) == []
+    assert find_strays([float("nan")]) == [False]
