@@ -40,7 +40,7 @@ from gconet.device import (
     pick_precision,
     use_gpu,
 )
-from gconet.errors import CheckpointError, ConfigError, GCoNetError, run_command
+from gconet.errors import CheckpointError, ConfigError, run_command
 from gconet.graphs import GraphedStep
 from gconet.lock import hold
 from gconet.losses import Criterion
@@ -204,8 +204,6 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     )
     stop, saved = StopSignal(device=device, world=world), time.monotonic()
     for step, batch in zip(range(first, last), loader, strict=True):
-        if isinstance(batch, GCoNetError):
-            raise batch
         set_rates(optimizer, config.optimizer, dropped=step >= round(config.optimizer.drop_at * last))
         result = take(Batch(*(t.to(device, non_blocking=True) for t in batch)))
         log.add(step, result, rates(optimizer))

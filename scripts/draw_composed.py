@@ -17,7 +17,7 @@ from gconet.data.compose import compose
 from gconet.data.dataset import EpisodeDataset
 from gconet.data.episodes import DrawnEpisodes
 from gconet.data.groups import scan_groups
-from gconet.errors import ConfigError, DataError, run_command
+from gconet.errors import ConfigError, run_command
 
 
 def main() -> int:
@@ -29,8 +29,6 @@ def main() -> int:
     episodes = DrawnEpisodes(sizes=sizes, seed=args.seed, group_size=args.group, flip=0.0, rotation=0.0)
     dataset = EpisodeDataset(groups, episodes, size=args.size, distractors=1.0, seed=args.seed)
     batch = dataset[args.step]
-    if isinstance(batch, DataError):
-        raise batch
     images, masks = compose(batch.images, batch.masks, *batch.composition)
     columns = [batch.images, batch.others, images, masks.expand(-1, 3, -1, -1)]
     rows = [np.concatenate([c[i].permute(1, 2, 0).numpy() for c in columns], 1) for i in range(len(images))]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -88,24 +89,26 @@ def check_sides(path: Path, picture: RGB) -> None:
 
 def run_jobs(
     work: Callable[[Input], Result], inputs: Sequence[Input], *, desc: str, strict: bool
-) -> list[Result | DataError]:
+) -> tuple[list[tuple[Input, Result]], list[DataError]]:
     """`work` of each input, in their order, by a thread for each processor, with a progress bar.
 
-    A DataError stands in the place of its result; if `strict`, the first one is raised.
+    Returns the inputs with their results, and the errors of inputs that cannot be used; if `strict`,
+    the first error is raised.
     """
 
-    def attempt(one: Input) -> Result | DataError:
+    def attempt(one: Input) -> tuple[list[tuple[Input, Result]], list[DataError]]:
         try:
-            return work(one)
+            return [(one, work(one))], []
         except DataError as error:
             if strict:
                 raise
-            return error
+            return [], [error]
 
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
     try:
-        results = pool.map(attempt, inputs)
-        return list(tqdm(results, desc=desc, total=len(inputs), unit="image", disable=None))
+        outcomes = list(tqdm(pool.map(attempt, inputs), desc, len(inputs), unit="image", disable=None))
+        done, errors = zip(*outcomes, strict=True) if outcomes else ((), ())
+        return list(chain(*done)), list(chain(*errors))
     finally:
         pool.shutdown(cancel_futures=True)
 

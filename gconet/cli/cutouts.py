@@ -46,9 +46,8 @@ def main() -> int:
     kinds = {"masks": "png", "cutouts": "png"} | ({} if background is None else {"backgrounds": "jpg"})
     jobs = plan_jobs(args, kinds)
     work = partial(write_cutout, background=background)
-    results = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
-    errors = [result for result in results if isinstance(result, DataError)]
-    covered = {job: result for job, result in zip(jobs, results, strict=True) if isinstance(result, float)}
+    done, errors = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
+    covered = dict(done)
     groups = sorted({job.group for job in covered})
     for share, what in ((0.0, "empty cut-out"), (1.0, "full cut-out")):
         if names := [f"{job.group}/{job.item.stem}" for job, own in covered.items() if own == share]:

@@ -67,9 +67,10 @@ def show_attention(args: argparse.Namespace) -> int:
         (args.output / group.name).mkdir(parents=True, exist_ok=True)
     jobs = [planned[item.image] for group in groups for item in group.items]
     maps = [attention for group in seen for attention in group]
-    drawn = run_jobs(write_attention, list(zip(jobs, maps, strict=True)), desc="overlays", strict=args.strict)
-    errors += [one for one in drawn if isinstance(one, DataError)]
-    jobs = [job for job, one in zip(jobs, drawn, strict=True) if not isinstance(one, DataError)]
+    planned_overlays = list(zip(jobs, maps, strict=True))
+    done, failed = run_jobs(write_attention, planned_overlays, desc="overlays", strict=args.strict)
+    errors += failed
+    jobs = [job for (job, _), _ in done]
     entries = make_entries(jobs, "overlay", lambda job: [load(job.item.image), load(job.files["overlay"])])
     page = write_page(args.output, entries, title="Attention of GAM", legend="Picture, attention")
     print(f"{counted(len(jobs), 'picture')} of {counted(len(groups), 'group')}\nto look at: {page}")
@@ -171,9 +172,8 @@ def show_grid(args: argparse.Namespace) -> int:
                 )
             masks = [item.mask, *masks] if args.gts else masks
             picked.append((item.image, [path for path in masks if path]))
-    drawn = run_jobs(load_row, picked, desc="pictures", strict=args.strict)
-    errors = [row for row in drawn if isinstance(row, DataError)]
-    rows = [row for row in drawn if not isinstance(row, DataError)]
+    drawn, errors = run_jobs(load_row, picked, desc="pictures", strict=args.strict)
+    rows = [row for _, row in drawn]
     if not rows:
         raise errors[0]
     titles = ["image", *(["ground truth"] if args.gts else []), *methods]

@@ -181,7 +181,8 @@ def parse_args() -> argparse.Namespace:
         raise ConfigError(f"FOLDER {args.folder} and --images {args.images}: give one of them")
     args.images = args.images or args.folder or DEMO / "images"
     demo = args.images == DEMO / "images"
-    args.output = args.output or Path("results") / ("demo" if demo else args.images.resolve().name)
+    name = "demo" if demo else Path(os.path.realpath(args.images)).name
+    args.output = args.output or Path("results") / name
     if demo:
         args.gts = args.gts or DEMO / "gts"
         args.distractors = args.distractors or DEMO / "others"

@@ -31,7 +31,7 @@ from gconet.applications.jobs import (
 from gconet.applications.page import RGB, write_page
 from gconet.applications.thumbnails import Box, Found, choose_sizes, find_boxes, place_crop
 from gconet.data.images import load_image, load_with_mask
-from gconet.errors import ConfigError, DataError, counted
+from gconet.errors import ConfigError, counted
 
 YELLOW, RED, WHITE = (255, 215, 0), (225, 30, 30), (255, 255, 255)
 SHARPEST = 2  # times a crop is enlarged at most, where its picture is large enough
@@ -41,23 +41,25 @@ def main() -> int:
     args = parse_args()
     shape = output_size(args.aspect, args.size)
     jobs = plan_jobs(args, {"crops": "jpg"} | ({"explained": "jpg"} if args.explain else {}))
-    looked = run_jobs(find_in, jobs, desc="objects", strict=args.strict)
-    found = [(job, result) for job, result in zip(jobs, looked, strict=True) if isinstance(result, Found)]
+    found, errors = run_jobs(find_in, jobs, desc="objects", strict=args.strict)
     planned = []
     for _, members in groupby(found, key=lambda pair: pair[0].group):  # each group is a collection
         collection = list(members)
         sizes = choose_sizes([f for _, f in collection], args.aspect, -(-shape[1] // SHARPEST))
         planned += [(job, f, size) for (job, f), size in zip(collection, sizes, strict=True)]
-    results = run_jobs(partial(write_thumbnail, shape=shape), planned, desc="crops", strict=args.strict)
-    crops = [(job, crop) for (job, _, _), crop in zip(planned, results, strict=True) if isinstance(crop, Box)]
+    done, failed = run_jobs(partial(write_thumbnail, shape=shape), planned, desc="crops", strict=args.strict)
+    errors += failed
+    crops = [(job, crop) for (job, _, _), crop in done]
     groups = len({job.group for job, _ in crops})
     if crops:
         made = f"{counted(len(crops), 'thumbnail')} of {shape[0]}x{shape[1]}"
         print(f"{made} of {counted(groups, 'group')} in {args.output}")
 
-    kept = run_jobs(keep_share, crops, desc="masks", strict=args.strict) if args.gts else []
-    if figures := [one for one in kept if not isinstance(one, DataError)]:
-        print(format_kept(figures))
+    if args.gts:
+        kept, failed = run_jobs(keep_share, crops, desc="masks", strict=args.strict)
+        errors += failed
+        if kept:
+            print(format_kept([share for _, share in kept]))
     if args.page and crops:
         legend = "Picture, thumbnail"
         if args.explain:
@@ -65,9 +67,7 @@ def main() -> int:
         entries = make_entries((job for job, _ in crops), "crops", thumbnail_panels)
         title = f"Thumbnails: {args.output.resolve().name}"
         print(f"to look at: {write_page(args.output, entries, title=title, legend=legend)}")
-    return report_skipped(
-        args.images, [one for one in (*looked, *results, *kept) if isinstance(one, DataError)]
-    )
+    return report_skipped(args.images, errors)
 
 
 def find_in(job: Job) -> Found:

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -41,7 +41,7 @@ class Batch(NamedTuple):
         return self.others, self.other_masks, self.kinds, self.numbers
 
 
-class EpisodeDataset(Dataset[Batch | DataError]):
+class EpisodeDataset(Dataset[Batch]):
     """`dataset[step]` is the batch of that step of this rank, across epochs.
 
     With more than one rank (`world`), neighbouring episodes go to different ranks; if an epoch
@@ -95,9 +95,8 @@ class EpisodeDataset(Dataset[Batch | DataError]):
         episodes = self._epochs[epoch]
         return episodes[(i * self.world + self.rank) % len(episodes)]
 
-    def __getitem__(self, step: int) -> Batch | DataError:
-        """A bad file is returned as its error: raised in a loader process, its one line would be
-        buried in a traceback."""
+    def __getitem__(self, step: int) -> Batch:
+        """Raises DataError for a file that cannot be read."""
         episode = self.episode(step)
         epoch, i = divmod(step, self.steps_per_epoch)
         drawn = draw_composition(
@@ -107,10 +106,7 @@ class EpisodeDataset(Dataset[Batch | DataError]):
             share=self.distractors,
             seed=(self.seed, epoch, i * self.world + self.rank),
         )
-        try:
-            pixels, others = self._pixels(episode.images), self._pixels(drawn.others)
-        except DataError as error:
-            return error
+        pixels, others = self._pixels(episode.images), self._pixels(drawn.others)
         send = self._send
         return Batch(
             images=pixels[:, :3],
@@ -178,13 +174,14 @@ def make_episodes(config: Config, groups: Sequence[Group]) -> Episodes:
 
 def make_loader(
     dataset: EpisodeDataset, *, first: int, last: int, workers: int, pin: bool
-) -> Iterable[Batch | DataError]:
+) -> Iterator[Batch]:
     """The batches of steps first … last − 1, in order, read ahead by `workers` processes, at most one
-    a CPU core; a cache on a GPU needs none."""
+    a CPU core; a cache on a GPU needs none. Raises DataError for a file that cannot be read."""
     if dataset.on_gpu:
-        return (dataset[step] for step in range(first, last))
+        yield from (dataset[step] for step in range(first, last))
+        return
     workers = min(workers, os.cpu_count() or 1)
-    return DataLoader(
+    loader = DataLoader(
         dataset,
         sampler=range(first, last),
         batch_size=None,
@@ -193,6 +190,10 @@ def make_loader(
         prefetch_factor=4 if workers else None,
         worker_init_fn=_outlive_signals,
     )
+    try:
+        yield from loader
+    except DataError as error:  # a loader process puts its whole traceback before the message
+        raise DataError(str(error).rpartition(f"{DataError.__name__}: ")[2].strip()) from None
 
 
 def _outlive_signals(worker: int) -> None:
