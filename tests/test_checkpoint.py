@@ -85,7 +85,7 @@ def test_what_is_no_checkpoint_of_ours_is_refused(saved, tmp_path, capsys):
 def test_weights_that_ship_are_half_as_large_and_checked(saved, tmp_path, run):
     path, config, model = saved
     weights = tmp_path / "w.pt"
-    out = run("scripts/ship_weights.py", path, weights).stdout
+    out = run("scripts/tools/ship_weights.py", path, weights).stdout
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert digest in out and (tmp_path / "w.pt.sha256").read_text() == f"{digest}  w.pt\n"
     assert weights.stat().st_size < 0.51 * path.stat().st_size
@@ -93,7 +93,7 @@ def test_weights_that_ship_are_half_as_large_and_checked(saved, tmp_path, run):
     assert its_config == config and next(loaded.parameters()).dtype == torch.float32
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor.half().float()), name
-    assert "exists" in run("scripts/ship_weights.py", path, weights, status=1).stderr
+    assert "exists" in run("scripts/tools/ship_weights.py", path, weights, status=1).stderr
 
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1  # one bit of one weight

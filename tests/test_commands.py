@@ -273,7 +273,11 @@ def test_train_py_refuses_and_leaves_no_folder(run, toy, tiny, tmp_path):
     refused(*base, f"data.root={data}", status=1, saying=f"no masks for {masks.name}")
 
 
-COMMANDS = ["train.py", "test.py", *sorted(f"scripts/{p.name}" for p in (ROOT / "scripts").glob("*.py"))]
+COMMANDS = [
+    "train.py",
+    "test.py",
+    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "scripts").rglob("*.py")),
+]
 
 
 @pytest.mark.parametrize("script", [c for c in COMMANDS if "run_command" in (ROOT / c).read_text()])

@@ -29,7 +29,7 @@ def test_the_demo_groups_are_whole_and_small():
 @pytest.fixture
 def stamps(tmp_path):
     """A disc of its own grey for every stamp, with transparent red around it."""
-    groups = runpy.run_path(str(ROOT / "scripts/make_demo.py"))["GROUPS"]
+    groups = runpy.run_path(str(ROOT / "scripts/tools/make_demo.py"))["GROUPS"]
     y, x = np.mgrid[:50, :60]
     disc = (y - 25) ** 2 + (x - 30) ** 2 < 400
     for name in {stamp for pictures in groups.values() for picture in pictures for stamp in picture}:
@@ -41,7 +41,7 @@ def stamps(tmp_path):
 
 def test_the_script_composes_the_same_pictures_each_time(run, stamps, tmp_path):
     for name in ("one", "two"):
-        run("scripts/make_demo.py", "--stamps", stamps, "--output", tmp_path / name)
+        run("scripts/tools/make_demo.py", "--stamps", stamps, "--output", tmp_path / name)
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.*"))
     assert len(files) == 69
     assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "two" / f).read_bytes() for f in files)
@@ -54,8 +54,8 @@ def test_the_script_composes_the_same_pictures_each_time(run, stamps, tmp_path):
 
 def test_what_is_missing_is_named_and_nothing_overwritten(run, stamps, tmp_path):
     (tmp_path / "there").mkdir()
-    done = run("scripts/make_demo.py", "--stamps", stamps, "--output", tmp_path / "there", status=2)
+    done = run("scripts/tools/make_demo.py", "--stamps", stamps, "--output", tmp_path / "there", status=2)
     assert "exists; name a new folder" in done.stderr
     (stamps / "a/yak.png").unlink()
-    done = run("scripts/make_demo.py", "--stamps", stamps, "--output", tmp_path / "new", status=1)
+    done = run("scripts/tools/make_demo.py", "--stamps", stamps, "--output", tmp_path / "new", status=1)
     assert "lacks yak.png" in done.stderr and not (tmp_path / "new").exists()

@@ -16,7 +16,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "gcon
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 README = TEXTS[PAGES[0]]
 SMALL = ["train.steps=2", "data.image_size=32", "data.group_size=2", "encoder.weights=none", "data.workers=0"]
-ELSEWHERE = ("scripts/import_release_episodes.py", "data.episodes")  # need the authors' repository
+ELSEWHERE = ("scripts/tools/import_release_episodes.py", "data.episodes")  # need the authors' repository
 
 
 def commands():

@@ -19,7 +19,7 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
 def load_script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(Path(name).name, SCRIPTS / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -161,7 +161,7 @@ def test_import_gives_the_recorded_episodes(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "episodes.npz"
-    assert run_main(load_script("import_release_episodes"), monkeypatch, checkout, out) == 0
+    assert run_main(load_script("tools/import_release_episodes"), monkeypatch, checkout, out) == 0
     with np.load(out, allow_pickle=False) as file:
         arrays = dict(file)
     assert {k: a.tolist() for k, a in arrays.items()} == {
@@ -179,7 +179,7 @@ def test_import_gives_the_recorded_episodes(
         bool,
     )
     with pytest.raises(DataError, match="--overwrite"):
-        run_main(load_script("import_release_episodes"), monkeypatch, checkout, out)
+        run_main(load_script("tools/import_release_episodes"), monkeypatch, checkout, out)
 
 
 @pytest.mark.parametrize(
@@ -205,14 +205,14 @@ def test_import_names_the_line_that_does_not_fit(
     path = checkout / file
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(DataError, match=message):
-        run_main(load_script("import_release_episodes"), monkeypatch, checkout, tmp_path / "out.npz")
+        run_main(load_script("tools/import_release_episodes"), monkeypatch, checkout, tmp_path / "out.npz")
     assert not (tmp_path / "out.npz").exists()
 
 
 def test_import_wants_a_whole_checkout(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = load_script("import_release_episodes")
+    module = load_script("tools/import_release_episodes")
     with pytest.raises(DataError, match="clone of the authors' repository"):
         run_main(module, monkeypatch, tmp_path, tmp_path / "out.npz")
     (checkout / "df_dir" / "df_group_1.csv").unlink()

@@ -90,12 +90,14 @@ class DrawnEpisodes:
 
 
 class RecordedEpisodes:
-    """Replays a file made by scripts/import_release_episodes.py; its docstring has the format."""
+    """Replays a file made by scripts/tools/import_release_episodes.py; its docstring has the format."""
 
     def __init__(self, path: Path, groups: Sequence[Group]) -> None:
         """Raises DataError where the file cannot be read or names images that `groups` lack."""
         if not path.is_file():
-            raise DataError(f"data.episodes: no file {path}; scripts/import_release_episodes.py makes one")
+            raise DataError(
+                f"data.episodes: no file {path}; make it with scripts/tools/import_release_episodes.py"
+            )
         try:
             with np.load(path, allow_pickle=False) as file:
                 self._record = {name: file[name] for name in KINDS}

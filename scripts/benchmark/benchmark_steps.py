@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from gconet.data.dataset import Batch
     from gconet.models.training import TrainingGCoNet
 
-DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
+DEMO = Path(__file__).resolve().parents[2] / "data" / "demo"
 
 
 def build_reference_step(

@@ -1,6 +1,6 @@
 """How well `presence` tells a picture without its group's object.
 
-    python scripts/measure_strays.py --images data/images/PASCAL_coseg
+    python scripts/tools/measure_strays.py --images data/images/PASCAL_coseg
 
 Every group gets strays, one for each five pictures of its own, drawn at random from the other groups
 (no file that the group has), and goes through the network once with them. Prints the area under the

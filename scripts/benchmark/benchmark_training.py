@@ -116,7 +116,7 @@ def _time_run(root: Path, args: argparse.Namespace, steps: int, settings: list[s
     from gconet.data.episodes import DrawnEpisodes
 
     name = "-".join(s.split("=")[1] for s in settings)
-    command = [sys.executable, str(Path(__file__).resolve().parents[1] / "train.py"), f"name={name}"]
+    command = [sys.executable, str(Path(__file__).resolve().parents[2] / "train.py"), f"name={name}"]
     settings = [*settings, f"data.root={root}", "data.train_set=toy", f"data.image_size={args.size}"]
     settings += [f"data.group_size={args.group}", f"train.device={args.device}", f"train.steps={steps}"]
     settings += ["encoder.weights=none", "train.epochs=1000"]

@@ -25,7 +25,7 @@ The file holds (E epochs of T steps, in the order of the recording; L labels; K 
   names (M,) "class/stem", sorted     labels (E, T, 2)       label_folder (L,) label → class
   sizes (E, T) images in a step       image (K,) into names  angle (K,) degrees  flip (K,)
 
-example: python scripts/import_release_episodes.py ../GCoNet data/release_episodes.npz"""
+example: python scripts/tools/import_release_episodes.py ../GCoNet data/release_episodes.npz"""
 
 Step = tuple[tuple[int, int], list[str], list[float], list[bool]]  # labels, names, angles, flips
 

@@ -1,7 +1,7 @@
 """Compose the demo groups: photographed objects on painted landscapes, with distractors.
 
     apt-get download tuxpaint-stamps-default && dpkg -x tuxpaint-stamps-default_*.deb stamps
-    python scripts/make_demo.py --stamps stamps/usr/share/tuxpaint/stamps --output demo
+    python scripts/tools/make_demo.py --stamps stamps/usr/share/tuxpaint/stamps --output demo
 
 Writes <output>/images/<group>/<nn>.jpg, <output>/gts/<group>/<nn>.png and, with the masks of the
 distractors, <output>/others/<group>/<nn>.png; the same files for the same stamps. Every picture holds an

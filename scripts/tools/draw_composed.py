@@ -1,7 +1,7 @@
 """Draw what training with data.distractors sees: pictures, what was made of them, and the masks.
 
-    python scripts/draw_composed.py --output composed.jpg
-    python scripts/draw_composed.py --images data/images/toy --gts data/gts/toy --output toy.jpg
+    python scripts/tools/draw_composed.py --output composed.jpg
+    python scripts/tools/draw_composed.py --images data/images/toy --gts data/gts/toy --output toy.jpg
 
 A row for each picture of one episode: the group's picture, another class's picture, the two
 composed, and the mask of the group's object in it (gconet/data/compose.py).

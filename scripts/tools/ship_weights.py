@@ -1,6 +1,6 @@
 """Make the weights file that ships: inference only, float16, with its digest beside it.
 
-    python scripts/ship_weights.py runs/release/last.pt gconet/weights/gconet.pt
+    python scripts/tools/ship_weights.py runs/release/last.pt gconet/weights/gconet.pt
 
 Then describe them in gconet/weights/README.md, and score them again: float16 moves the maps a little.
 """
