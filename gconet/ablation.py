@@ -105,13 +105,13 @@ def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
 def saved_step(job: Job) -> int | None:
     """The step at which the job's run stands, None where it has no checkpoint yet.
 
-    Raises ConfigError where it was trained with other settings.
+    Raises ConfigError if it was trained with other settings.
     """
     if not job.checkpoint.is_file():
         return None
     content = read_checkpoint(job.checkpoint)
-    if odd := difference(settings_of(saved_config(content, job.checkpoint)), settings_of(job.config)):
-        raise ConfigError(f"{job.folder} was trained with {odd}; move it away, or give the same settings")
+    if wrong := difference(settings_of(saved_config(content, job.checkpoint)), settings_of(job.config)):
+        raise ConfigError(f"{job.folder} was trained with {wrong}; move it away, or give the same settings")
     step: int = (content.get("training") or {}).get("step", 0)
     return step
 
@@ -121,8 +121,8 @@ def why_not(scores: RunScores, job: Job, last: int) -> str | None:
 
     They stay valid once its checkpoint is gone or trained further.
     """
-    if odd := difference(scores.settings, settings_of(job.config)):
-        return f"{job.config.name} was trained with {odd}"
+    if wrong := difference(scores.settings, settings_of(job.config)):
+        return f"{job.config.name} was trained with {wrong}"
     if job.checkpoint.is_file() and scores.checkpoint != digest(job.checkpoint):
         try:
             further = (saved_step(job) or 0) > last

@@ -1,7 +1,7 @@
 """Checkpoints: written whole or not at all, and read without running code.
 
 A file is a dict of plain values and tensors: `format`, `config` (nested plain settings), `model`
-(the state of a GCoNet) and, where training is to go on, `training`.
+(the state of a GCoNet) and, if training is to be resumed, `training`.
 """
 
 import hashlib
@@ -65,13 +65,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     content = read_file(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path}: no checkpoint of this project; one of the authors' is converted with "
+            f"{path}: not a checkpoint of this project; convert one of the authors' with "
             "python scripts/convert_checkpoint.py OFFICIAL.pth OURS.pt"
         )
     if missing := {"config", "model"} - set(content):
         raise CheckpointError(f"{path}: damaged, without {' and '.join(sorted(missing))}")
-    if odd := [name for name in ("config", "model") if not isinstance(content[name], dict)]:
-        raise CheckpointError(f"{path}: damaged, its {odd[0]} is no section of keys")
+    if wrong := [name for name in ("config", "model") if not isinstance(content[name], dict)]:
+        raise CheckpointError(f"{path}: damaged, its {wrong[0]} is not a section of keys")
     return content
 
 
@@ -88,7 +88,7 @@ def load_model(path: Path) -> tuple[GCoNet, Config]:
 
     It is in eval mode, float32, on the CPU.
 
-    Raises CheckpointError where the file is missing, damaged or of another architecture.
+    Raises CheckpointError if the file is missing, damaged or of another architecture.
     """
     content = read_checkpoint(path)
     config = saved_config(content, path)
@@ -106,7 +106,7 @@ def find_checkpoint(name: str | Path) -> Path:
 def load_weights(model: GCoNet, config: Config, path: Path) -> None:
     """Copy the network's weights in the checkpoint at `path` into `model`, which `config` describes.
 
-    Raises CheckpointError where the file is missing, damaged or trained with another GAM.
+    Raises CheckpointError if the file is missing, damaged or trained with another GAM.
     """
     content = read_checkpoint(path)
     if (theirs := content["config"].get("gam")) != (ours := config_to_dict(config)["gam"]):
@@ -118,7 +118,7 @@ def ship_weights(source: Path, target: Path) -> str:
     """Write the checkpoint `source` as float16 weights for inference; returns the file's SHA-256.
 
     The digest goes beside it as `<target>.sha256`, and `read_file` checks it. Of paths in the
-    settings only the names stay. Raises CheckpointError where one of the two files exists.
+    settings only the names stay. Raises CheckpointError if one of the two files exists.
     """
     for path in (target, digest_file(target)):
         if path.exists():
@@ -128,8 +128,8 @@ def ship_weights(source: Path, target: Path) -> str:
     data = replace(config.data, root=DataConfig.root, episodes=episodes)
     encoder = replace(config.encoder, weights=Path(config.encoder.weights).name)
     model.half()
-    if odd := [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]:
-        raise CheckpointError(f"{source}: {odd[0]} holds values that float16 cannot")
+    if wrong := [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]:
+        raise CheckpointError(f"{source}: {wrong[0]} holds values that float16 cannot")
     target.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(target, config=replace(config, data=data, encoder=encoder, init=init), model=model)
     found = digest(target)
@@ -149,16 +149,17 @@ def digest_file(path: Path) -> Path:
 
 def load_state(module: torch.nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Copy `state` into `module`; a name or a shape that does not fit is a CheckpointError."""
+    real = {name for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
     try:
         module.load_state_dict(state)
-        odd = [name for name, tensor in state.items() if not tensor.is_floating_point()]
+        wrong = [name for name in real if not state[name].is_floating_point()]
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path}: weights of another architecture ({reason})") from None
-    if odd:
-        raise CheckpointError(f"{path}: damaged: {odd[0]} is {state[odd[0]].dtype}, not floating-point")
-    if odd := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
-        raise CheckpointError(f"{path}: damaged: {odd[0]} holds values that are no finite numbers")
+    if wrong:
+        raise CheckpointError(f"{path}: damaged: {wrong[0]} is {state[wrong[0]].dtype}, not floating-point")
+    if wrong := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
+        raise CheckpointError(f"{path}: damaged: {wrong[0]} holds values that are not finite")
 
 
 def read_file(path: Path) -> Any:

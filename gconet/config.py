@@ -162,7 +162,7 @@ class Config:
             if not low <= number <= high:  # NaN is nowhere
                 raise ConfigError(f"{key}: {number} is not between {low:g} and {high:g}")
         if Path(self.name).name != self.name or self.name in ("", ".", "..") or not self.name.isprintable():
-            raise ConfigError(f"name: {short(self.name)} is no plain folder name")
+            raise ConfigError(f"name: {short(self.name)} is not a plain folder name")
         if self.data.image_size > LARGEST:
             raise ConfigError(f"data.image_size: {self.data.image_size} is above {LARGEST}")
         if self.validation.set is not None and self.validation.set == self.data.train_set:
@@ -197,23 +197,23 @@ def apply_overrides(settings: dict[str, Any], overrides: typing.Sequence[str]) -
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
-            raise ConfigError(f"{override!r} is no override; write section.key=value")
+            raise ConfigError(f"{override!r} is not an override; write section.key=value")
         try:
             value = parse_yaml(text)
         except ValueError:
-            raise ConfigError(f"{key}: {short(text)} is no YAML value") from None
+            raise ConfigError(f"{key}: {short(text)} is not a YAML value") from None
         *sections, last = key.split(".")
         node = result
         for section in sections:
             node = node.setdefault(section, {})
             if not isinstance(node, dict):
-                raise ConfigError(f"{key}: {section} is no section")
+                raise ConfigError(f"{key}: {section} is not a section")
         node[last] = value
     return result
 
 
 def parse_yaml(text: str) -> Any:
-    """The plain values of a YAML text; raises ValueError where it is none, or refers to itself."""
+    """The plain values of a YAML text; raises ValueError if it is none, or refers to itself."""
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             raise ValueError("aliases (*name) are not taken: a few lines of them can fill the memory")
@@ -259,7 +259,7 @@ def _check(hint: Any, value: Any, key: str) -> Any:
         return None if value is None else _check(args[0], value, key)
     if origin is Literal:
         if not any(value == arg and type(value) is type(arg) for arg in args):
-            raise ConfigError(f"{key}: {short(value)} is none of {', '.join(map(str, args))}")
+            raise ConfigError(f"{key}: {short(value)} is not one of {', '.join(map(str, args))}")
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple) or len(value) != len(args):

@@ -30,7 +30,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def use_gpu(rank: int) -> None:
-    """Make GPU number `rank` this process's `cuda`; raises ConfigError where there are fewer GPUs."""
+    """Make GPU number `rank` this process's `cuda`; raises ConfigError if there are fewer GPUs."""
     if rank >= torch.cuda.device_count():
         raise ConfigError(
             f"local rank {rank} has no GPU, there are {torch.cuda.device_count()}; start that many "

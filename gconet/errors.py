@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 class GCoNetError(Exception):
-    """Something the user can mend; the message is one line: what was wrong, what exists, what to do."""
+    """Something the user can fix; the message is one line: what was wrong, what exists, what to do."""
 
     exit_status = 1
 

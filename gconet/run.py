@@ -51,7 +51,7 @@ class Run:
     def start(self, *, first: int, resumed: bool, **facts: Any) -> None:
         """Make the folder, or enter it again at step `first`; log settings, versions and machine.
 
-        Raises ConfigError where a new run's folder has come to be meanwhile.
+        Raises ConfigError if another process has made the new run's folder in the meantime.
         After a kill, log.jsonl holds the steps since the last checkpoint twice; the later ones count.
         """
         if not self.main:
@@ -60,7 +60,7 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=resumed)
         except FileExistsError:
             raise ConfigError(
-                f"{self.folder} was made meanwhile by another process; choose name=..."
+                f"{self.folder} was made by another process in the meantime; choose name=..."
             ) from None
         self._held = self._held or hold(self.folder)
         settings = yaml.safe_dump(config_to_dict(self.config), sort_keys=False)
@@ -150,7 +150,7 @@ class Run:
     ) -> dict[str, Any]:
         """Load a checkpoint's content into `model` and `optimizer`; returns the saved progress.
 
-        Raises CheckpointError where it does not fit the network or the `expected` progress.
+        Raises CheckpointError if it does not fit the network or the `expected` progress.
         """
         path = self.folder / LAST
         training = content.get("training")
@@ -192,7 +192,7 @@ class Run:
         """Log why the run ended, as far as the disk allows; returns the error to raise.
 
         Those that machines make (no memory, a dead loader process, a full disk) become one line
-        that says how to go on; others stay as they are.
+        that says how to resume; others stay as they are.
         """
         if self._board is None:
             return error  # not yet in the folder, or not the first rank

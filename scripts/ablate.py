@@ -149,7 +149,7 @@ def run_python(script: str, *arguments: str) -> None:
     if status in (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM):
         raise KeyboardInterrupt
     if status:
-        raise GCoNetError(f"{script} failed (status {status}), see above; mend that and start again")
+        raise GCoNetError(f"{script} failed (status {status}), see above; fix that and start again")
 
 
 def write_table(output: Path, name: str, plan: Plan) -> list[str]:
@@ -200,14 +200,14 @@ def parse_args() -> argparse.Namespace:
             setattr(args, name, sorted({int(number) for number in text.split(",")}))
         except ValueError:
             raise ConfigError(f"--{name} {text}: give whole numbers with commas between, as in 0,1") from None
-    if odd := [row for row in args.rows if row not in ROWS]:
-        raise ConfigError(f"--rows: there is no row {odd[0]}; choose from {','.join(map(str, ROWS))}")
+    if wrong := [row for row in args.rows if row not in ROWS]:
+        raise ConfigError(f"--rows: there is no row {wrong[0]}; choose from {','.join(map(str, ROWS))}")
     for name in ("epochs", "steps"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise ConfigError(f"--{name} {value}: give at least 1")
     taken = ("seed=", "name=", "train.epochs=", "train.steps=")
-    if odd := [override for override in args.overrides if override.startswith(taken)]:
-        raise ConfigError(f"{odd[0]}: that is what the rows and the options of this command set")
+    if wrong := [override for override in args.overrides if override.startswith(taken)]:
+        raise ConfigError(f"{wrong[0]}: that is what the rows and the options of this command set")
     return args
 
 

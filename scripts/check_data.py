@@ -16,7 +16,7 @@ Each may be jpg, jpeg, png, webp or bmp.
 
 Totals are known for:
   {totals}
-Other sets are checked without one. All problems are listed, each with the path to mend:
+Other sets are checked without one. All problems are listed, each with the path to fix:
   $ python scripts/check_data.py
   DUTS_class: 291 groups, 8250 images, 8250 masks: whole
   CoCA: 80 groups, 1295 images, 1295 masks: 1 problem

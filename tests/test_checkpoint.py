@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from gconet import checkpoint
-from gconet.checkpoint import load_model, save_checkpoint, ship_weights
+from gconet.checkpoint import load_model, load_state, save_checkpoint, ship_weights
 from gconet.config import load_config
 from gconet.errors import CheckpointError
 from gconet.models import build_model
@@ -70,7 +70,7 @@ def test_what_is_no_checkpoint_of_ours_is_refused(saved, tmp_path, capsys):
     with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
         load_model(truncated)
     torch.save({"layer": torch.zeros(2)}, tmp_path / "foreign.pt")
-    with pytest.raises(CheckpointError, match="no checkpoint of this project.*convert_checkpoint"):
+    with pytest.raises(CheckpointError, match="not a checkpoint of this project.*convert_checkpoint"):
         load_model(tmp_path / "foreign.pt")
     (tmp_path / "bomb.pt").write_bytes(pickle.dumps({"format": Bomb()}, protocol=2))
     with pytest.raises(CheckpointError, match="cannot be read"):
@@ -178,3 +178,14 @@ def test_the_golden_maps_through_both_commands(tmp_path, run):
     for i in range(5):
         ours = np.asarray(Image.open(tmp_path / f"maps/group/{i}.png")).astype(int)
         assert np.abs(ours - np.floor(255 * expected[i])).max() <= 1
+
+
+def test_integer_buffers_are_loaded_and_integers_in_place_of_weights_are_not(tmp_path):
+    trained = torch.nn.BatchNorm2d(3)
+    trained(torch.rand(2, 3, 4, 4))
+    fresh = torch.nn.BatchNorm2d(3)
+    load_state(fresh, trained.state_dict(), tmp_path / "a.pt")
+    assert fresh.num_batches_tracked == 1 and torch.equal(fresh.running_mean, trained.running_mean)
+    damaged = {**trained.state_dict(), "weight": torch.ones(3, dtype=torch.int64)}
+    with pytest.raises(CheckpointError, match="a.pt: damaged: weight is torch.int64, not floating-point"):
+        load_state(fresh, damaged, tmp_path / "a.pt")

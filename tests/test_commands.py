@@ -165,7 +165,7 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
     refused(2, "above 0", memory="inf")
     refused(2, "4 images of 32 pixels need", memory="0.0001")
     torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "resnet.pt")
-    refused(1, "no checkpoint of this project", checkpoint=tmp_path / "resnet.pt")
+    refused(1, "not a checkpoint of this project", checkpoint=tmp_path / "resnet.pt")
     other = build_model(load_config())
     save_checkpoint(tmp_path / "o.pt", config=load_config(None, ["gam.kernel_size=3"]), model=other)
     refused(1, "weights of another architecture", checkpoint=tmp_path / "o.pt")

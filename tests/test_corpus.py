@@ -265,7 +265,7 @@ def test_no_memory_is_not_blamed_on_the_picture(tmp_path, monkeypatch):
 
 def test_a_pipe_is_no_picture(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(DataError, match=r"pipe\.png: is no regular file"):
+    with pytest.raises(DataError, match=r"pipe\.png: is not a regular file"):
         load_image(tmp_path / "pipe.png")
 
 

@@ -110,7 +110,7 @@ def test_colours_are_no_mask(tmp_path):
     Image.new("RGB", (8, 6), (160, 128, 96)).save(tmp_path / "brown.png")
     write(tmp_path / "photograph.png")
     for name in ("red", "red with alpha", "red in rgb", "border", "brown", "photograph"):
-        with pytest.raises(DataError, match=f"{name}.png: is in colour, so no mask or map; save"):
+        with pytest.raises(DataError, match=f"{name}.png: is in colour, so it is not a mask or map; save"):
             load_mask(tmp_path / f"{name}.png")
 
 

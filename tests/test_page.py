@@ -80,13 +80,13 @@ def test_only_a_page_of_ours_is_replaced(hostile, tmp_path):
     output, groups = hostile
     page = output / "index.html"
     page.write_text("my home page")
-    with pytest.raises(ConfigError, match="index.html is no page of this project and stays"):
+    with pytest.raises(ConfigError, match="index.html was not written by gconet; refusing to overwrite"):
         write_maps_page(output, groups)
     assert page.read_text() == "my home page" and not (output / ".previews").exists()
     page.unlink()
     (output / ".previews").mkdir()
     (output / ".previews/mine.jpg").write_text("mine")
-    with pytest.raises(ConfigError, match="previews holds files that are not of this project"):
+    with pytest.raises(ConfigError, match="previews holds files that gconet did not write"):
         write_maps_page(output, groups)
     (output / ".previews/mine.jpg").rename(output / ".previews/000001.jpg")  # as if broken off
     assert write_maps_page(output, groups).read_bytes() == write_maps_page(output, groups).read_bytes()

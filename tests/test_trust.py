@@ -22,9 +22,9 @@ from tests.test_corpus import png_header
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "..", ".", "", "a\\b", "nul\0"])
 def test_names_that_lead_elsewhere_are_refused(tmp_path, name):
-    with pytest.raises(DataError, match="is no name for a group or a picture"):
+    with pytest.raises(DataError, match="is not a usable name for a group or a picture"):
         Group(name, ())
-    with pytest.raises(DataError, match="is no name for a group or a picture"):
+    with pytest.raises(DataError, match="is not a usable name for a group or a picture"):
         Item(name, tmp_path / "a.png")
 
 
@@ -183,7 +183,7 @@ def test_a_new_run_stays_out_of_a_folder_that_came_to_be_meanwhile(tmp_path):
     config = load_config()
     run = Run(tmp_path / "r", config)
     (tmp_path / "r").mkdir()
-    with pytest.raises(ConfigError, match="made meanwhile by another process"):
+    with pytest.raises(ConfigError, match="was made by another process"):
         run.start(first=0, resumed=False)
 
 
@@ -217,9 +217,9 @@ def test_names_lead_out_of_no_folder_of_curves(run, toy, tmp_path):
         "--tensorboard",
         tmp_path,
     ]
-    assert "that is no plain name" in run(*command, status=2).stderr and not list(tmp_path.iterdir())
+    assert "that is not a plain name" in run(*command, status=2).stderr and not list(tmp_path.iterdir())
     command = ["scripts/evaluate.py", "--sets", "../up", "--maps", gts, "--gts", gts]
-    assert "--sets '../up': that is no plain name" in run(*command, status=2).stderr
+    assert "--sets '../up': that is not a plain name" in run(*command, status=2).stderr
 
 
 def test_tables_take_names_that_are_no_text_and_replace_files_whole(run, tmp_path):

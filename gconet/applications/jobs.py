@@ -73,16 +73,16 @@ def plan_jobs(args: argparse.Namespace, kinds: Mapping[str, str]) -> list[Job]:
 def load_pair(item: Item) -> tuple[RGB, npt.NDArray[np.uint8]]:
     """A picture (H,W,3) RGB and its map (H,W), both uint8.
 
-    Raises DataError where there is no map, where one cannot be read, or where they differ in size.
+    Raises DataError if there is no map, where one cannot be read, or where they differ in size.
     """
     if item.map is None:
-        raise DataError(f"{item.image} has no map; make one with test.py, or mend what kept it from it")
+        raise DataError(f"{item.image} has no map; make one with test.py, or fix what stopped it")
     picture, m = load_with_mask(item.image, item.map)
     return np.asarray(picture), np.asarray(m)
 
 
 def check_sides(path: Path, picture: RGB) -> None:
-    """Raise DataError where `picture` (H,W,3), read from `path`, is too long for a JPEG file."""
+    """Raise DataError if `picture` (H,W,3), read from `path`, is too long for a JPEG file."""
     if max(picture.shape) > LONGEST:
         raise DataError(f"{path}: a side is above the {LONGEST} pixels that a JPEG file can have; shrink it")
 
@@ -131,7 +131,7 @@ def report_skipped(images: Path, errors: Sequence[DataError]) -> int:
     if errors:
         more = f", {len(errors) - MOST} of them not named here" if len(errors) > MOST else ""
         print(
-            f"error: {counted(len(errors), 'file')} skipped{more}; mend or remove such files", file=sys.stderr
+            f"error: {counted(len(errors), 'file')} skipped{more}; fix or remove such files", file=sys.stderr
         )
     return 1 if errors else 0
 

@@ -17,7 +17,7 @@ def check_output(
     page: bool = True,
     folders: Sequence[str] = (),
 ) -> None:
-    """Raise ConfigError where results in folder `output` would mix with inputs or replace files.
+    """Raise ConfigError if results in folder `output` would mix with inputs or replace files.
 
     `sources`: the folders that are read, by the names of their options. With `overwrite`, results
     may replace files of their own names, but through no link that leads out of it. With `page`, also as
@@ -47,7 +47,7 @@ def check_output(
 
 
 def check_masks(gts: Path, groups: Sequence[Group]) -> None:
-    """Raise ConfigError where `gts` holds masks of other images: their scores would lack maps."""
+    """Raise ConfigError if `gts` holds masks of other images: their scores would lack maps."""
     masks, images = sum(map(len, list_groups(gts).values())), sum(len(group.items) for group in groups)
     if masks > images:
         raise ConfigError(f"--gts {gts} holds {masks} masks for {images} images; give just theirs")

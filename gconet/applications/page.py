@@ -143,24 +143,24 @@ def write_page(output: Path, groups: Mapping[str, Sequence[Entry]], *, title: st
         width=f"{median(width for width, _ in sizes):.0f}px" if sizes else "100%",
     )
     path = output / "index.html"
-    path.write_text(page, encoding="utf-8", errors="replace")  # names may hold bytes that are no text
+    path.write_text(page, encoding="utf-8", errors="replace")  # names may hold bytes that are not text
     return path
 
 
 def check_page(output: Path) -> None:
-    """Raise ConfigError where a page in `output` would replace something that is not a page of ours."""
+    """Raise ConfigError if a page in `output` would replace something that is not a page of ours."""
     page = output / "index.html"
     ours = page.is_file() and GENERATOR in page.read_bytes()
     previews = output / PREVIEWS
     if page.exists() and not ours:
-        raise ConfigError(f"{page} is no page of this project and stays; name another folder")
+        raise ConfigError(f"{page} was not written by gconet; refusing to overwrite it, name another folder")
     # without a page, one that was broken off: it holds nothing but previews
     if (
         previews.exists()
         and not ours
         and not all(re.fullmatch(r"\d{6}\.jpg", p.name) for p in previews.iterdir())
     ):
-        raise ConfigError(f"{previews} holds files that are not of this project; name another folder")
+        raise ConfigError(f"{previews} holds files that gconet did not write; name another folder")
 
 
 def section(number: int, group: str, figures: Sequence[str], entries: Sequence[Entry]) -> str:

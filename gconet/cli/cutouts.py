@@ -7,7 +7,7 @@ writes, for every picture, <output>/masks/<group>/<stem>.png, the object in whit
 --background, <output>/backgrounds/<group>/<stem>.jpg, the object before it; and
 <output>/index.html, a page to look at them all. Needs no GPU; about 20 pictures a second on each core.
 
-Exit status: 0 when everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
+Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
 
 import argparse

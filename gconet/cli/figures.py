@@ -13,7 +13,7 @@ grid       Figures 6 and 7: image, ground truth and the maps of several methods 
 
 A picture that cannot be read is left out of its group and named at the end; with --strict it stops all.
 
-Exit status: 0 when everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
+Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
 
 import argparse
@@ -139,16 +139,16 @@ def write_projector(output: Path, groups: Sequence[Group], parts: np.ndarray) ->
 
 
 def check_projector(folder: Path) -> None:
-    """Raise ConfigError where `folder`, which an earlier call may have written, holds other files."""
+    """Raise ConfigError if `folder`, which an earlier call may have written, holds other files."""
     ours = r"projector_config\.pbtxt|events\.out\.tfevents\..*|metadata\.tsv|sprite\.png|tensors\.tsv"
-    if odd := [p for p in folder.rglob("*") if not p.is_dir() and not re.fullmatch(ours, p.name)]:
+    if wrong := [p for p in folder.rglob("*") if not p.is_dir() and not re.fullmatch(ours, p.name)]:
         raise ConfigError(
-            f"{folder} holds files that are not TensorBoard's, as {odd[0]}; name another folder"
+            f"{folder} holds files that are not TensorBoard's, as {wrong[0]}; name another folder"
         )
 
 
 def plain(name: str) -> str:
-    """A name without what would break TensorBoard's table: tabs, line ends, bytes that are no text."""
+    """A name without what would break TensorBoard's table: tabs, line ends, bytes that are not text."""
     return " ".join(name.encode("utf-8", "replace").decode().split())
 
 
@@ -190,7 +190,7 @@ def load_row(files: tuple[Path, Sequence[Path]]) -> list[RGB]:
 
 
 def check_picture(output: Path, folders: Sequence[Path | None], *, overwrite: bool) -> None:
-    """Raise ConfigError where `output` is no PNG file, would replace one, or lies among the inputs."""
+    """Raise ConfigError if `output` is not a PNG file, would replace one, or lies among the inputs."""
     if output.suffix.lower() != ".png":
         raise ConfigError(f"--output {output}: the grid is a PNG file; name one")
     for folder in folders:

@@ -160,4 +160,4 @@ def write_file(kind: str, path: Path, scores: list[Scores], layout: dict[str, bo
         text = {"json": format_json, "csv": format_csv}[kind](*scores)
     else:
         text = format_table(*scores, style=kind, **layout) + "\n"
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")  # for names that are no text
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")  # names may not be valid text

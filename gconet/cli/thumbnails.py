@@ -7,7 +7,7 @@ central in each; with --explain, <output>/explained/<group>/<stem>.jpg, the pict
 object's box in yellow, enlarged in red, and the crop in white; and <output>/index.html, a page to
 look at them all. Needs no GPU; some 30 pictures a second.
 
-Exit status: 0 when everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
+Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
 
 import argparse

@@ -26,7 +26,7 @@ KNOWN_TOTALS = {  # set → images, groups: as published, or as data/README.md h
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a set; `path` is the file or folder to mend."""
+    """One thing that is wrong with a set; `path` is the file or folder to fix."""
 
     kind: str
     path: Path

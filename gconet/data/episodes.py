@@ -93,7 +93,7 @@ class RecordedEpisodes:
     """Replays a file made by scripts/tools/import_release_episodes.py; its docstring has the format."""
 
     def __init__(self, path: Path, groups: Sequence[Group]) -> None:
-        """Raises DataError where the file cannot be read or names images that `groups` lack."""
+        """Raises DataError if the file cannot be read or names images that `groups` lack."""
         if not path.is_file():
             raise DataError(
                 f"data.episodes: no file {path}; make it with scripts/tools/import_release_episodes.py"

@@ -17,7 +17,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 class Item:
     """One picture of a group; `mask`, `map` and `distractors` are None if they were not asked for.
 
-    Raises DataError for a `stem` that is no plain name: results are saved under it.
+    Raises DataError for a `stem` that is not a plain name: results are saved under it.
     """
 
     stem: str
@@ -34,7 +34,7 @@ class Item:
 class Group:
     """The pictures that share an object, sorted by stem.
 
-    Raises DataError for a `name` that is no plain name: results are saved under it.
+    Raises DataError for a `name` that is not a plain name: results are saved under it.
     """
 
     name: str
@@ -45,17 +45,17 @@ class Group:
 
 
 def check_name(name: str) -> None:
-    """Raise DataError where `name` is not the name of one file or folder, and could lead elsewhere."""
+    """Raise DataError if `name` is not the name of one file or folder, and could lead elsewhere."""
     if name in ("", ".", "..") or {"/", "\\", "\0"} & set(name):
-        raise DataError(f"{name!r} is no name for a group or a picture; rename its folder or file")
+        raise DataError(f"{name!r} is not a usable name for a group or a picture; rename its folder or file")
 
 
 def check_option(option: str, name: str) -> None:
-    """Raise ConfigError where `name`, given to an `option`, is no plain name and could lead elsewhere."""
+    """Raise ConfigError if `name`, given to an `option`, is not a plain name and could lead elsewhere."""
     try:
         check_name(name)
     except DataError:
-        raise ConfigError(f"{option} {name!r}: that is no plain name, as a folder has; give one") from None
+        raise ConfigError(f"{option} {name!r}: that is not a plain name, as a folder has; give one") from None
 
 
 def scan_set(root: Path, name: str) -> tuple[Group, ...]:
@@ -150,7 +150,7 @@ def list_files(folder: Path) -> dict[str, Path]:
 
 
 def list_others(root: Path) -> list[Path]:
-    """The files in one group's folder, or in a folder of groups, that are no pictures by their suffix.
+    """The files in one group's folder, or in a folder of groups, that are not pictures by their suffix.
 
     Hidden files and those that Windows leaves in folders are not meant.
     """
@@ -194,7 +194,7 @@ def name_some(names: list[str], most: int = 5) -> str:
 def name_folders(texts: Sequence[str], option: str) -> dict[str, Path]:
     """Name → folder for each NAME=DIR of a repeatable `option`; a DIR alone is named after itself.
 
-    Raises ConfigError where two share a name, or one is no plain name.
+    Raises ConfigError if two share a name, or one is not a plain name.
     """
     folders: dict[str, Path] = {}
     for text in texts:

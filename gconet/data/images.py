@@ -28,7 +28,7 @@ def load_image(path: Path) -> Image.Image:
     """The picture at `path` as 8-bit RGB, upright (its EXIF orientation applied, if it can be read).
 
     Grey, palette, CMYK and 16-bit files are converted; an alpha channel is dropped. Raises DataError
-    where the file cannot be decoded or has too many pixels, ConfigError where `LIMIT` is no number.
+    where the file cannot be decoded or has too many pixels, ConfigError if `LIMIT` is not a number.
     """
     return _decode(path, _as_rgb)
 
@@ -62,7 +62,7 @@ def load_mask(path: Path) -> Image.Image:
 def load_with_mask(image: Path, mask: Path) -> tuple[Image.Image, Image.Image]:
     """A picture and its mask or map, as `load_image` and `load_mask` read them.
 
-    Raises as they do, and DataError where the two differ in size.
+    Raises as they do, and DataError if the two differ in size.
     """
     picture, m = load_image(image), load_mask(mask)
     if picture.size != m.size:
@@ -107,7 +107,7 @@ def _as_grey(image: Image.Image) -> Image.Image:
         pairs = ((red, green), (green, blue), (blue, red))
         tint = 0 if "P" in image.mode else 32  # what differs more is coloured
         if any(any(ImageChops.difference(*pair).histogram()[tint + 1 :]) for pair in pairs):
-            raise DataError("is in colour, so no mask or map; save the object as white on black")
+            raise DataError("is in colour, so it is not a mask or map; save the object as white on black")
     return image.convert("L")
 
 
@@ -118,7 +118,7 @@ def _decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.
         Image.MAX_IMAGE_PIXELS = int(limit) // 2  # Pillow refuses twice as many
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for ever
-            raise DataError("is no regular file")
+            raise DataError("is not a regular file")
         image: Image.Image = Image.open(path, formats=FORMATS)
         image.load()
         return convert(image)
@@ -130,7 +130,7 @@ def _decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.
         raise DataError(f"{path}: no such file") from None
     except Image.DecompressionBombError:
         raise DataError(
-            f"{path}: has more pixels than are safe to decode; if it is no trap, allow more with {LIMIT}=…, "
+            f"{path}: has more pixels than are safe to decode; if you trust it, allow more with {LIMIT}=…, "
             "by default 178956970"
         ) from None
     except Exception as error:  # Pillow's decoders raise a dozen unrelated types on damaged files

@@ -29,7 +29,7 @@ def make_toy_set(
 
     Pictures are RGB, `size` × `size` pixels. What the classes look like does not depend on `seed`:
     another seed makes a held-out set of the same classes. Same arguments, same pixels.
-    Raises ConfigError for numbers out of range, DataError where a set of that name holds files.
+    Raises ConfigError for numbers out of range, DataError if a set of that name holds files.
     """
     if not 2 <= classes <= MOST_CLASSES or images_per_class < 1 or size < 32 or seed < 0:
         raise ConfigError(

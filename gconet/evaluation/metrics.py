@@ -90,7 +90,7 @@ def score_map(map_u8: U8, gt_u8: U8, convention: str = "toolbox") -> MapScore:
 def check_convention(convention: str) -> None:
     """Raise ValueError unless `convention` is one of `CONVENTIONS`."""
     if convention not in CONVENTIONS:
-        raise ValueError(f"convention {convention!r} is none of {', '.join(CONVENTIONS)}")
+        raise ValueError(f"convention {convention!r} is not one of {', '.join(CONVENTIONS)}")
 
 
 def thresholds(convention: str) -> F64:

@@ -16,7 +16,7 @@ PANELS = (  # title, x curve, y curve, x label, y label
 def plot_curves(scores: Sequence[Scores], path: Path) -> None:
     """Draw PR, F- and E-measure curves to `path` (PNG), a row of panels per set, a line per method.
 
-    Raises ConfigError where matplotlib is not installed.
+    Raises ConfigError if matplotlib is not installed.
     """
     try:
         from matplotlib.figure import Figure

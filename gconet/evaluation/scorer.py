@@ -71,7 +71,7 @@ def score_folders(
             faults.append(f"{len(missing)} without a map in {maps}: {name_some(missing)}")
         if extra:
             faults.append(f"{len(extra)} without a mask in {gts}: {name_some(extra)}")
-        raise DataError(f"{'; '.join(faults)}; mend that, or score the rest with --allow-missing")
+        raise DataError(f"{'; '.join(faults)}; fix that, or score the rest with --allow-missing")
 
     measured: dict[str, dict[str, MapScore]] = {}
     broken: dict[str, str] = {}
@@ -107,7 +107,7 @@ def score_folders(
 def pair_maps(maps: Path, gts: Path) -> tuple[list[Pair], list[str], list[str]]:
     """The pairs, sorted by name; then the names of masks without map and of maps without mask.
 
-    A single group on both sides pairs whatever its name. Raises DataError where a folder is missing
+    A single group on both sides pairs whatever its name. Raises DataError if a folder is missing
     or holds no pictures.
     """
     mask_files = list_groups(gts)

@@ -130,7 +130,7 @@ def summarise_groups(
 def summarise(scores: Iterable[MapScore], *, convention: str, **labels: Any) -> Scores:
     """Average the maps' scores: F and E are the maximum and the mean of the averaged curve.
 
-    Raises ValueError where there are no scores.
+    Raises ValueError if there are no scores.
     """
     scores = list(scores)
     if not scores:

@@ -53,7 +53,7 @@ def format_table(
     columns = COLUMNS | (SEGMENTATION_COLUMNS if segmentation else {})
     columns |= DISTRACTOR_COLUMNS if any(one.distractors for one in scores) else {}
     if style not in STYLES:
-        raise ValueError(f"style {style!r} is none of {', '.join(STYLES)}")
+        raise ValueError(f"style {style!r} is not one of {', '.join(STYLES)}")
     render = {"text": render_text, "markdown": render_markdown, "latex": render_latex}[style]
     sets: dict[tuple[str, str], list[Scores]] = {}
     for one in scores:

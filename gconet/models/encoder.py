@@ -46,7 +46,7 @@ def load_vgg16(encoder: VGG16Encoder, weights: str) -> None:
     """Fill `encoder` from `weights`: `imagenet` (torchvision's server), `none` or a file.
 
     A file holds a state dict with torchvision's names; classifier layers in it are not read.
-    Raises CheckpointError where the weights cannot be had or do not fit.
+    Raises CheckpointError if the weights cannot be had or do not fit.
     """
     if weights == "none":
         return

@@ -129,7 +129,7 @@ def time_maps(count: int, height: int, width: int) -> None:
 
 
 def score_by_pysodmetrics() -> Callable[[np.ndarray, np.ndarray], object]:
-    """The same four metrics by pysodmetrics; raises ConfigError where it is not installed."""
+    """The same four metrics by pysodmetrics; raises ConfigError if it is not installed."""
     import warnings
 
     try:

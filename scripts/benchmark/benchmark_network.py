@@ -65,8 +65,8 @@ def check_arguments(args: argparse.Namespace) -> None:
             raise ConfigError(f"--{name} {value}: give {least} or more")
     gpu = pick_device(args.device).type == "cuda"
     args.precisions = args.precisions or ("fp32,tf32,bf16" if gpu else "fp32,bf16")
-    if odd := [p for p in args.precisions.split(",") if p not in ("auto", "fp32", "tf32", "bf16")]:
-        raise ConfigError(f"--precisions {odd[0]!r}: give some of auto, fp32, tf32, bf16")
+    if wrong := [p for p in args.precisions.split(",") if p not in ("auto", "fp32", "tf32", "bf16")]:
+        raise ConfigError(f"--precisions {wrong[0]!r}: give some of auto, fp32, tf32, bf16")
 
 
 def benchmark_inference(args: argparse.Namespace) -> None:
@@ -141,7 +141,7 @@ def _pictures(source: Path | None, folder: Path, count: int) -> list[Path]:
     """`count` pictures: of the folder `source`, repeated under new names where it has fewer; or blobs."""
     (folder / "pictures").mkdir()
     if source and not source.is_dir():
-        raise ConfigError(f"--images {source} is no folder; name one group of pictures")
+        raise ConfigError(f"--images {source} is not a folder; name one group of pictures")
     files = list(list_files(source).values()) if source else []
     if source and not files:
         raise ConfigError(f"--images {source} holds no pictures; name one group of pictures")

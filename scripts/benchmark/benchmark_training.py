@@ -86,8 +86,8 @@ def benchmark_loop(args: argparse.Namespace) -> None:
     from gconet.device import pick_device
 
     check_arguments(args)
-    if odd := [c for c in args.caches.split(",") if c not in ("auto", "device", "memory", "none")]:
-        raise ConfigError(f"--caches {odd[0]!r}: give some of auto, device, memory, none")
+    if wrong := [c for c in args.caches.split(",") if c not in ("auto", "device", "memory", "none")]:
+        raise ConfigError(f"--caches {wrong[0]!r}: give some of auto, device, memory, none")
     gpu = pick_device(args.device).type == "cuda"
     steps = args.steps or (200 if gpu else 6)
     common = {"group": args.group, "size": args.size, "device": args.device, "checkpoint": None}

@@ -123,7 +123,7 @@ def read_stamp(
     """The stamp cut to its object, as large as fits: RGB (h,w,3) in [0,255] and alpha (h,w) in [0,1]."""
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:
-        raise DataError(f"{path} is no PNG with an alpha channel; unpack tuxpaint-stamps-default")
+        raise DataError(f"{path} is not a PNG with an alpha channel; unpack tuxpaint-stamps-default")
     rows, columns = (np.flatnonzero((pixels[..., 3] > 127).any(axis)) for axis in (1, 0))
     cut = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
     solid = cut[..., 3:] / 255
