@@ -49,6 +49,11 @@ def test_training_step_of_random_and_of_trained_weights(run):
     ]  # fmt: skip
 
 
+def test_the_profile_names_the_kernels(run):
+    out = run("scripts/benchmark.py", "profile", "--group", "1", *SMALL).stdout
+    assert out.count("steps of 2 x 1 images") == 1 and "convolution_backward" in out
+
+
 @pytest.mark.slow
 def test_the_real_loop(run):
     out = run("scripts/benchmark.py", "loop", "--group", "2", "--steps", "4", *SMALL).stdout

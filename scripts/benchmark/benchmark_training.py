@@ -47,7 +47,9 @@ def add_parsers(commands: Any) -> None:
     loop.add_argument("--steps", type=int, metavar="N", help="default 200 on a GPU, 6 on a CPU")
     loop.add_argument("--caches", default="device,none", metavar="C,C", help="data.cache (%(default)s)")
     loop.set_defaults(run=benchmark_loop)
-    for parser in (train, loop):
+    profile = commands.add_parser("profile", help="where a training step's time goes, kernel by kernel")
+    profile.set_defaults(run=benchmark_profile)
+    for parser in (train, loop, profile):
         add_common(parser)
         parser.add_argument("--group", type=int, default=16, help="images in each of two groups (default 16)")
 
@@ -72,6 +74,27 @@ def benchmark_train(args: argparse.Namespace) -> None:
             builds[f"ours, {precision}"] = (build_step, options | {"graph": gpu})
         print(f"training step, weights {weights}, 2 x {args.group} images, ", end="", flush=True)
         compare(builds, args.repeats, 2 * args.group)
+
+
+def benchmark_profile(args: argparse.Namespace) -> None:
+    """Print PyTorch's own table of a step, random weights, without a graph, which would hide its kernels."""
+    from torch.profiler import ProfilerActivity, profile
+
+    from gconet.device import pick_device
+
+    check_arguments(args)
+    gpu = pick_device(args.device).type == "cuda"
+    kind = ProfilerActivity.CUDA if gpu else ProfilerActivity.CPU
+    for precision in args.precisions.split(","):
+        run = build_step(
+            group=args.group, size=args.size, device=args.device, checkpoint=None, precision=precision
+        )
+        with profile(activities=[kind]) as profiled:
+            for _ in range(args.repeats):
+                run()
+        order = "self_cuda_time_total" if gpu else "self_cpu_time_total"
+        table = profiled.key_averages().table(sort_by=order, row_limit=25, max_name_column_width=70)
+        print(f"{precision}, {args.repeats} steps of 2 x {args.group} images\n{table}")
 
 
 class _Speed(NamedTuple):
