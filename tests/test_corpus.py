@@ -129,7 +129,7 @@ def test_each_case_is_read_or_named(corpus):
             assert mask.mode == "L" and mask.size == image.size
             grey.add(stem)
         except DataError as error:
-            assert str(error).startswith(f"{path}: is in colour, so no mask or map")
+            assert str(error).startswith(f"{path}: is in colour, so it is not a mask or map")
         read.add(stem)
     assert read == stems(READ) and skipped == stems(SKIPPED)
     assert grey == {"grey", "16 bit", "one bit", "1x5000", "5000x1"}

@@ -19,7 +19,7 @@ from gconet.applications.figures import RGB
 from gconet.applications.outputs import check_masks, check_output
 from gconet.applications.page import Entry
 from gconet.data.groups import SUFFIXES, Item, list_others, name_some, scan_groups
-from gconet.data.images import load_with_mask
+from gconet.data.images import load_map, load_with_mask
 from gconet.errors import DataError, counted, one_line
 
 LONGEST = 65500  # pixels of a picture's side, in the JPEG files that are written
@@ -77,7 +77,7 @@ def load_pair(item: Item) -> tuple[RGB, npt.NDArray[np.uint8]]:
     """
     if item.map is None:
         raise DataError(f"{item.image} has no map; make one with test.py, or fix what stopped it")
-    picture, m = load_with_mask(item.image, item.map)
+    picture, m = load_with_mask(item.image, item.map, load_map)
     return np.asarray(picture), np.asarray(m)
 
 

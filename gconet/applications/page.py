@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from gconet.applications.figures import RGB, overlay
 from gconet.data.groups import Group, Item
-from gconet.data.images import load_image, load_mask
+from gconet.data.images import load_image, load_map, load_mask
 from gconet.errors import ConfigError, counted
 from gconet.evaluation import Scores
 
@@ -89,7 +89,7 @@ def map_panels(
     """
     picture = shrink(np.asarray(load_image(image)))
     size = picture.shape[1], picture.shape[0]
-    m = np.asarray(cv2.resize(np.asarray(load_mask(map_file)), size, interpolation=cv2.INTER_AREA), np.uint8)
+    m = np.asarray(cv2.resize(np.asarray(load_map(map_file)), size, interpolation=cv2.INTER_AREA), np.uint8)
     coloured = overlay(picture, m)
     for path, colour in ((distractors, CYAN), (mask, WHITE)):
         if path is None:

@@ -33,7 +33,7 @@ from gconet.applications.jobs import (
 )
 from gconet.applications.page import RGB, jaccard, write_page
 from gconet.data.groups import name_some
-from gconet.data.images import load_image
+from gconet.data.images import load_image, load_opacity
 from gconet.errors import ConfigError, DataError, counted, one_line
 from gconet.evaluation import Scores, score_folders
 
@@ -85,6 +85,9 @@ def write_cutout(job: Job, *, background: Background) -> float:
     opacity = segment(picture, m)
     mask = opacity >= 128
     Image.fromarray(255 * mask.astype(np.uint8)).save(job.files["masks"])
+    own = load_opacity(job.item.image)
+    if own is not None:  # what is transparent in the picture stays so
+        opacity = (opacity.astype(np.uint16) * own // 255).astype(np.uint8)
     Image.fromarray(cut_out(picture, opacity)).save(job.files["cutouts"], compress_level=3)
     if background is not None:
         h, w = mask.shape

@@ -34,7 +34,7 @@ from gconet.applications.jobs import Job, check_sides, make_entries, report_skip
 from gconet.applications.outputs import check_output
 from gconet.applications.page import shrink, write_page
 from gconet.data.groups import Group, leave_out, name_folders, name_some, scan_groups
-from gconet.data.images import load_image, load_mask
+from gconet.data.images import load_image, load_map
 from gconet.errors import ConfigError, DataError, counted
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def load(path: Path) -> RGB:
 
 
 def grey(path: Path) -> RGB:
-    return np.asarray(load_mask(path).convert("RGB"))
+    return np.asarray(load_map(path).convert("RGB"))
 
 
 def write_csv(path: Path, header: Sequence[object], rows: Sequence[Sequence[object]]) -> None:

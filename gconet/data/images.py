@@ -1,12 +1,14 @@
 """Reading pictures, masks and maps: whatever the file holds becomes 8-bit RGB or 8-bit grey."""
 
+import io
 import os
 import stat
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageCms
 
 from gconet.errors import ConfigError, DataError
 
@@ -25,12 +27,25 @@ LIMIT = "GCONET_MAX_PIXELS"  # environment variable: most pixels of a picture
 
 
 def load_image(path: Path) -> Image.Image:
-    """The picture at `path` as 8-bit RGB, upright (its EXIF orientation applied, if it can be read).
+    """The picture at `path` as 8-bit sRGB, upright, transparent pixels on white.
 
-    Grey, palette, CMYK and 16-bit files are converted; an alpha channel is dropped. Raises DataError
-    where the file cannot be decoded or has too many pixels, ConfigError if `LIMIT` is not a number.
+    Grey, palette and CMYK files are converted, by their colour profile if they have one. 16-bit grey is
+    taken to have 8, 10, 12 or 16 bits, the fewest that hold its highest value. Raises DataError
+    if the file cannot be decoded or has too many pixels, ConfigError if `LIMIT` is not a number.
     """
     return _decode(path, _as_rgb)
+
+
+def load_opacity(path: Path) -> np.ndarray | None:
+    """The own alpha channel of the picture at `path`, (H,W) uint8, upright; None if it has none.
+
+    Raises as `load_image`.
+    """
+    with Image.open(path, formats=FORMATS) as image:  # reads no pixels
+        if not has_alpha(image):
+            return None
+    alpha = _decode(path, lambda image: _upright(image.convert("RGBA").getchannel("A"), image))
+    return None if alpha.getextrema() == (255, 255) else np.asarray(alpha)
 
 
 def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
@@ -52,19 +67,28 @@ def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
 
 
 def load_mask(path: Path) -> Image.Image:
-    """The mask or map at `path` as 8-bit grey, 0 background to 255 object.
+    """The mask at `path` as 8-bit grey, upright, 0 background to 255 object.
 
-    Raises as `load_image`, and DataError for colours: a label map, a photograph or a heat map.
+    If an alpha channel alone shows the object, as in a cut-out of one colour, the mask is that channel;
+    else transparent pixels are background. Raises as `load_image`, and DataError for what is not
+    a mask: colours, and values that mean something else, such as 0 and 1 or numbers of classes.
     """
+    return _decode(path, _as_mask)
+
+
+def load_map(path: Path) -> Image.Image:
+    """The co-saliency map at `path` as 8-bit grey; as `load_mask`, but any values are right."""
     return _decode(path, _as_grey)
 
 
-def load_with_mask(image: Path, mask: Path) -> tuple[Image.Image, Image.Image]:
-    """A picture and its mask or map, as `load_image` and `load_mask` read them.
+def load_with_mask(
+    image: Path, mask: Path, load: Callable[[Path], Image.Image] = load_mask
+) -> tuple[Image.Image, Image.Image]:
+    """A picture and its mask; with `load` = `load_map`, its map.
 
     Raises as they do, and DataError if the two differ in size.
     """
-    picture, m = load_image(image), load_mask(mask)
+    picture, m = load_image(image), load(mask)
     if picture.size != m.size:
         raise DataError(
             f"{mask} is {m.width}x{m.height} but {image} {picture.width}x{picture.height}; give the one "
@@ -74,41 +98,97 @@ def load_with_mask(image: Path, mask: Path) -> tuple[Image.Image, Image.Image]:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    turn = TURNS.get(_orientation(image))
-    image = _eight_bit(image)
-    if turn is not None:
-        image = image.transpose(turn)
-    if "transparency" in image.info:  # else Pillow warns; the colour below is kept, as for RGBA
-        image = image.convert("RGBA")
-    return image.convert("RGB")
+    upright = _upright(_eight_bit(image), image)
+    profile = image.info.get("icc_profile")
+    if not has_alpha(upright):
+        return _to_srgb(upright, profile)
+    rgba = upright.convert("RGBA")
+    white = Image.new("RGB", rgba.size, "white")
+    white.paste(_to_srgb(rgba.convert("RGB"), profile), mask=rgba.getchannel("A"))
+    return white
 
 
-def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation; 1 where there is none, or the block is damaged and the pixels are not."""
+def has_alpha(image: Image.Image) -> bool:
+    """Whether any of its pixels may be transparent."""
+    return "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """`image` as RGB; its colours converted from `profile`, unless that is damaged or sRGB already."""
+    mode = image.mode if image.mode in ("L", "CMYK") else "RGB"
+    transform = _transform(profile, mode) if profile and image.mode != "1" else None
+    if transform is None:
+        return image.convert("RGB")
+    return ImageCms.applyTransform(image.convert(mode), transform) or image.convert("RGB")
+
+
+@lru_cache(16)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     try:
-        return int(image.getexif().get(0x0112, 1))
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return None
+        target = ImageCms.createProfile("sRGB")
+        # the cache of one pixel would be shared by threads
+        return ImageCms.buildTransform(source, target, mode, "RGB", flags=ImageCms.Flags.NOCACHE)
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return None
+
+
+def _upright(image: Image.Image, opened: Image.Image) -> Image.Image:
+    """`image` turned as the EXIF of the `opened` file says; as it is if the block is damaged."""
+    try:
+        turn = TURNS.get(int(opened.getexif().get(0x0112, 1)))
     except MemoryError:
         raise
     except Exception:  # of many types
-        return 1
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey as 8-bit, which Pillow's own conversion would clip at 255; others as they are."""
+    """16-bit grey as 8-bit, which Pillow's own conversion would clip at 255; others as they are.
+
+    Cameras and scanners write 10 and 12 bits into 16-bit files.
+    """
     if not image.mode.startswith("I"):
         return image
-    return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    pixels = np.asarray(image).astype(np.int64).clip(0, 2**16 - 1)
+    bits = next(bits for bits in (8, 10, 12, 16) if pixels.max(initial=0) < 2**bits)
+    return Image.fromarray((pixels >> (bits - 8)).astype(np.uint8))
 
 
 def _as_grey(image: Image.Image) -> Image.Image:
-    image = _eight_bit(image)
-    if image.mode not in ("1", "L", "LA"):
-        red, green, blue = image.convert("RGB").split()
+    grey = _upright(_eight_bit(image), image)
+    if has_alpha(grey):
+        rgba = grey.convert("RGBA")
+        alpha = rgba.getchannel("A")
+        colours = np.asarray(rgba.convert("RGB"))[np.asarray(alpha) > 0]
+        if alpha.getextrema() != (255, 255) and len(colours) and np.ptp(colours, 0).max() == 0:
+            return alpha  # the object in one colour, whichever it is
+        black = Image.new("RGB", rgba.size)
+        black.paste(rgba.convert("RGB"), mask=alpha)
+        grey = black
+    if grey.mode not in ("1", "L"):
+        red, green, blue = grey.convert("RGB").split()
         pairs = ((red, green), (green, blue), (blue, red))
         tint = 0 if "P" in image.mode else 32  # what differs more is coloured
         if any(any(ImageChops.difference(*pair).histogram()[tint + 1 :]) for pair in pairs):
             raise DataError("is in colour, so it is not a mask or map; save the object as white on black")
-    return image.convert("L")
+    return grey.convert("L")
+
+
+def _as_mask(image: Image.Image) -> Image.Image:
+    grey = _as_grey(image)
+    counts = np.array(grey.histogram())
+    highest, levels = int(counts.nonzero()[0].max()), int((counts[1:] > 0).sum())
+    # numbers of classes: few levels, most of the object below the middle
+    if 0 < highest < 128 or (levels <= 20 and counts[1:128].sum() > counts[128:].sum()):
+        raise DataError(
+            f"is not a mask of 0 to 255: most of its object is below 128 (highest value {highest}); "
+            "save the object as 255"
+        )
+    return grey
 
 
 def _decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
@@ -120,7 +200,10 @@ def _decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.
         if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for ever
             raise DataError("is not a regular file")
         image: Image.Image = Image.open(path, formats=FORMATS)
+        deep = image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
         image.load()
+        if deep and np.asarray(image.convert("RGB")).max() < 16:  # Pillow keeps each colour's high byte
+            raise DataError("uses at most 12 of its 16 bits a colour; stretch them to 16, or save it with 8")
         return convert(image)
     except MemoryError:
         raise

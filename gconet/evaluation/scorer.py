@@ -13,7 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from gconet.data.groups import list_groups, name_some, pair_folders
-from gconet.data.images import load_mask
+from gconet.data.images import load_map, load_mask
 from gconet.errors import DataError
 from gconet.evaluation.distractors import measure_response
 from gconet.evaluation.metrics import MapScore, check_convention, score_map
@@ -150,7 +150,7 @@ def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapSco
 def score_pair(pair: Pair, *, convention: str) -> MapScore | str:
     """The score of a map file, or why it or one of its masks cannot be used."""
     try:
-        mask, picture = load_mask(pair.mask), load_mask(pair.map)
+        mask, picture = load_mask(pair.mask), load_map(pair.map)
         others = load_mask(pair.distractors) if pair.distractors else None
     except DataError as error:
         return str(error)
@@ -158,6 +158,11 @@ def score_pair(pair: Pair, *, convention: str) -> MapScore | str:
         return (
             f"{pair.distractors} is {others.width}x{others.height} but {pair.mask} "
             f"{mask.width}x{mask.height}; give masks of the same picture"
+        )
+    if picture.size == mask.size[::-1] != mask.size:
+        return (
+            f"{pair.map} is {picture.width}x{picture.height} but {pair.mask} {mask.width}x{mask.height}: "
+            "one of them lies on its side; save both upright"
         )
     if picture.size != mask.size:  # on 8-bit levels and antialiased, as in the toolbox
         picture = picture.resize(mask.size, Image.Resampling.BILINEAR)

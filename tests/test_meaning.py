@@ -1,0 +1,214 @@
+"""Files whose numbers mean something else than they say: read as their owner means them, or refused."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from gconet.data.check import check_set
+from gconet.data.images import load_image, load_map, load_mask, load_opacity
+from gconet.data.toy import make_toy_set
+from gconet.errors import DataError
+from tests.conftest import ROOT
+
+OBJECT = np.zeros((20, 30), bool)
+OBJECT[5:15, 8:20] = True
+WHITE_ON_BLACK = (255 * OBJECT).astype(np.uint8)
+PHOTO = np.asarray(Image.open(ROOT / "data/demo/images/bird/00.jpg").resize((30, 20)))
+
+
+def save(folder, image, name="a.png", **options):
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(folder / name, **options)
+    return folder / name
+
+
+def coloured(colour, back, opaque=WHITE_ON_BLACK):
+    """An object of one colour before another, with an alpha channel."""
+    pixels = np.where(OBJECT[..., None], np.uint8(colour), np.uint8(back))
+    return Image.fromarray(np.dstack([pixels, opaque]).astype(np.uint8))
+
+
+def palette(values, *colours):
+    image = Image.fromarray(values.astype(np.uint8)).convert("P")
+    image.putdata(values.astype(np.uint8).ravel().tolist())
+    image.putpalette([number for colour in colours for number in colour])
+    return image
+
+
+MASKS = {
+    "grey": WHITE_ON_BLACK,
+    "one bit": Image.fromarray(WHITE_ON_BLACK).convert("1"),
+    "16 bits up to 255": WHITE_ON_BLACK.astype(np.uint16),
+    "16 bits up to 65535": WHITE_ON_BLACK.astype(np.uint16) * 257,
+    "12 bits in 16": WHITE_ON_BLACK.astype(np.uint16) * 16,
+    "a black object in the alpha channel": coloured((0, 0, 0), (255, 255, 255)),
+    "a white object in the alpha channel": coloured((255, 255, 255), (0, 0, 0)),
+    "a red object in the alpha channel": coloured((200, 0, 0), (200, 0, 0)),
+    "grey with an alpha channel": coloured((0, 0, 0), (0, 0, 0)).convert("LA"),
+    "an opaque alpha channel": coloured((255, 255, 255), (0, 0, 0), np.full_like(WHITE_ON_BLACK, 255)),
+    "a palette of black and white": palette(OBJECT, (0, 0, 0), (255, 255, 255)),
+    "a palette with a transparent entry": palette(OBJECT, (9, 9, 9), (9, 9, 9)),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_a_mask_is_what_its_owner_means(tmp_path, name):
+    options = {"transparency": 0} if "transparent" in name else {}
+    mask = np.asarray(load_mask(save(tmp_path, MASKS[name], **options)))
+    np.testing.assert_array_equal(mask >= 128, OBJECT)
+    assert mask[~OBJECT].max() == 0 and mask[OBJECT].min() >= 255
+
+
+WRONG = {
+    "0 and 1": OBJECT.astype(np.uint8),
+    "classes": np.where(OBJECT, 15, 0).astype(np.uint8),
+    "classes, with a void": np.where(OBJECT, np.where(np.arange(30) < 10, 255, 15), 0).astype(np.uint8),
+    "0 and 1 in 16 bits": OBJECT.astype(np.uint16),
+    "a palette of dark greys": palette(OBJECT, (0, 0, 0), (1, 1, 1)),
+    "dark": np.where(OBJECT, 127, 0).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_mask_of_other_numbers_is_refused(tmp_path, name):
+    path = save(tmp_path, WRONG[name])
+    with pytest.raises(DataError, match=r"a.png: is not a mask of 0 to 255: .*highest value \d+.*as 255"):
+        load_mask(path)
+    assert np.asarray(load_map(path)).any()  # a map may be dark
+
+
+def test_masks_of_few_or_many_greys_stay_masks(tmp_path):
+    soft = cv2.GaussianBlur(WHITE_ON_BLACK, (0, 0), 2)
+    for mask in (soft, np.zeros_like(WHITE_ON_BLACK), np.full_like(WHITE_ON_BLACK, 255)):
+        np.testing.assert_array_equal(load_mask(save(tmp_path, mask)), mask)
+    ringing = np.asarray(load_mask(save(tmp_path, WHITE_ON_BLACK, "a.jpg", quality=30)))
+    assert ((ringing >= 128) == OBJECT).mean() > 0.98
+
+
+def test_every_command_refuses_a_mask_of_0_and_1(run, tmp_path):
+    make_toy_set(tmp_path / "data", "toy", classes=2, images_per_class=2, size=48)
+    for mask in (tmp_path / "data/gts/toy").rglob("*.png"):
+        save(mask.parent, (np.asarray(Image.open(mask)) // 255).astype(np.uint8), mask.name)
+    report = check_set(tmp_path / "data", "toy", workers=1)
+    assert len(report.problems) == 4 and "highest value 1" in str(report.problems[0])
+    small = ["data.train_set=toy", "data.image_size=32", "encoder.weights=none", "train.steps=1"]
+    for workers in (0, 1):
+        given = [*small, f"data.workers={workers}", f"data.root={tmp_path}/data", f"name=r{workers}"]
+        refused = run("train.py", *given, cwd=tmp_path, status=1).stderr
+        [line] = [line for line in refused.splitlines() if "error: " in line]
+        assert "is not a mask of 0 to 255" in line and "Traceback" not in refused
+    images = tmp_path / "data/images/toy"
+    for image in images.rglob("*.jpg"):
+        Image.open(image).convert("L").save(image)
+    done = run("scripts/evaluate.py", "--maps", images, "--gts", tmp_path / "data/gts/toy", status=1)
+    assert "is not a mask of 0 to 255" in done.stderr
+
+
+# --- transparent pictures ---
+
+
+def transparent(kind):
+    """PHOTO with junk below its transparent pixels."""
+    junk = np.random.RandomState(0).randint(0, 256, PHOTO.shape).astype(np.uint8)
+    image = Image.fromarray(np.dstack([np.where(OBJECT[..., None], PHOTO, junk), WHITE_ON_BLACK]))
+    if kind == "palette":
+        image = Image.fromarray(np.where(OBJECT[..., None], PHOTO, 0).astype(np.uint8)).quantize(200)
+        index = np.where(OBJECT, np.asarray(image), 255)
+        image.putpalette((image.getpalette() + [0] * 768)[:768])
+        image.putdata(index.ravel().tolist())
+    return image.convert("LA") if kind == "grey" else image
+
+
+@pytest.mark.parametrize("kind", ["colours", "grey", "palette"])
+def test_transparent_pixels_are_white_and_stay_transparent_in_cut_outs(tmp_path, kind):
+    path = save(tmp_path, transparent(kind), **({"transparency": 255} if kind == "palette" else {}))
+    picture = np.asarray(load_image(path))
+    assert (picture[~OBJECT] == 255).all()
+    expected = np.asarray(Image.fromarray(PHOTO).convert("L").convert("RGB")) if kind == "grey" else PHOTO
+    assert np.abs(picture[OBJECT].astype(int) - expected[OBJECT]).max() <= (40 if kind == "palette" else 1)
+    np.testing.assert_array_equal(load_opacity(path), WHITE_ON_BLACK)
+
+
+def test_a_cut_out_keeps_the_pictures_own_alpha(run, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "maps").mkdir()
+    save(tmp_path / "images", transparent("colours"))
+    save(tmp_path / "maps", np.full((20, 30), 255, np.uint8))
+    run("scripts/cosegment.py", "--images", tmp_path / "images", "--maps", tmp_path / "maps",
+        "--output", tmp_path / "out")  # fmt: skip
+    cut = np.asarray(Image.open(tmp_path / "out/cutouts/images/a.png"))
+    assert (cut[~OBJECT, 3] == 0).all() and (cut[OBJECT, 3] > 200).all()
+    assert load_opacity(save(tmp_path, PHOTO)) is None
+
+
+# --- colour profiles ---
+
+
+def swapped_profile():
+    """sRGB with red and blue exchanged, under another name."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = int.from_bytes(profile[128:132], "big")
+    tags = {bytes(profile[at : at + 4]): at + 4 for at in range(132, 132 + 12 * count, 12)}
+    red, blue = tags[b"rXYZ"], tags[b"bXYZ"]
+    profile[red : red + 8], profile[blue : blue + 8] = profile[blue : blue + 8], profile[red : red + 8]
+    return bytes(profile).replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
+
+
+@pytest.mark.parametrize(("kind", "options"), [("png", {}), ("webp", {"lossless": True}), ("tiff", {})])
+def test_colours_are_those_of_the_pictures_profile(tmp_path, kind, options):
+    swapped = swapped_profile()
+    path = save(tmp_path, PHOTO[..., ::-1].copy(), f"a.{kind}", icc_profile=swapped, **options)
+    assert np.abs(np.asarray(load_image(path)).astype(int) - PHOTO).max() <= 3
+    alpha = np.dstack([PHOTO[..., ::-1], WHITE_ON_BLACK])
+    picture = np.asarray(load_image(save(tmp_path, alpha, icc_profile=swapped)))
+    assert np.abs(picture[OBJECT].astype(int) - PHOTO[OBJECT]).max() <= 3
+    assert (picture[~OBJECT] == 255).all()
+    same = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for harmless in (b"damaged", same):
+        np.testing.assert_array_equal(load_image(save(tmp_path, PHOTO, icc_profile=harmless)), PHOTO)
+
+
+# --- 16 bits ---
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_grey_pictures_of_any_depth_have_the_same_greys(tmp_path, bits, kind):
+    grey = np.asarray(Image.fromarray(PHOTO).convert("L")).copy()
+    grey[0, 0] = 255
+    deep = grey.astype(np.uint16) << (bits - 8)
+    np.testing.assert_array_equal(load_image(save(tmp_path, deep, f"a.{kind}")), np.dstack([grey] * 3))
+
+
+@pytest.mark.parametrize("bits", [9, 10, 12])
+def test_colours_of_few_bits_in_16_are_refused_and_of_16_are_read(tmp_path, bits):
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), PHOTO[..., ::-1].astype(np.uint16) << (bits - 8))
+    with pytest.raises(DataError, match="a.png: uses at most 12 of its 16 bits a colour; stretch"):
+        load_image(path)
+    cv2.imwrite(str(path), PHOTO[..., ::-1].astype(np.uint16) << 8)
+    np.testing.assert_array_equal(load_image(path), PHOTO)
+
+
+# --- orientation ---
+
+
+@pytest.mark.parametrize("turn", [3, 6, 8])
+def test_masks_and_maps_are_turned_as_their_exif_says(tmp_path, turn):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    rotate = Image.Transpose
+    stored = {3: rotate.ROTATE_180, 6: rotate.ROTATE_90, 8: rotate.ROTATE_270}[turn]
+    path = save(tmp_path, Image.fromarray(WHITE_ON_BLACK).transpose(stored), exif=exif)
+    for load in (load_mask, load_map):
+        np.testing.assert_array_equal(load(path), WHITE_ON_BLACK)
+
+
+def test_a_map_on_its_side_is_not_squeezed(run, tmp_path):
+    for name, pixels in (("gts", WHITE_ON_BLACK), ("maps", WHITE_ON_BLACK.T.copy())):
+        (tmp_path / name / "g").mkdir(parents=True)
+        save(tmp_path / name / "g", pixels)
+    done = run("scripts/evaluate.py", "--maps", tmp_path / "maps", "--gts", tmp_path / "gts", status=1)
+    assert "a.png is 20x30 but" in done.stderr and "lies on its side" in done.stderr
+    save(tmp_path / "maps/g", Image.fromarray(WHITE_ON_BLACK).resize((224, 224)))  # the network's size
+    run("scripts/evaluate.py", "--maps", tmp_path / "maps", "--gts", tmp_path / "gts")
