@@ -14,7 +14,6 @@ done, 1 for failures, 2 for wrong settings, 128 + the signal's number when stopp
 
 import argparse
 import math
-import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +34,7 @@ from gconet.device import (
     autocast,
     flush_denormals,
     keep_memory,
+    launched_ranks,
     pick_device,
     pick_memory_format,
     pick_precision,
@@ -60,7 +60,7 @@ def main() -> int:
     flush_denormals()
     keep_memory()
     args = parse_args()
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    rank, world, local = launched_ranks()
     content, held = None, None
     if args.resume is None:
         config = load_config(args.config, args.overrides)
@@ -83,7 +83,6 @@ def main() -> int:
         config = config_from_dict(apply_overrides(saved, args.overrides))
     if world == 1:
         return attempt(config, Run(folder, config, held=held), content)
-    local = int(os.environ["LOCAL_RANK"])
     if config.train.device in ("auto", "cuda") and torch.cuda.is_available():
         use_gpu(local)
         dist.init_process_group("nccl", timeout=PATIENCE)

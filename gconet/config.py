@@ -270,6 +270,8 @@ def _check(hint: Any, value: Any, key: str) -> Any:
             return float(value)
         except (ValueError, OverflowError):
             pass
+    if hint is str and isinstance(value, str) and value.startswith("~/"):
+        return str(Path(value).expanduser())
     if type(value) is not hint:
         raise ConfigError(f"{key}: expected {hint.__name__}, got {short(value)}")
     return value

@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import os
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -27,6 +28,23 @@ def pick_device(name: str) -> torch.device:
             f"device {name!r} is not here ({torch.cuda.device_count()} CUDA GPUs); use auto or cpu"
         )
     return device
+
+
+def launched_ranks() -> tuple[int, int, int]:
+    """This process's rank, how many there are, and its rank on this machine, as torchrun sets them.
+
+    (0, 1, 0) unless all of its five variables are there: clusters leave some of them behind. Raises
+    ConfigError if they are not numbers that fit.
+    """
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    if not all(name in os.environ for name in (*names, "MASTER_ADDR", "MASTER_PORT")):
+        return 0, 1, 0
+    values = [os.environ[name] for name in names]
+    if not all(value.isdecimal() for value in values) or int(values[0]) >= int(values[1]):
+        told = ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
+        raise ConfigError(f"{told} in the environment; unset them, or start with torchrun")
+    rank, world, local = map(int, values)
+    return rank, world, local
 
 
 def use_gpu(rank: int) -> None:

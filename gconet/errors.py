@@ -1,8 +1,11 @@
 """Errors that a user can act on, how commands word them, and where they become an exit status."""
 
 import io
+import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -31,6 +34,11 @@ def one_line(message: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(message))
 
 
+def expand_home(argument: str) -> str:
+    """~ as the home folder also in --option=~/x and key=~/x, where shells leave it."""
+    return re.sub(r"^((?:--)?[\w.-]*=)?~(?=/|$)", lambda m: (m[1] or "") + str(Path.home()), argument)
+
+
 def counted(number: int, noun: str) -> str:
     """1, "map" → "1 map"; 2, "map" → "2 maps"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
@@ -38,20 +46,25 @@ def counted(number: int, noun: str) -> str:
 
 def run_command(main: Callable[[], int]) -> NoReturn:
     """Run a command's `main` and exit with its status; a `GCoNetError` becomes one line on stderr."""
+    sys.argv[1:] = [expand_home(argument) for argument in sys.argv[1:]]
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us (2>&-)
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # file names may hold what the terminal's encoding lacks
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         status = main()
+        sys.stdout.flush()
     except GCoNetError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         status = error.exit_status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130
-    except BrokenPipeError:  # the reader of our output (`| head`) has gone
-        sys.stderr.close()
-        status = 1
+    except BrokenPipeError:  # the reader of our output (`| head`) has gone; all files are written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's own flush at the end has a reader
+        status = 128 + 13  # as the shell reports SIGPIPE
     except OSError as error:  # a full disk, a folder that may not be written, …
         print(
             one_line(f"error: {error.filename or 'the system'}: {error.strerror or error}"), file=sys.stderr

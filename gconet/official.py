@@ -64,12 +64,14 @@ def convert_official(source: Path, target: Path) -> None:
     if target.exists():
         raise CheckpointError(f"{target} exists; name another file")
     state = read_file(source)
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):  # with epoch and scheduler
+        state = state["state_dict"]
+    if isinstance(state, dict):
+        state = {str(name).removeprefix("module.").removeprefix("ginet."): t for name, t in state.items()}
     if isinstance(state, dict) and state.get("format") == FORMAT:
         raise CheckpointError(f"{source} is a checkpoint of this project already; use it as it is")
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(t, Tensor) for name, t in state.items()
-    ):
-        raise CheckpointError(f"{source}: no bare state dict, so not the authors' checkpoint")
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise CheckpointError(f"{source}: not a state dict, so not the authors' checkpoint")
     ours = from_official(state)
     config = Config()
     model = build_model(config)

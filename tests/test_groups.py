@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from gconet.data.groups import scan_groups, scan_set
-from gconet.data.images import load_image, load_mask
+from gconet.data.images import load_image, load_map, load_mask
 from gconet.errors import DataError
 
 
@@ -100,16 +100,17 @@ def test_colours_are_no_mask(tmp_path):
     Image.new("CMYK", (8, 6), (0, 0, 0, 100)).save(tmp_path / "grey.jpg")
     assert 0 < np.asarray(load_mask(tmp_path / "grey.jpg")).max() < 255
     Image.new("RGB", (8, 6), (128, 120, 100)).save(tmp_path / "tinted.png")
-    assert np.asarray(load_mask(tmp_path / "tinted.png")).max() < 128
+    assert np.asarray(load_map(tmp_path / "tinted.png")).max() < 128
     labels.putpalette([0, 0, 0, 128, 0, 0])
     labels.save(tmp_path / "red.png")
-    labels.save(tmp_path / "red with alpha.png", transparency=0)
+    labels.save(tmp_path / "cut out.png", transparency=0)
+    assert np.asarray(load_mask(tmp_path / "cut out.png")).sum() == 255  # its alpha channel
     labels.convert("RGB").save(tmp_path / "red in rgb.png")
     labels.putpalette([0, 0, 0, 224, 224, 192])  # PASCAL VOC's border
     labels.save(tmp_path / "border.png")
     Image.new("RGB", (8, 6), (160, 128, 96)).save(tmp_path / "brown.png")
     write(tmp_path / "photograph.png")
-    for name in ("red", "red with alpha", "red in rgb", "border", "brown", "photograph"):
+    for name in ("red", "red in rgb", "border", "brown", "photograph"):
         with pytest.raises(DataError, match=f"{name}.png: is in colour, so it is not a mask or map; save"):
             load_mask(tmp_path / f"{name}.png")
 

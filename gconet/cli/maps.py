@@ -30,7 +30,7 @@ from gconet.applications.outputs import check_masks, check_output
 from gconet.applications.page import write_maps_page
 from gconet.applications.strays import FILE, list_strays, write_presence
 from gconet.data.groups import Group, leave_out, name_some, scan_groups
-from gconet.device import use_gpu
+from gconet.device import launched_ranks, use_gpu
 from gconet.errors import ConfigError, DataError, counted, one_line
 from gconet.evaluation import format_table, score_folders
 from gconet.predictor import Predictor, write_maps
@@ -41,11 +41,11 @@ PATIENCE = timedelta(hours=2)  # of the ranks for the slowest one
 
 def main() -> int:
     args = parse_args()
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    rank, world, local = launched_ranks()
     if world > 1:
         dist.init_process_group("gloo", timeout=PATIENCE)
         if args.device in ("auto", "cuda") and torch.cuda.is_available():
-            use_gpu(int(os.environ["LOCAL_RANK"]))
+            use_gpu(local)
     groups = scan_groups(args.images, args.gts, distractors=args.distractors)
     sources = {"--images": args.images, "--gts": args.gts, "--distractors": args.distractors}
     names = [group.name for group in groups]
@@ -91,7 +91,11 @@ def main() -> int:
         try:
             if args.gts:
                 scores = score_folders(
-                    args.output, args.gts, distractors=args.distractors, allow_missing=True
+                    args.output,
+                    args.gts,
+                    distractors=args.distractors,
+                    allow_missing=True,
+                    groups=[group.name for group in done],  # not those of an earlier call
                 )
         except DataError as error:  # no mask at all can be read: the maps are there all the same
             errors.append(error)

@@ -69,7 +69,6 @@ def main() -> int:
     ]
     groups = args.groups or args.distractors is not None
     layout = {"published": args.published, "groups": groups, "segmentation": args.segmentation}
-    print(format_table(*scores, **layout))
     for kind, path in files.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +82,7 @@ def main() -> int:
             raise DataError(f"cannot write {path}: {error.strerror}; choose another place") from None
     if args.tensorboard:
         write_tensorboard(scores, args.tensorboard)
+    print(format_table(*scores, **layout))
     unreadable = [reason for one in scores for reason in one.unreadable]
     for reason in unreadable:
         print(f"skipped: {one_line(reason)}", file=sys.stderr)

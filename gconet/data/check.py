@@ -9,19 +9,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gconet.data.groups import SUFFIXES, normalise
+from gconet.data.groups import KNOWN_TOTALS, SUFFIXES, normalise
 from gconet.data.images import load_image, load_mask
 from gconet.errors import DataError
-
-KNOWN_TOTALS = {  # set → images, groups: as published, or as data/README.md has them
-    "DUTS_class": (8250, 291),
-    "CoCA": (1295, 80),
-    "CoSOD3k": (3316, 160),
-    "Cosal2015": (2015, 50),
-    "PASCAL_coseg": (1037, 20),
-    "iCoseg": (643, 38),
-    "VOC_distractors": (94, 10),
-}
 
 
 @dataclass(frozen=True)

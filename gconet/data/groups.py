@@ -11,6 +11,22 @@ from pathlib import Path
 from gconet.errors import ConfigError, DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+FOREIGN = (
+    "__MACOSX",
+    "@eaDir",
+    "lost+found",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+)  # of other programs
+KNOWN_TOTALS = {  # set → images, groups: as published, or as data/README.md has them
+    "DUTS_class": (8250, 291),
+    "CoCA": (1295, 80),
+    "CoSOD3k": (3316, 160),
+    "Cosal2015": (2015, 50),
+    "PASCAL_coseg": (1037, 20),
+    "iCoseg": (643, 38),
+    "VOC_distractors": (94, 10),
+}
 
 
 @dataclass(frozen=True)
@@ -111,7 +127,9 @@ def list_groups(root: Path, *, allow_empty: bool = False) -> dict[str, dict[str,
     if not root.is_dir():
         what = "is a file" if root.is_file() else "does not exist"
         raise DataError(f"no folder {root}: it {what}; give one group's folder or a folder of groups")
-    folders = (p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = (
+        p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name not in FOREIGN
+    )
     subfolders = sorted(folders, key=lambda p: normalise(p.name))
     own = list_files(root)
     if not own:

@@ -28,12 +28,12 @@ def format_csv(*scores: Scores) -> str:
 
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["method", "set", "convention", "group", "image", "images", *columns])
+    table.writerow(["method", "set", "convention", "group", "image", "images", "expected_images", *columns])
     for one in scores:
         labels = [one.method, one.dataset, one.convention]
-        table.writerow([*labels, "", "", one.images, *cells(one.figures())])
+        table.writerow([*labels, "", "", one.images, one.expected_images, *cells(one.figures())])
         for name, group in one.groups.items():
-            table.writerow([*labels, name, "", group.images, *cells(group.figures())])
+            table.writerow([*labels, name, "", group.images, None, *cells(group.figures())])
             for stem, figures in group.per_image.items():
-                table.writerow([*labels, name, stem, 1, *cells(figures)])
+                table.writerow([*labels, name, stem, 1, None, *cells(figures)])
     return text.getvalue()

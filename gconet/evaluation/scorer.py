@@ -1,7 +1,7 @@
 """Scores a folder of saved maps against a folder of masks."""
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -48,6 +48,7 @@ def score_folders(
     progress: bool = True,
     method: str = "",
     dataset: str = "",
+    groups: Collection[str] | None = None,
 ) -> Scores:
     """Score the maps under `maps` against the masks under `gts`: one group, or folders of groups.
 
@@ -55,13 +56,14 @@ def score_folders(
     its mask's. `workers` processes share the work, with 0 or 1 this one does it; the scores do
     not depend on it. `method` and `dataset` name the scores, by default after the two folders.
     `distractors` holds, for every mask under `gts`, one of the image's other objects, of the same size;
-    with them the scores have the figures of `gconet.evaluation.distractors` too.
+    with them the scores have the figures of `gconet.evaluation.distractors` too. `groups`: the only
+    groups of `maps` that count, by default all.
 
     Raises DataError that names the missing, extra or unreadable files; with `allow_missing` the rest
     is scored, and the scores list what was left out. A missing mask of distractors is always an error.
     """
     check_convention(convention)
-    pairs, missing, extra = pair_maps(maps, gts)
+    pairs, missing, extra = pair_maps(maps, gts, groups)
     if distractors:
         found = pair_folders(list_groups(gts), distractors, "distractor mask")
         pairs = [replace(pair, distractors=found[pair.group, pair.stem]) for pair in pairs]
@@ -104,7 +106,9 @@ def score_folders(
     )
 
 
-def pair_maps(maps: Path, gts: Path) -> tuple[list[Pair], list[str], list[str]]:
+def pair_maps(
+    maps: Path, gts: Path, groups: Collection[str] | None = None
+) -> tuple[list[Pair], list[str], list[str]]:
     """The pairs, sorted by name; then the names of masks without map and of maps without mask.
 
     A single group on both sides pairs whatever its name. Raises DataError if a folder is missing
@@ -112,6 +116,7 @@ def pair_maps(maps: Path, gts: Path) -> tuple[list[Pair], list[str], list[str]]:
     """
     mask_files = list_groups(gts)
     map_files = list_groups(maps, allow_empty=True)
+    map_files = {name: files for name, files in map_files.items() if groups is None or name in groups}
     if len(mask_files) == len(map_files) == 1:
         map_files = dict(zip(mask_files, map_files.values(), strict=True))
     pairs, missing = [], []

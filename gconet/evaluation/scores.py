@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gconet.data.groups import KNOWN_TOTALS
 from gconet.evaluation.distractors import average_responses
 from gconet.evaluation.metrics import CURVES, F64, U8, MapScore, score_map, thresholds
 
@@ -42,6 +43,12 @@ class Scores:
     unreadable: tuple[str, ...] = ()  # of those of `missing` that have both: why they cannot be read
     extra: tuple[str, ...] = ()  # "group/stem" of maps left out: no mask
 
+    @property
+    def expected_images(self) -> int | None:
+        """How many images the data set of that name has, if it is a known one."""
+        totals = {name.lower(): images for name, (images, _) in KNOWN_TOTALS.items()}
+        return totals.get(self.dataset.lower())
+
     def figures(self) -> dict[str, float]:
         """All numbers by name, in the order of `FIGURES`, `SEGMENTATION` and, if given, `DISTRACTORS`.
 
@@ -56,6 +63,7 @@ class Scores:
             "set": self.dataset,
             "convention": self.convention,
             "images": self.images,
+            "expected_images": self.expected_images,
             **without_nan(self.figures()),
             "missing": list(self.missing),
             "extra": list(self.extra),

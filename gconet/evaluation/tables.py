@@ -77,7 +77,9 @@ def build_table(
     rows, notes = [], []
     for one in scores:
         method = one.method or "maps"
-        rows.append(format_row(method, str(one.images), one.figures(), columns))
+        total = one.expected_images
+        images = f"{one.images}" if total in (None, one.images) else f"{one.images} of {total}"
+        rows.append(format_row(method, images, one.figures(), columns))
         if groups:
             rows += [
                 format_row(f"  {name}", str(group.images), group.figures(), columns)

@@ -1,0 +1,144 @@
+"""What surrounds a command: the home folder, closed streams, a cluster's variables, other programs' files."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from gconet.checkpoint import load_model
+from gconet.config import load_config
+from gconet.data.groups import list_groups
+from gconet.device import launched_ranks
+from gconet.errors import ConfigError, DataError, expand_home
+from gconet.evaluation import format_table, score_folders
+from gconet.evaluation.tables import STYLES
+from tests import official
+from tests.conftest import ROOT, log
+
+RANKS = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+
+
+def test_the_home_folder_is_found_behind_an_equals_sign(run, toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    home = str(tmp_path)
+    for given, expected in {
+        "~/maps": f"{home}/maps", "--output=~/maps": f"--output={home}/maps",
+        "data.root=~": f"data.root={home}",
+        "ours=~/a": f"ours={home}/a", "~user": "~user", "a~/b": "a~/b", "--x=y~": "--x=y~", "": "",
+    }.items():  # fmt: skip
+        assert expand_home(given) == expected
+    config = load_config(None, ["data.root=~/data", "encoder.weights=~/vgg.pth", "data.episodes=~/e.npz"])
+    assert (config.data.root, config.encoder.weights) == (f"{home}/data", f"{home}/vgg.pth")
+    shutil.copytree(toy / "gts/toy", tmp_path / "maps")
+    run("scripts/evaluate.py", "--maps=~/maps", "--gts=~/maps", "--json=~/a.json", cwd=tmp_path)
+    assert json.loads((tmp_path / "a.json").read_text())["mae"] == 0 and not (tmp_path / "~").exists()
+
+
+# --- streams ---
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
+@pytest.mark.parametrize(("how", "status"), [("2>&-", 0), (">&-", 0), (">&- 2>&-", 0), ("| head -0", 141)])
+def test_results_are_written_whatever_becomes_of_the_streams(toy, tmp_path, how, status):
+    gts, out = toy / "gts/toy", tmp_path / "a.json"
+    command = f"{sys.executable} scripts/evaluate.py --maps {gts} --gts {gts} --groups --json {out}"
+    script = f"{command} {how}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    # `head` may be gone before or after what is printed arrives
+    assert done.returncode in {status, 0} and "Traceback" not in done.stderr, done
+    assert json.loads(out.read_text())["mae"] == 0
+
+
+# --- a cluster's variables ---
+
+
+@pytest.mark.parametrize("left", [("RANK",), ("RANK", "WORLD_SIZE"), ("RANK", "WORLD_SIZE", "MASTER_ADDR")])
+def test_variables_that_a_cluster_left_behind_start_no_ranks(monkeypatch, left):
+    for name in RANKS:
+        monkeypatch.delenv(name, raising=False)
+    for name in left:
+        monkeypatch.setenv(name, RANKS[name])
+    assert launched_ranks() == (0, 1, 0)
+
+
+def test_ranks_that_do_not_fit_are_named(monkeypatch):
+    for name, value in RANKS.items():
+        monkeypatch.setenv(name, value)
+    assert launched_ranks() == (0, 2, 0)
+    for name, value in (("RANK", "2"), ("WORLD_SIZE", "many"), ("LOCAL_RANK", "-1")):
+        with monkeypatch.context() as changed:
+            changed.setenv(name, value)
+            with pytest.raises(ConfigError, match=f"{name}={value}.* in the environment; unset them"):
+                launched_ranks()
+
+
+# --- part of a benchmark, another call's maps ---
+
+
+def test_part_of_a_benchmark_is_not_taken_for_all_of_it(toy, tmp_path, run):
+    for name in ("CoCA", "cosal2015", "mine"):
+        shutil.copytree(toy / "gts/toy", tmp_path / name)
+        scores = score_folders(tmp_path / name, tmp_path / name)
+        known = {"CoCA": 1295, "cosal2015": 2015}.get(name)
+        assert scores.to_dict()["expected_images"] == known
+        for style in STYLES:
+            assert (f"12 of {known}" in format_table(scores, style=style)) == (known is not None)
+    run("scripts/evaluate.py", "--maps", tmp_path / "CoCA", "--gts", tmp_path / "CoCA",
+        "--csv", tmp_path / "a.csv")  # fmt: skip
+    first = next(csv.DictReader((tmp_path / "a.csv").open()))
+    assert (first["images"], first["expected_images"]) == ("12", "1295")
+
+
+def test_maps_of_an_earlier_call_are_not_scored(run, checkpoint, toy, tmp_path):
+    groups = sorted(path.name for path in (toy / "images/toy").iterdir())
+    given = ["--checkpoint", checkpoint, "--output", tmp_path / "maps", "--overwrite"]
+    for name in groups:
+        images, gts = toy / "images/toy" / name, toy / "gts/toy" / name
+        done = run("test.py", *given, "--images", images, "--gts", gts)
+        assert "4 maps of 1 group" in done.stdout and "MAE" in done.stdout and "left out" not in done.stdout
+    assert sorted(p.name for p in (tmp_path / "maps").iterdir() if p.is_dir()) == [".previews", *groups]
+
+
+# --- other programs' files ---
+
+
+@pytest.mark.parametrize("name", ["__MACOSX", "@eaDir", ".ipynb_checkpoints", "lost+found"])
+def test_folders_of_other_programs_are_no_groups(toy, tmp_path, name):
+    shutil.copytree(toy / "images/toy", tmp_path / "images")
+    (tmp_path / "images" / name).mkdir()
+    (tmp_path / "images" / name / "._a.jpg").write_bytes(b"x")
+    assert list(list_groups(tmp_path / "images")) == sorted(p.name for p in (toy / "images/toy").iterdir())
+    (tmp_path / "images/empty").mkdir()
+    with pytest.raises(DataError, match="no images in empty of"):
+        list_groups(tmp_path / "images")
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "ginet.", "module.ginet."])
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_authors_training_checkpoint_is_converted_too(run, tmp_path, prefix, whole):
+    state = {prefix + name: tensor for name, tensor in official.random_state().items()}
+    content = {"epoch": 3, "state_dict": state, "scheduler": {"last_epoch": 3}} if whole else state
+    torch.save(content, tmp_path / "theirs.pth")
+    run("scripts/convert_checkpoint.py", tmp_path / "theirs.pth", tmp_path / "ours.pt")
+    weight = load_model(tmp_path / "ours.pt")[0].state_dict()["decoder.top.0.weight"]
+    assert torch.equal(weight, state[f"{prefix}toplayer.0.weight"])
+
+
+def test_a_run_killed_before_its_first_step_shows_each_step_once(train, toy, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(f"data.root={toy}", "train.steps=1", name="r")
+    folder = tmp_path / "runs/r"
+    content = torch.load(folder / "last.pt", weights_only=True)
+    content["training"]["step"] = 0  # as the checkpoint stood before the first step
+    torch.save(content, folder / "last.pt")
+    train("--resume", folder, "train.steps=2", fresh=False)
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/total")] == [0, 1]
+    assert [line["step"] for line in log(folder) if line["event"] == "step"] == [0, 0, 1]
