@@ -71,7 +71,7 @@ class Plan:
         self.made = f"{self.last} steps a run, {precision} on {device.type}"
 
     def job(self, row: int, seed: int) -> Job:
-        """Raises ConfigError for a seed that is none, and for settings that switch a module of the row."""
+        """Raises ConfigError for an invalid seed, and for settings that switch a module of the row."""
         overrides = (*self._overrides, f"seed={seed}", f"name=ablation-{ROWS[row]}-seed{seed}")
         config, own = load_config(self._base(row), overrides), load_config(self._base(row))
         for module in map(str.lower, MODULES):
@@ -103,7 +103,7 @@ def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
 
 
 def saved_step(job: Job) -> int | None:
-    """The step at which the job's run stands, None where it has no checkpoint yet.
+    """The step at which the job's run stands, None if it has no checkpoint yet.
 
     Raises ConfigError if it was trained with other settings.
     """
@@ -117,7 +117,7 @@ def saved_step(job: Job) -> int | None:
 
 
 def why_not(scores: RunScores, job: Job, last: int) -> str | None:
-    """Why `scores` are not what the job's run has at step `last`; None where they are.
+    """Why `scores` are not what the job's run has at step `last`; None if they are.
 
     They stay valid once its checkpoint is gone or trained further.
     """

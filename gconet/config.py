@@ -213,7 +213,7 @@ def apply_overrides(settings: dict[str, Any], overrides: typing.Sequence[str]) -
 
 
 def parse_yaml(text: str) -> Any:
-    """The plain values of a YAML text; raises ValueError if it is none, or refers to itself."""
+    """The plain values of a YAML text; raises ValueError if it is not valid YAML, or refers to itself."""
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             raise ValueError("aliases (*name) are not taken: a few lines of them can fill the memory")
@@ -223,7 +223,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def short(value: Any) -> str:
-    """`value` for a message, cut where it is long."""
+    """`value` for a message, cut if it is long."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 

@@ -4,7 +4,8 @@ import ctypes
 import math
 import os
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,16 @@ def pick_device(name: str) -> torch.device:
             f"device {name!r} is not here ({torch.cuda.device_count()} CUDA GPUs); use auto or cpu"
         )
     return device
+
+
+@contextmanager
+def keep_tf32() -> Iterator[None]:
+    """Leave the process's TF32 switches as they were."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def launched_ranks() -> tuple[int, int, int]:
@@ -124,7 +135,7 @@ def keep_memory() -> None:
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
-    """Mixed precision where `precision` is bfloat16, else nothing."""
+    """Mixed precision if `precision` is bfloat16, else nothing."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16)
 
 

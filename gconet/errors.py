@@ -36,7 +36,8 @@ def one_line(message: object) -> str:
 
 def expand_home(argument: str) -> str:
     """~ as the home folder also in --option=~/x and key=~/x, where shells leave it."""
-    return re.sub(r"^((?:--)?[\w.-]*=)?~(?=/|$)", lambda m: (m[1] or "") + str(Path.home()), argument)
+    home = str(Path("~").expanduser()) if os.environ.get("HOME") or os.name == "nt" else "~"
+    return re.sub(r"^((?:--)?(?:[\w.-]*=){1,2})?~(?=/|$)", lambda m: (m[1] or "") + home, argument)
 
 
 def counted(number: int, noun: str) -> str:
@@ -46,7 +47,6 @@ def counted(number: int, noun: str) -> str:
 
 def run_command(main: Callable[[], int]) -> NoReturn:
     """Run a command's `main` and exit with its status; a `GCoNetError` becomes one line on stderr."""
-    sys.argv[1:] = [expand_home(argument) for argument in sys.argv[1:]]
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by who started us (2>&-)
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
@@ -54,6 +54,7 @@ def run_command(main: Callable[[], int]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        sys.argv[1:] = [expand_home(argument) for argument in sys.argv[1:]]
         status = main()
         sys.stdout.flush()
     except GCoNetError as error:
@@ -62,7 +63,7 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130
-    except BrokenPipeError:  # the reader of our output (`| head`) has gone; all files are written
+    except BrokenPipeError:  # the reader of our output (`| head`) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's own flush at the end has a reader
         status = 128 + 13  # as the shell reports SIGPIPE
     except OSError as error:  # a full disk, a folder that may not be written, …

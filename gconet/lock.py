@@ -14,7 +14,7 @@ except ImportError:  # Windows
 def hold(folder: Path) -> IO[str] | None:
     """Keep other processes out of a run's folder, for as long as the returned file is open.
 
-    Raises ConfigError if one is in it. None where the system has no such locks.
+    Raises ConfigError if one is in it. None if the system has no such locks.
     """
     file = (folder / ".lock").open("w")
     try:

@@ -13,7 +13,7 @@ from gconet.models.decoder import WIDTH
 from gconet.models.encoder import CHANNELS
 
 MODEST = 2**30  # bytes; on a CPU more is rarely worth taking from other programs
-GUESS = 2**32  # bytes taken as free where the system does not say
+GUESS = 2**32  # bytes taken as free if the system does not say
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def plan_group(
 
     `memory` counts what the group takes beyond the network and the program. None: on a GPU what is
     free; on a CPU half of what is free, but at most 1 GiB if that is enough. Raises ConfigError
-    where `memory` is too little for the group.
+    if `memory` is too little for the group.
     """
     number = precision.itemsize
     coarse = CHANNELS[-1] * (size // 16) ** 2  # numbers of an image at stage 5
@@ -117,7 +117,7 @@ def free_memory(device: torch.device) -> int:
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
     figures = [_available()]
-    try:  # cgroup v2; "max" where there is no limit
+    try:  # cgroup v2; "max" if there is no limit
         limit, used, stat = (
             Path(f"/sys/fs/cgroup/memory.{n}").read_text() for n in ("max", "current", "stat")
         )

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from gconet.checkpoint import find_checkpoint, load_model
 from gconet.data.groups import Group
 from gconet.data.pictures import Picture, Pictures, list_pictures, read_group, read_groups
-from gconet.device import allow_tf32, autocast, pick_device, pick_memory_format, pick_precision
+from gconet.device import allow_tf32, autocast, keep_tf32, pick_device, pick_memory_format, pick_precision
 from gconet.errors import DataError
 from gconet.memory import Plan, plan_group
 from gconet.models import GCoNet
@@ -36,7 +36,8 @@ Floats = npt.NDArray[np.float32]
 
 
 class Maps(list[Map]):
-    """The co-saliency maps of a group, in the order of its pictures: (H,W) uint8 at their own sizes."""
+    """The co-saliency maps of a group, in the order of its pictures: (H,W) uint8, of their own sizes
+    once they are upright (EXIF)."""
 
     names: Sequence[str]  # files' stems; "0", "1", … for pictures in memory
     presence: Floats  # (N,) in [0,1]: see `Predictor.predict`
@@ -49,7 +50,8 @@ class Predictor:
         maps = predictor("photos/bikes")
 
     A call takes one group: a folder, or a list of files, PIL pictures and arrays ((H,W,3) RGB or
-    (H,W) grey, uint8). It returns `Maps`: value = floor(255 · co-saliency), 0 is background.
+    (H,W) grey, uint8). It returns `Maps`: value = floor(255 · co-saliency), 0 is background. Threads
+    take turns, one group at a time.
     Raises DataError for a picture that cannot be read, ConfigError if `memory` is too little.
     """
 
@@ -71,9 +73,10 @@ class Predictor:
         """
         self.device = pick_device(device)
         self.tf32 = precision == "tf32"
-        self.precision = pick_precision(precision, self.device)
         self.size, self.memory = size, memory
-        self.memory_format = pick_memory_format(self.device, self.precision, training=False)
+        with self._computing, keep_tf32():
+            self.precision = pick_precision(precision, self.device)
+            self.memory_format = pick_memory_format(self.device, self.precision, training=False)
         self.model = model.eval().to(self.device).to(memory_format=self.memory_format)
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d):
@@ -113,6 +116,10 @@ class Predictor:
         """
         if not group.sizes:
             return np.empty(0, np.float32)
+        with self._computing:  # the plan is for the memory that is free now
+            return self._predict(group, take)
+
+    def _predict(self, group: Pictures, take: Callable[[Map], None]) -> Floats:
         plan = self._plan(group)
         missing = 4 - plan.kept  # laterals of stages 1 to `missing` are computed in the second pass
         kept, deepest, seen = [], [], []
@@ -168,7 +175,9 @@ class Predictor:
 
     @contextmanager
     def _compute(self) -> Iterator[None]:
-        with self._computing, torch.inference_mode(), autocast(self.device, self.precision):
+        with (
+            self._computing, keep_tf32(), torch.inference_mode(), autocast(self.device, self.precision)
+        ):  # fmt: skip
             allow_tf32(self.tf32)
             yield
 

@@ -41,7 +41,7 @@ class Run:
     def __init__(
         self, folder: Path, config: Config, *, main: bool = True, held: IO[str] | None = None
     ) -> None:
-        """`held`: what `hold` returned, where the folder was taken before."""
+        """`held`: what `hold` returned, if the folder was taken before."""
         self.folder = folder
         self.config = config
         self.main = main

@@ -75,7 +75,8 @@ def test_the_installed_command_does_what_the_scripts_do(run, checkpoint, toy, tm
     for verb in VERBS:
         done = run("gconet/__main__.py", verb, "--help")
         assert done.stdout.startswith(f"usage: gconet {verb} ")
-    assert "thumbnails" in run("gconet/__main__.py").stdout
+    assert "thumbnails" in run("gconet/__main__.py", status=2).stderr
+    assert "thumbnails" in run("gconet/__main__.py", "--help").stdout
     assert gconet.__version__ in run("gconet/__main__.py", "--version").stdout
     fails(run, "gconet/__main__.py", "map", status=2, saying="gconet map: no such verb; there are maps, ")
     message = "FOLDER a and --images b: give one"

@@ -74,12 +74,24 @@ def test_a_mask_of_other_numbers_is_refused(tmp_path, name):
     path = save(tmp_path, WRONG[name])
     with pytest.raises(DataError, match=r"a.png: is not a mask of 0 to 255: .*highest value \d+.*as 255"):
         load_mask(path)
-    assert np.asarray(load_map(path)).any()  # a map may be dark
+    if "16 bits" not in name:
+        assert np.asarray(load_map(path)).any()  # a map may be dark
+
+
+def test_a_dark_map_of_16_bits_stays_dark(tmp_path):
+    dim = np.full((20, 30), 4000, np.uint16)
+    assert np.asarray(load_map(save(tmp_path, dim))).max() == 15
+    with pytest.raises(DataError, match="a.png: is a 16-bit map whose highest value is 200; save it with 8"):
+        load_map(save(tmp_path, (dim // 20).astype(np.uint16)))
+    black = np.zeros((20, 30, 3), np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), black)
+    assert np.asarray(load_image(tmp_path / "a.png")).max() == 0
 
 
 def test_masks_of_few_or_many_greys_stay_masks(tmp_path):
     soft = cv2.GaussianBlur(WHITE_ON_BLACK, (0, 0), 2)
-    for mask in (soft, np.zeros_like(WHITE_ON_BLACK), np.full_like(WHITE_ON_BLACK, 255)):
+    thin = np.tile(np.uint8([60, 200, 255, 60, 0]), (20, 6))
+    for mask in (soft, thin, np.zeros_like(WHITE_ON_BLACK), np.full_like(WHITE_ON_BLACK, 255)):
         np.testing.assert_array_equal(load_mask(save(tmp_path, mask)), mask)
     ringing = np.asarray(load_mask(save(tmp_path, WHITE_ON_BLACK, "a.jpg", quality=30)))
     assert ((ringing >= 128) == OBJECT).mean() > 0.98

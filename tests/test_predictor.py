@@ -1,6 +1,7 @@
 """`Predictor`: any number of pictures of any kind and size."""
 
 import copy
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -237,6 +238,40 @@ def test_threads_share_a_predictor_and_keep_their_precisions(model, paths):
     with ThreadPoolExecutor(4) as pool:
         for shared, maps in pool.map(lambda shared: (shared, shared(paths)), [exact, fast] * 6):
             assert all(np.array_equal(a, b) for a, b in zip(maps, expected[shared], strict=True))
+
+
+def test_threads_take_turns_each_with_its_own_switches(model, paths, monkeypatch):
+    """On a CPU TF32 changes nothing; what is tested is who holds the switches while it computes."""
+    exact, fast = (Predictor(copy.deepcopy(model), size=32, device="cpu", precision="fp32") for _ in "12")
+    fast.tf32 = True
+    inside, overlaps = [], []
+
+    def watched(shared, encode):
+        def run(*args):
+            inside.append(shared)
+            time.sleep(0.01)
+            overlaps.append(len(set(inside)) > 1 or torch.backends.cudnn.allow_tf32 != shared.tf32)
+            inside.remove(shared)
+            return encode(*args)
+
+        return run
+
+    for shared in (exact, fast):
+        monkeypatch.setattr(shared.model, "encode", watched(shared, shared.model.encode))
+    before = torch.backends.cudnn.allow_tf32
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda shared: shared(paths), [exact, fast] * 4))
+    assert len(overlaps) >= 8 and not any(overlaps)
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_a_picture_that_threads_share_is_decoded_once(model, tmp_path):
+    noise = np.random.RandomState(0).randint(0, 256, (900, 900, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    for _ in range(3):
+        lazy = Image.open(tmp_path / "a.png")
+        pixels = read_group([lazy] * 8, 32).pixels
+        assert (pixels == pixels[0]).all() and torch.equal(pixels[0], read_group([noise], 32).pixels[0])
 
 
 def test_a_float32_predictor_computes_without_tf32(model, paths, monkeypatch):

@@ -69,6 +69,13 @@ def test_links_exist():
     for page, text in TEXTS.items():
         links = [part.split(")")[0] for part in text.split("](")[1:]]
         assert all((page.parent / link.split("#")[0]).exists() for link in links), page
+        for file, _, anchor in (link.partition("#") for link in links if "#" in link):
+            target = page.parent / file if file else page
+            heads = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.M)
+            assert anchor in [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in heads], (
+                page,
+                anchor,
+            )
     assert README.count("](") > 8 and len(README) <= 8000
 
 

@@ -12,7 +12,8 @@ import torch
 
 from gconet.checkpoint import load_model
 from gconet.config import load_config
-from gconet.data.groups import list_groups
+from gconet.data.check import check_set
+from gconet.data.groups import list_groups, list_others
 from gconet.device import launched_ranks
 from gconet.errors import ConfigError, DataError, expand_home
 from gconet.evaluation import format_table, score_folders
@@ -27,10 +28,13 @@ def test_the_home_folder_is_found_behind_an_equals_sign(run, toy, tmp_path, monk
     monkeypatch.setenv("HOME", str(tmp_path))
     home = str(tmp_path)
     for given, expected in {
-        "~/maps": f"{home}/maps", "--output=~/maps": f"--output={home}/maps",
+        "~/maps": f"{home}/maps",
+        "--output=~/maps": f"--output={home}/maps",
         "data.root=~": f"data.root={home}",
-        "ours=~/a": f"ours={home}/a", "~user": "~user", "a~/b": "a~/b", "--x=y~": "--x=y~", "": "",
-    }.items():  # fmt: skip
+        "ours=~/a": f"ours={home}/a",
+        "--maps=ours=~/a": f"--maps=ours={home}/a",
+        **{text: text for text in ("~user", "a~/b", "--x=y~", "")},
+    }.items():
         assert expand_home(given) == expected
     config = load_config(None, ["data.root=~/data", "encoder.weights=~/vgg.pth", "data.episodes=~/e.npz"])
     assert (config.data.root, config.encoder.weights) == (f"{home}/data", f"{home}/vgg.pth")
@@ -52,6 +56,23 @@ def test_results_are_written_whatever_becomes_of_the_streams(toy, tmp_path, how,
     # `head` may be gone before or after what is printed arrives
     assert done.returncode in {status, 0} and "Traceback" not in done.stderr, done
     assert json.loads(out.read_text())["mae"] == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
+@pytest.mark.parametrize("script", ["test.py", "scripts/cosegment.py", "scripts/thumbnails.py"])
+def test_pages_are_written_although_the_reader_has_gone(toy, checkpoint, tmp_path, script):
+    group = next((toy / "images/toy").iterdir())
+    source = f"--checkpoint {checkpoint}"
+    if script != "test.py":
+        source = f"--maps {next((toy / 'gts/toy').iterdir())}"
+    command = f"{sys.executable} {script} --images {group} {source} --output {tmp_path}/out"
+    script = f"{command} | true; exit ${{PIPESTATUS[0]}}"
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 141 and "Traceback" not in done.stderr, done
+    assert (tmp_path / "out/index.html").is_file()
 
 
 # --- a cluster's variables ---
@@ -113,6 +134,12 @@ def test_folders_of_other_programs_are_no_groups(toy, tmp_path, name):
     (tmp_path / "images" / name).mkdir()
     (tmp_path / "images" / name / "._a.jpg").write_bytes(b"x")
     assert list(list_groups(tmp_path / "images")) == sorted(p.name for p in (toy / "images/toy").iterdir())
+    assert list_others(tmp_path / "images") == []
+    if not name.startswith("."):
+        for side in ("images", "gts"):
+            shutil.copytree(toy / side / "toy", tmp_path / "data" / side / "toy")
+            (tmp_path / "data" / side / "toy" / name).mkdir()
+        assert check_set(tmp_path / "data", "toy", workers=1).problems == ()
     (tmp_path / "images/empty").mkdir()
     with pytest.raises(DataError, match="no images in empty of"):
         list_groups(tmp_path / "images")

@@ -1,6 +1,6 @@
 """Co-segmentation: a co-saliency map becomes a mask, a cut-out, or a picture with another background.
 
-The map cut at 0.5 or, where it is weaker, at twice its mean (Achanta et al., CVPR 2009) says about where
+The map cut at 0.5 or, if it is weaker, at twice its mean (Achanta et al., CVPR 2009) says about where
 the object is. Where the map is in doubt, GrabCut (Rother et al., SIGGRAPH 2004) finds the outline in the
 picture's colours, and a guided filter (He et al., ECCV 2010) softens it along the picture's edges.
 Pictures are (H,W,3) uint8 RGB, maps (H,W) uint8.
@@ -28,7 +28,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def threshold_map(m: Grey) -> Mask:
-    """The map's pixels of at least twice its mean, or of its maximum where that is less; (H,W) bool.
+    """The map's pixels of at least twice its mean, or of its maximum if that is less; (H,W) bool.
 
     Empty for an all-zero map; whole for a constant one.
     """
@@ -48,7 +48,7 @@ def segment(picture: RGB, m: Grey) -> Grey:
     """The object's opacity (H,W) uint8, 0 to 255 with a soft border; its mask is `opacity >= 128`.
 
     A pure function of its arguments. An all-zero map gives opacity 0, a constant one 255. Raises
-    ValueError where the map is not of the picture's size.
+    ValueError if the map is not of the picture's size.
     """
     if picture.shape[:2] != m.shape:
         raise ValueError(f"the map is {m.shape} but the picture {picture.shape[:2]}")
@@ -58,7 +58,7 @@ def segment(picture: RGB, m: Grey) -> Grey:
 
 
 def find_object(picture: RGB, m: Grey) -> Mask:
-    """The object's mask (H,W) bool by GrabCut, without small parts; by the threshold where GrabCut
+    """The object's mask (H,W) bool by GrabCut, without small parts; by the threshold if GrabCut
     has nothing to work with."""
     rough = m >= 128
     if not rough.any():
@@ -102,7 +102,7 @@ def soften(picture: RGB, mask: Mask) -> Grey:
 
 
 def cut_out(picture: RGB, opacity: Grey) -> npt.NDArray[np.uint8]:
-    """The object alone: (H,W,4) RGBA, not premultiplied; black where it is fully transparent."""
+    """The object alone: (H,W,4) RGBA, not premultiplied; black where fully transparent."""
     visible = picture * (opacity > 0)[..., None]
     return np.dstack([visible, opacity])
 
@@ -138,7 +138,7 @@ def cover(background: RGB, width: int, height: int) -> RGB:
 
 
 def fit(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """`picture`, shrunk to a longer side of `SIDE` where it is larger."""
+    """`picture`, shrunk to a longer side of `SIDE` if it is larger."""
     h, w = picture.shape[:2]
     scale = min(1.0, SIDE / max(h, w))
     size = max(1, round(w * scale)), max(1, round(h * scale))

@@ -39,7 +39,7 @@ class Job:
 
 
 def add_options(parser: argparse.ArgumentParser, *, gts: str) -> None:
-    """The options that `plan_jobs` reads, and --page; `gts` says what masks are good for."""
+    """The options that `plan_jobs` reads, and --page; `gts` says what masks are used for."""
     add = parser.add_argument
     add("--images", type=Path, required=True, metavar="DIR", help="one group, or a folder of groups")
     add("--maps", type=Path, required=True, metavar="DIR", help="their maps, in the same tree")
@@ -73,7 +73,7 @@ def plan_jobs(args: argparse.Namespace, kinds: Mapping[str, str]) -> list[Job]:
 def load_pair(item: Item) -> tuple[RGB, npt.NDArray[np.uint8]]:
     """A picture (H,W,3) RGB and its map (H,W), both uint8.
 
-    Raises DataError if there is no map, where one cannot be read, or where they differ in size.
+    Raises DataError if there is no map, if one cannot be read, or if they differ in size.
     """
     if item.map is None:
         raise DataError(f"{item.image} has no map; make one with test.py, or fix what stopped it")
@@ -116,7 +116,7 @@ def run_jobs(
 def report_skipped(images: Path, errors: Sequence[DataError]) -> int:
     """Say on stderr which pictures, maps or masks were left out, and why; returns the exit status.
 
-    It is 1 where pictures, maps or masks could not be used, each with its error; files that are no
+    It is 1 if pictures, maps or masks could not be used, each with its error; files that are not
     pictures by their suffix are only named.
     """
     if others := list_others(images):

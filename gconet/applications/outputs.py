@@ -21,7 +21,7 @@ def check_output(
 
     `sources`: the folders that are read, by the names of their options. With `overwrite`, results
     may replace files of their own names, but through no link that leads out of it. With `page`, also as
-    `check_page`, and where one of the `folders` that will be made in `output` has the name of the page
+    `check_page`, and if one of the `folders` that will be made in `output` has the name of the page
     or its previews.
     """
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links

@@ -1,4 +1,4 @@
-"""Which pictures of a group probably lack its object: strays, as every folder of photographs has some."""
+"""Which pictures of a group probably lack its object."""
 
 import csv
 from collections.abc import Mapping, Sequence

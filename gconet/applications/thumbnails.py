@@ -75,7 +75,7 @@ def choose_sizes(
 
     Width : height is `aspect` to the nearest pixel, unless the picture is too narrow for any such
     crop. A crop can hold the enlarged box wherever a crop of this shape can, and is at least `least`
-    pixels high where the picture is.
+    pixels high if the picture is.
     """
     ratio = aspect[0] / aspect[1]
     most = [max(1, min(f.height, int((f.width + 0.5) / ratio))) for f in collection]

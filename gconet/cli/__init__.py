@@ -19,12 +19,15 @@ VERBS = {
     "export": "the network as an ONNX file",
 }
 USAGE = "usage: gconet VERB ...\n\n" + "\n".join(f"  {verb:12}{what}" for verb, what in VERBS.items())
-USAGE += "\n\ngconet VERB --help tells more; gconet --version."
+USAGE += "\n\ngconet VERB --help shows its options; gconet --version."
 
 
 def main() -> int:
     """Run the verb that the command line names; returns its exit status."""
-    verb = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if len(sys.argv) < 2:
+        print(USAGE, file=sys.stderr)
+        return 2
+    verb = sys.argv[1]
     if verb in ("-h", "--help"):
         print(USAGE)
         return 0

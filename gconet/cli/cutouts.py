@@ -1,5 +1,6 @@
 """Cut the common object out of every picture of a group, from the maps that test.py saved.
 
+    gconet cutouts --images photos --maps results/photos --output results/cutouts
     python scripts/cosegment.py --images data/demo/images --maps results/demo --output results/cutouts
 
 writes, for every picture, <output>/masks/<group>/<stem>.png, the object in white;
@@ -52,26 +53,25 @@ def main() -> int:
     for share, what in ((0.0, "empty cut-out"), (1.0, "full cut-out")):
         if names := [f"{job.group}/{job.item.stem}" for job, own in covered.items() if own == share]:
             print(f"warning: {counted(len(names), what)} ({one_line(name_some(names))})", file=sys.stderr)
-    if covered:
-        print(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
+    said = [f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}"]
 
-    scores = table = None
+    scores = None
     if covered and args.gts:
         try:
             scores = score_folders(args.output / "masks", args.gts, allow_missing=True)
             errors += map(DataError, scores.unreadable)
-            table = format_scores(score_folders(args.maps, args.gts, allow_missing=True), scores)
+            said.append(format_scores(score_folders(args.maps, args.gts, allow_missing=True), scores))
         except DataError as error:  # no mask at all can be read: the cut-outs are there all the same
             errors.append(error)
         if args.strict and errors:
             raise errors[0]
-        if table:
-            print(table)
     if covered and args.page:
         legend = "Picture, co-saliency map, cut-out" + (", new background" if "backgrounds" in kinds else "")
         entries = make_entries(covered, "cutouts", cutout_panels, jaccard(scores, groups))
         title = f"Cut-outs: {args.output.resolve().name}"
-        print(f"to look at: {write_page(args.output, entries, title=title, legend=legend)}")
+        said.append(f"to look at: {write_page(args.output, entries, title=title, legend=legend)}")
+    if covered:
+        print("\n".join(said))  # when all files are written: the reader may have gone
     return report_skipped(args.images, errors)
 
 
@@ -83,11 +83,11 @@ def write_cutout(job: Job, *, background: Background) -> float:
     if "backgrounds" in job.files:
         check_sides(job.item.image, picture)
     opacity = segment(picture, m)
-    mask = opacity >= 128
-    Image.fromarray(255 * mask.astype(np.uint8)).save(job.files["masks"])
     own = load_opacity(job.item.image)
     if own is not None:  # what is transparent in the picture stays so
         opacity = (opacity.astype(np.uint16) * own // 255).astype(np.uint8)
+    mask = opacity >= 128
+    Image.fromarray(255 * mask.astype(np.uint8)).save(job.files["masks"])
     Image.fromarray(cut_out(picture, opacity)).save(job.files["cutouts"], compress_level=3)
     if background is not None:
         h, w = mask.shape

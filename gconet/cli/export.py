@@ -1,6 +1,7 @@
 """Write the network as an ONNX file for groups of any number of images, and check it.
 
-    python scripts/export_onnx.py --checkpoint runs/gconet/last.pt --output gconet.onnx
+    gconet export --output gconet.onnx                 in a clone also python scripts/export_onnx.py
+    gconet export --checkpoint runs/gconet/last.pt --output gconet.onnx
 
 Input `images`: RGB in [0,1], (N,3,S,S) float32, all images of one group; the normalisation is
 inside. Output `maps`: co-saliency in [0,1], (N,1,S,S) float32. The affinity matrix of the whole
@@ -58,7 +59,7 @@ def main() -> int:
         file = Path(folder) / args.output.name
         export(net.eval(), size, file)
         differences = [difference(net, size, file, count) for count in (1, 2, 7)]
-        if not all(difference <= TOLERANCE for difference in differences):  # also where one is NaN
+        if not all(difference <= TOLERANCE for difference in differences):  # also if one is NaN
             told = ", ".join(f"{difference:.1e}" for difference in differences)
             raise CheckpointError(
                 f"onnxruntime's maps differ from PyTorch's by {told}, more than {TOLERANCE}; not written"
@@ -71,7 +72,7 @@ def main() -> int:
 def export(net: GCoNet, size: int, file: Path) -> None:
     """Write `net` for groups of any number of `size` × `size` images to `file`."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's talk of its own insides
+        warnings.simplefilter("ignore")  # the exporter's internal warnings
         torch.onnx.export(
             WholeGroup(net).eval(),
             (torch.rand(3, 3, size, size),),

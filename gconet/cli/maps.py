@@ -7,8 +7,8 @@
 --images is one group (pictures that share an object, directly inside) or a folder of groups; a
 group is seen as a whole. A map has its picture's size and goes to <output>/<group>/<stem>.png,
 with value = floor(255 * co-saliency), so 0 is background; <output>/index.html shows them all.
-<output>/presence.csv says for each picture how likely it holds the group's object, from 0 to 1, and
-which are likely strays, that is far below their group's median.
+<output>/presence.csv gives each picture a score from 0 to 1, higher if it shows the group's object, and
+marks likely strays, which are far below their group's median.
 
 A picture that cannot be read is left out of its group and named at the end; with --strict it stops all.
 
@@ -81,12 +81,12 @@ def main() -> int:
     errors = list(skipped.values())
     if done:
         maps = counted(sum(len(group.items) for group in done), "map")
-        print(f"{maps} of {counted(len(done), 'group')} in {args.output}")
+        said = [f"{maps} of {counted(len(done), 'group')} in {args.output}"]
         write_presence(args.output / FILE, done, presence)
         strays = list_strays(done, presence)
         if strays:
             names = [f"{g.name}/{i.stem}" for g in done for i in g.items if i.image in strays]
-            print(f"{counted(len(strays), 'likely stray')}: {one_line(name_some(names))} ({FILE})")
+            said.append(f"{counted(len(strays), 'likely stray')}: {one_line(name_some(names))} ({FILE})")
         scores = None
         try:
             if args.gts:
@@ -100,10 +100,11 @@ def main() -> int:
         except DataError as error:  # no mask at all can be read: the maps are there all the same
             errors.append(error)
         if scores:
-            print(format_table(scores, segmentation=True, groups=args.distractors is not None))
+            said.append(format_table(scores, segmentation=True, groups=args.distractors is not None))
             errors += map(DataError, scores.unreadable)
         if args.page:
-            print(f"to look at: {write_maps_page(args.output, done, scores, strays)}")
+            said.append(f"to look at: {write_maps_page(args.output, done, scores, strays)}")
+        print("\n".join(said))  # when all files are written: the reader may have gone
     return report_skipped(args.images, errors)
 
 

@@ -1,11 +1,12 @@
 """Crop every picture of a group to its common object, from the maps that test.py saved.
 
+    gconet thumbnails --images photos --maps results/photos --output results/thumbnails
     python scripts/thumbnails.py --images data/demo/images --maps results/demo --output results/thumbnails
 
 writes <output>/crops/<group>/<stem>.jpg, all of one size and with the object about as large and as
 central in each; with --explain, <output>/explained/<group>/<stem>.jpg, the picture with the
 object's box in yellow, enlarged in red, and the crop in white; and <output>/index.html, a page to
-look at them all. Needs no GPU; some 30 pictures a second.
+look at them all. Needs no GPU; about 30 pictures a second.
 
 Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
@@ -34,7 +35,7 @@ from gconet.data.images import load_image, load_with_mask
 from gconet.errors import ConfigError, counted
 
 YELLOW, RED, WHITE = (255, 215, 0), (225, 30, 30), (255, 255, 255)
-SHARPEST = 2  # times a crop is enlarged at most, where its picture is large enough
+SHARPEST = 2  # times a crop is enlarged at most, if its picture is large enough
 
 
 def main() -> int:
@@ -51,22 +52,22 @@ def main() -> int:
     errors += failed
     crops = [(job, crop) for (job, _, _), crop in done]
     groups = len({job.group for job, _ in crops})
-    if crops:
-        made = f"{counted(len(crops), 'thumbnail')} of {shape[0]}x{shape[1]}"
-        print(f"{made} of {counted(groups, 'group')} in {args.output}")
-
+    made = f"{counted(len(crops), 'thumbnail')} of {shape[0]}x{shape[1]}"
+    said = [f"{made} of {counted(groups, 'group')} in {args.output}"]
     if args.gts:
         kept, failed = run_jobs(keep_share, crops, desc="masks", strict=args.strict)
         errors += failed
         if kept:
-            print(format_kept([share for _, share in kept]))
+            said.append(format_kept([share for _, share in kept]))
     if args.page and crops:
         legend = "Picture, thumbnail"
         if args.explain:
             legend = "Picture with the object's box (yellow), enlarged (red), the crop (white); thumbnail"
         entries = make_entries((job for job, _ in crops), "crops", thumbnail_panels)
         title = f"Thumbnails: {args.output.resolve().name}"
-        print(f"to look at: {write_page(args.output, entries, title=title, legend=legend)}")
+        said.append(f"to look at: {write_page(args.output, entries, title=title, legend=legend)}")
+    if crops:
+        print("\n".join(said))  # when all files are written: the reader may have gone
     return report_skipped(args.images, errors)
 
 

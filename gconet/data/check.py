@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gconet.data.groups import KNOWN_TOTALS, SUFFIXES, normalise
+from gconet.data.groups import KNOWN_TOTALS, SUFFIXES, list_subfolders, normalise
 from gconet.data.images import load_image, load_mask
 from gconet.errors import DataError
 
@@ -47,7 +47,7 @@ def check_set(root: Path, name: str, *, workers: int = 2) -> SetReport:
     """Read every image and mask of set `name` to the end and compare all that should agree.
 
     If `root/distractors/<name>` is a folder, it must have a mask for every image too. Raises DataError
-    only where neither `root/images/<name>` nor `root/gts/<name>` is a folder.
+    only if neither `root/images/<name>` nor `root/gts/<name>` is a folder.
     """
     sides = {side: root / side / name for side in ("images", "gts")}
     if not any(folder.is_dir() for folder in sides.values()):
@@ -109,10 +109,8 @@ def list_stems(folder: Path, problems: list[Problem]) -> dict[str, Path]:
 
 
 def list_folders(folder: Path) -> list[Path]:
-    """The folders inside `folder`, sorted, without hidden ones; none where it does not exist."""
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    """`list_subfolders`; none if `folder` does not exist."""
+    return list_subfolders(folder) if folder.is_dir() else []
 
 
 def check_pair(image: Path | None, mask: Path | None, masks: Path, images: Path) -> list[Problem]:

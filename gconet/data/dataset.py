@@ -19,7 +19,7 @@ from gconet.data.episodes import DrawnEpisodes, Episode, Episodes, RecordedEpiso
 from gconet.data.groups import Group
 from gconet.data.images import load_with_mask
 from gconet.data.transforms import resize_image, resize_mask
-from gconet.errors import ConfigError, DataError
+from gconet.errors import ConfigError, DataError, GCoNetError
 
 
 class Batch(NamedTuple):
@@ -192,8 +192,9 @@ def make_loader(
     )
     try:
         yield from loader
-    except DataError as error:  # a loader process puts its whole traceback before the message
-        raise DataError(str(error).rpartition(f"{DataError.__name__}: ")[2].strip()) from None
+    except GCoNetError as error:  # a loader process puts its whole traceback before the message
+        kind = type(error)
+        raise kind(str(error).rpartition(f"{kind.__module__}.{kind.__name__}: ")[2].strip()) from None
 
 
 def _outlive_signals(worker: int) -> None:

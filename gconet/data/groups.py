@@ -127,10 +127,7 @@ def list_groups(root: Path, *, allow_empty: bool = False) -> dict[str, dict[str,
     if not root.is_dir():
         what = "is a file" if root.is_file() else "does not exist"
         raise DataError(f"no folder {root}: it {what}; give one group's folder or a folder of groups")
-    folders = (
-        p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name not in FOREIGN
-    )
-    subfolders = sorted(folders, key=lambda p: normalise(p.name))
+    subfolders = list_subfolders(root)
     own = list_files(root)
     if not own:
         groups = {normalise(p.name): list_files(p) for p in subfolders}
@@ -147,6 +144,12 @@ def list_groups(root: Path, *, allow_empty: bool = False) -> dict[str, dict[str,
             f"({name_some([p.name for p in subfolders])}); give one group or a folder of groups"
         )
     return {normalise(root.resolve().name): own}
+
+
+def list_subfolders(folder: Path) -> list[Path]:
+    """The folders inside `folder`, sorted by name, without hidden ones and those of `FOREIGN`."""
+    folders = (p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted((p for p in folders if p.name not in FOREIGN), key=lambda p: normalise(p.name))
 
 
 def normalise(name: str) -> str:
@@ -170,9 +173,9 @@ def list_files(folder: Path) -> dict[str, Path]:
 def list_others(root: Path) -> list[Path]:
     """The files in one group's folder, or in a folder of groups, that are not pictures by their suffix.
 
-    Hidden files and those that Windows leaves in folders are not meant.
+    Ignores hidden files, Thumbs.db and desktop.ini.
     """
-    folders = [root, *(p for p in sorted(root.iterdir()) if p.is_dir() and not p.name.startswith("."))]
+    folders = [root, *list_subfolders(root)]
     return [
         path
         for folder in folders

@@ -41,15 +41,20 @@ def load_opacity(path: Path) -> np.ndarray | None:
 
     Raises as `load_image`.
     """
-    with Image.open(path, formats=FORMATS) as image:  # reads no pixels
-        if not has_alpha(image):
-            return None
+    try:
+        with Image.open(path, formats=FORMATS) as image:  # reads no pixels
+            if not has_alpha(image):
+                return None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as an image ({error})") from None
     alpha = _decode(path, lambda image: _upright(image.convert("RGBA").getchannel("A"), image))
     return None if alpha.getextrema() == (255, 255) else np.asarray(alpha)
 
 
 def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
-    """A picture in memory as `load_image` gives one; an array is (H,W,3) RGB or (H,W) grey, uint8.
+    """A picture in memory as `load_image` gives one, upright if it has EXIF.
+
+    An array is (H,W,3) RGB or (H,W) grey, uint8.
 
     Raises DataError for other arrays and for a picture whose file turns out to be damaged.
     """
@@ -62,6 +67,8 @@ def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
         picture = Image.fromarray(np.ascontiguousarray(picture))
     try:
         return _as_rgb(picture)
+    except (DataError, MemoryError):
+        raise
     except Exception as error:  # as below
         raise DataError(f"cannot be read as an image ({error})") from None
 
@@ -77,8 +84,11 @@ def load_mask(path: Path) -> Image.Image:
 
 
 def load_map(path: Path) -> Image.Image:
-    """The co-saliency map at `path` as 8-bit grey; as `load_mask`, but any values are right."""
-    return _decode(path, _as_grey)
+    """The co-saliency map at `path` as 8-bit grey; as `load_mask`, but any values are accepted.
+
+    16 bits are taken as the whole range: a map may be dark.
+    """
+    return _decode(path, lambda image: _as_grey(image, _whole_range))
 
 
 def load_with_mask(
@@ -91,13 +101,15 @@ def load_with_mask(
     picture, m = load_image(image), load(mask)
     if picture.size != m.size:
         raise DataError(
-            f"{mask} is {m.width}x{m.height} but {image} {picture.width}x{picture.height}; give the one "
-            "of this very picture; scripts/check_data.py lists all such masks of a data set"
+            f"{mask} is {m.width}x{m.height} but {image} {picture.width}x{picture.height}; give the mask "
+            "or map of this picture; scripts/check_data.py lists all such masks of a data set"
         )
     return picture, m
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise DataError("has floating-point pixels; save it with 8 or 16 bits")
     upright = _upright(_eight_bit(image), image)
     profile = image.info.get("icc_profile")
     if not has_alpha(upright):
@@ -158,8 +170,18 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray((pixels >> (bits - 8)).astype(np.uint8))
 
 
-def _as_grey(image: Image.Image) -> Image.Image:
-    grey = _upright(_eight_bit(image), image)
+def _whole_range(image: Image.Image) -> Image.Image:
+    """16-bit grey of the whole range as 8-bit; others as they are."""
+    if not image.mode.startswith("I"):
+        return image
+    pixels = np.asarray(image).astype(np.int64).clip(0, 2**16 - 1)
+    if 0 < pixels.max(initial=0) < 256:
+        raise DataError(f"is a 16-bit map whose highest value is {pixels.max()}; save it with 8 bits")
+    return Image.fromarray((pixels >> 8).astype(np.uint8))
+
+
+def _as_grey(image: Image.Image, eight_bit: Callable[[Image.Image], Image.Image] = _eight_bit) -> Image.Image:
+    grey = _upright(eight_bit(image), image)
     if has_alpha(grey):
         rgba = grey.convert("RGBA")
         alpha = rgba.getchannel("A")
@@ -182,8 +204,9 @@ def _as_mask(image: Image.Image) -> Image.Image:
     grey = _as_grey(image)
     counts = np.array(grey.histogram())
     highest, levels = int(counts.nonzero()[0].max()), int((counts[1:] > 0).sum())
-    # numbers of classes: few levels, most of the object below the middle
-    if 0 < highest < 128 or (levels <= 20 and counts[1:128].sum() > counts[128:].sum()):
+    # numbers of classes, also with a void of 255: few levels, none of an edge's greys
+    numbers = levels <= 20 and not counts[92:255].any() and counts[1:92].sum() > counts[255]
+    if 0 < highest < 128 or numbers:
         raise DataError(
             f"is not a mask of 0 to 255: most of its object is below 128 (highest value {highest}); "
             "save the object as 255"
@@ -202,7 +225,7 @@ def _decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.
         image: Image.Image = Image.open(path, formats=FORMATS)
         deep = image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
         image.load()
-        if deep and np.asarray(image.convert("RGB")).max() < 16:  # Pillow keeps each colour's high byte
+        if deep and 0 < np.asarray(image.convert("RGB")).max() < 16:  # Pillow keeps each colour's high byte
             raise DataError("uses at most 12 of its 16 bits a colour; stretch them to 16, or save it with 8")
         return convert(image)
     except MemoryError:

@@ -1,6 +1,8 @@
 """The door for pictures: files, PIL pictures and arrays are read and checked here, once."""
 
 import os
+import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +20,8 @@ from gconet.data.transforms import resize_image
 from gconet.errors import DataError
 
 Picture: TypeAlias = str | Path | Image.Image | np.ndarray
-Loading: TypeAlias = Sequence[tuple[Picture, Future[tuple[Tensor, tuple[int, int]]]]]
+Loading: TypeAlias = deque[tuple[Picture, Future[tuple[Tensor, tuple[int, int]]]]]
+_decoding = threading.Lock()  # PIL pictures decode when they are first used, which threads may do at once
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,10 @@ def read_groups(
     pool = ThreadPoolExecutor(min(16, (os.cpu_count() or 1) + 2))
 
     def start(pictures: Sequence[Picture]) -> Loading:
-        return [(picture, pool.submit(_read, picture, size)) for picture in pictures]
+        return deque((picture, pool.submit(_read, picture, size)) for picture in pictures)
 
     try:
-        ahead = start(groups[0]) if groups else []
+        ahead = start(groups[0]) if groups else deque()
         for following in (*groups[1:], ()) if groups else ():
             loading, ahead = ahead, start(following)
             yield _collect(loading, size, skipped)
@@ -80,13 +83,21 @@ def read_groups(
 
 
 def _read(picture: Picture, size: int) -> tuple[Tensor, tuple[int, int]]:
-    image = load_image(Path(picture)) if isinstance(picture, str | Path) else to_rgb(picture)
+    if isinstance(picture, str | Path):
+        image = load_image(Path(picture))
+    else:
+        with _decoding:
+            image = to_rgb(picture)
     return resize_image(image, size), (image.height, image.width)
 
 
 def _collect(loading: Loading, size: int, skipped: dict[Path, DataError] | None) -> Pictures:
-    pixels, sizes, names = [torch.empty(0, 3, size, size, dtype=torch.uint8)], [], []
-    for place, (picture, future) in enumerate(loading):
+    """The group that is being loaded; `loading` is used up, so that no picture is held twice."""
+    pixels = torch.empty(len(loading), 3, size, size, dtype=torch.uint8)
+    sizes: list[tuple[int, int]] = []
+    names: list[str] = []
+    for place in range(len(loading)):
+        picture, future = loading.popleft()
         try:
             image, own = future.result()
         except DataError as error:
@@ -96,7 +107,7 @@ def _collect(loading: Loading, size: int, skipped: dict[Path, DataError] | None)
                 skipped[Path(picture)] = error
                 continue
             raise DataError(f"picture {place}: {error}") from None
-        pixels.append(image[None])
+        pixels[len(sizes)] = image
         sizes.append(own)
         names.append(Path(picture).stem if isinstance(picture, str | Path) else str(place))
-    return Pictures(torch.cat(pixels), sizes, names)
+    return Pictures(pixels[: len(sizes)], sizes, names)

@@ -45,7 +45,7 @@ class Stretch:
 
     offset: int  # where real numbers are compared, level m stands for (m - offset) / scale
     scale: int
-    first: I64  # (T,) the lowest level that reaches each threshold; 256 where none does
+    first: I64  # (T,) the lowest level that reaches each threshold; 256 if none does
 
 
 def score_map(map_u8: U8, gt_u8: U8, convention: str = "toolbox") -> MapScore:

@@ -14,7 +14,7 @@ class Published(NamedTuple):
     """One method's row in a published table."""
 
     method: str
-    source: str  # venue, and backbone and training data where the table tells them
+    source: str  # venue, and backbone and training data if the table gives them
     figures: dict[str, float]
 
 

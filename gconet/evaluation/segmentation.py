@@ -24,7 +24,7 @@ def adaptive_level(counts: npt.NDArray[np.int64]) -> int:
 def precision_jaccard(joint: npt.NDArray[np.int32], level: int) -> tuple[float, float]:
     """P and J of a map cut at `level`, from the joint histogram (256, 256) of map and mask levels.
 
-    J is 1 where neither the map nor the mask holds an object.
+    J is 1 if neither the map nor the mask holds an object.
     """
     hits = int(joint[level:, HALF:].sum())
     wrong = int(joint[level:, :HALF].sum()) + int(joint[:level, HALF:].sum())

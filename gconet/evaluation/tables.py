@@ -46,7 +46,7 @@ def format_table(
 ) -> str:
     """One table per data set, methods as rows; `style` is one of `STYLES`.
 
-    `published` adds the published rows where the set is one of the three benchmarks, `groups` a row
+    `published` adds the published rows if the set is one of the three benchmarks, `groups` a row
     per group, `segmentation` the columns P and J at 0.5 and at the adaptive threshold. Scores with
     figures on distractors get columns for them. What was left out of the scores is said below the table.
     """
@@ -102,7 +102,7 @@ def build_table(
 def format_row(
     name: str, images: str, figures: Mapping[str, float], columns: Iterable[str]
 ) -> tuple[str, ...]:
-    """Three decimals, as published; empty where a table does not tell, a dash for NaN."""
+    """Three decimals, as published; empty if a table does not give one, a dash for NaN."""
     cells = {key: "-" if math.isnan(value) else f"{value:.3f}" for key, value in figures.items()}
     return (name, images, *(cells.get(key, "") for key in columns))
 

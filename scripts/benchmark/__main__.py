@@ -34,6 +34,7 @@ EPILOG = """\
   $ python scripts/benchmark.py inference                             # a pair, and a group of 20
   $ python scripts/benchmark.py train                                 # a step, of random and trained weights
   $ python scripts/benchmark.py loop                                  # train.py itself, with data and log
+  $ python scripts/benchmark.py profile --precisions bf16             # a step, kernel by kernel
   $ python scripts/benchmark.py group-size --precisions bf16"""
 
 EVALUATE = """\

@@ -21,7 +21,7 @@ INFERENCE = """\
 Time groups of pictures from files to maps on disk (or, with --network, from pixels in memory to
 maps in memory). Every path has a process of its own, as when started by hand; they take turns, so
 that all meet the same load, and come after a warm-up. The reference path is
-scripts/reference_path.py: the whole affinity matrix, all side outputs, float32."""
+scripts/benchmark/reference_path.py: the whole affinity matrix, all side outputs, float32."""
 
 GROUP_SIZE = """\
 Time and memory of one group against its size, from files to maps on disk; a process for each size."""
