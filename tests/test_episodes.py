@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from gconet.data import dataset as dataset_module
 from gconet.data.dataset import EpisodeDataset, make_loader
 from gconet.data.episodes import DrawnEpisodes, RecordedEpisodes
 from gconet.data.groups import Group, Item, scan_set
@@ -94,12 +95,21 @@ def test_cached_and_uncached_batches_are_the_same(toy):
     assert tuple(labels[:: len(labels) // 2]) == plain.episode(4).labels
 
 
-def test_no_more_loader_processes_than_cores(toy):
+def test_no_more_loader_processes_than_cores(toy, monkeypatch):
+    started = []
+    plain = dataset_module.DataLoader
+    monkeypatch.setattr(
+        dataset_module,
+        "DataLoader",
+        lambda *args, num_workers, **kwargs: (
+            started.append(num_workers) or plain(*args, sampler=range(1), batch_size=None)
+        ),
+    )
     groups = scan_set(toy, "toy")
     dataset = EpisodeDataset(groups, drawn(tuple(len(group.items) for group in groups)), size=32)
     for asked, given in ((0, 0), (10_000, os.cpu_count())):
-        loader = make_loader(dataset, first=0, last=1, workers=asked, pin=False)  # starts none yet
-        assert loader.num_workers == given
+        next(make_loader(dataset, first=0, last=1, workers=asked, pin=False))
+        assert started.pop() == given and not started
 
 
 def record(tmp_path, **changes):

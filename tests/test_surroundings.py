@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -164,6 +165,7 @@ def test_a_run_killed_before_its_first_step_shows_each_step_once(train, toy, tmp
     content = torch.load(folder / "last.pt", weights_only=True)
     content["training"]["step"] = 0  # as the checkpoint stood before the first step
     torch.save(content, folder / "last.pt")
+    time.sleep(1.1)  # TensorBoard's files are in the order of their names, which hold the second
     train("--resume", folder, "train.steps=2", fresh=False)
     events = EventAccumulator(str(folder / "tensorboard"))
     events.Reload()
