@@ -1,7 +1,7 @@
 """Which pictures of a group probably lack its object."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -27,9 +27,10 @@ def list_strays(groups: Sequence[Group], presence: Mapping[Path, float]) -> set[
     return strays
 
 
-def write_presence(path: Path, groups: Sequence[Group], presence: Mapping[Path, float]) -> None:
+def write_presence(
+    path: Path, groups: Sequence[Group], presence: Mapping[Path, float], strays: Container[Path]
+) -> None:
     """A line for each picture: group, image, its presence (empty if it is alone), and yes for a stray."""
-    strays = list_strays(groups, presence)
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         table = csv.writer(file)
         table.writerow(["group", "image", "presence", "stray"])

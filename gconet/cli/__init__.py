@@ -4,6 +4,7 @@ gconet maps photos/bikes
 gconet cutouts --images photos/bikes --maps results/bikes --output cutouts
 """
 
+import argparse
 import importlib
 import sys
 
@@ -20,6 +21,17 @@ VERBS = {
 }
 USAGE = "usage: gconet VERB ...\n\n" + "\n".join(f"  {verb:12}{what}" for verb, what in VERBS.items())
 USAGE += "\n\ngconet VERB --help shows its options; gconet --version."
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """The option --checkpoint of every command that runs the network."""
+    parser.add_argument(
+        "--checkpoint",
+        default="pretrained",
+        metavar="FILE",
+        help="a checkpoint of train.py or convert_checkpoint.py, or the name of shipped weights: "
+        "distractors (default) or paper",
+    )
 
 
 def main() -> int:

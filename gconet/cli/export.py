@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gconet.checkpoint import find_checkpoint, load_model
+from gconet.cli import add_checkpoint
 from gconet.errors import CheckpointError, ConfigError
 from gconet.models import GCoNet
 
@@ -60,9 +61,9 @@ def main() -> int:
         export(net.eval(), size, file)
         differences = [difference(net, size, file, count) for count in (1, 2, 7)]
         if not all(difference <= TOLERANCE for difference in differences):  # also if one is NaN
-            told = ", ".join(f"{difference:.1e}" for difference in differences)
+            listed = ", ".join(f"{difference:.1e}" for difference in differences)
             raise CheckpointError(
-                f"onnxruntime's maps differ from PyTorch's by {told}, more than {TOLERANCE}; not written"
+                f"onnxruntime's maps differ from PyTorch's by {listed}, more than {TOLERANCE}; not written"
             )
         file.replace(args.output)
     print(f"{args.output}: groups of 1, 2 and 7 agree with PyTorch within {max(differences):.1e}")
@@ -104,13 +105,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--checkpoint",
-        default="pretrained",
-        metavar="FILE",
-        help="a checkpoint of train.py or convert_checkpoint.py, or the name of shipped weights: "
-        "distractors (default) or paper",
-    )
+    add_checkpoint(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the ONNX file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     return parser.parse_args()

@@ -33,6 +33,7 @@ from gconet.applications.figures import RGB, draw_grid, draw_matrix, overlay, sp
 from gconet.applications.jobs import Job, check_sides, make_entries, report_skipped, run_jobs
 from gconet.applications.outputs import check_output
 from gconet.applications.page import shrink, write_page
+from gconet.cli import add_checkpoint
 from gconet.data.groups import Group, leave_out, name_folders, name_some, scan_groups
 from gconet.data.images import load_image, load_map
 from gconet.errors import ConfigError, DataError, counted
@@ -110,9 +111,9 @@ def show_consensus(args: argparse.Namespace) -> int:
     Image.fromarray(picture).save(args.output / "similarity.png")
     write_projector(args.output, groups, np.concatenate(parts))
     known = {"within": within[~np.isnan(within)], "between": between[~np.isnan(between)]}
-    told = [f"{name} {values.mean():.3f}" for name, values in known.items() if len(values)]
+    means = [f"{name} {values.mean():.3f}" for name, values in known.items() if len(values)]
     of = counted(len(groups), "group")
-    print(f"cosine distance of images, mean over {of}: {', '.join(told) or 'one image alone'}")
+    print(f"cosine distance of images, mean over {of}: {', '.join(means) or 'one image alone'}")
     print(
         f"to look at: {args.output / 'similarity.png'}; tensorboard --logdir {args.output} (Projector, t-SNE)"
     )
@@ -242,7 +243,8 @@ def parse_args() -> argparse.Namespace:
     )
     figures = parser.add_subparsers(dest="figure", required=True, metavar="attention|consensus|grid")
     for name, what in (("attention", "Figure 5"), ("consensus", "Figure 1"), ("grid", "Figures 6 and 7")):
-        add = figures.add_parser(name, help=f"{what} of the paper").add_argument
+        figure = figures.add_parser(name, help=f"{what} of the paper")
+        add = figure.add_argument
         add("--images", type=Path, required=True, metavar="DIR", help="one group, or a folder of groups")
         if name == "grid":
             add("--gts", type=Path, metavar="DIR", help="masks in the same tree")
@@ -253,9 +255,7 @@ def parse_args() -> argparse.Namespace:
             add("--count", type=int, default=3, metavar="N", help="images of a group (default: %(default)s)")
             add("--output", type=Path, required=True, metavar="FILE", help="a PNG file")
         else:
-            add(
-                "--checkpoint", default="pretrained", metavar="FILE", help="default: distractors, which ships"
-            )
+            add_checkpoint(figure)
             add("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
             add("--precision", default="auto", help="auto, fp32, tf32 or bf16 (default: %(default)s)")
             add("--output", type=Path, required=True, metavar="DIR", help="where the results go")

@@ -29,6 +29,7 @@ from gconet.applications.jobs import report_skipped
 from gconet.applications.outputs import check_masks, check_output
 from gconet.applications.page import write_maps_page
 from gconet.applications.strays import FILE, list_strays, write_presence
+from gconet.cli import add_checkpoint
 from gconet.data.groups import Group, leave_out, name_some, scan_groups
 from gconet.device import launched_ranks, use_gpu
 from gconet.errors import ConfigError, DataError, counted, one_line
@@ -82,8 +83,8 @@ def main() -> int:
     if done:
         maps = counted(sum(len(group.items) for group in done), "map")
         said = [f"{maps} of {counted(len(done), 'group')} in {args.output}"]
-        write_presence(args.output / FILE, done, presence)
         strays = list_strays(done, presence)
+        write_presence(args.output / FILE, done, presence, strays)
         if strays:
             names = [f"{g.name}/{i.stem}" for g in done for i in g.items if i.image in strays]
             said.append(f"{counted(len(strays), 'likely stray')}: {one_line(name_some(names))} ({FILE})")
@@ -120,13 +121,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--checkpoint",
-        default="pretrained",
-        metavar="FILE",
-        help="a checkpoint of train.py or convert_checkpoint.py, or the name of shipped weights: "
-        "distractors (default) or paper",
-    )
+    add_checkpoint(parser)
     parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="the same as --images FOLDER")
     parser.add_argument(
         "--images",

@@ -88,7 +88,7 @@ def load_map(path: Path) -> Image.Image:
 
     16 bits are taken as the whole range: a map may be dark.
     """
-    return _decode(path, lambda image: _as_grey(image, _whole_range))
+    return _decode(path, lambda image: _as_grey(image, whole_range=True))
 
 
 def load_with_mask(
@@ -158,30 +158,23 @@ def _upright(image: Image.Image, opened: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def _eight_bit(image: Image.Image, *, whole_range: bool = False) -> Image.Image:
     """16-bit grey as 8-bit, which Pillow's own conversion would clip at 255; others as they are.
 
-    Cameras and scanners write 10 and 12 bits into 16-bit files.
+    Cameras and scanners write 10 and 12 bits into 16-bit files. `whole_range`: all 16 bits count.
     """
     if not image.mode.startswith("I"):
         return image
     pixels = np.asarray(image).astype(np.int64).clip(0, 2**16 - 1)
-    bits = next(bits for bits in (8, 10, 12, 16) if pixels.max(initial=0) < 2**bits)
+    highest = pixels.max(initial=0)
+    if whole_range and 0 < highest < 256:
+        raise DataError(f"is a 16-bit map whose highest value is {highest}; save it with 8 bits")
+    bits = 16 if whole_range else next(bits for bits in (8, 10, 12, 16) if highest < 2**bits)
     return Image.fromarray((pixels >> (bits - 8)).astype(np.uint8))
 
 
-def _whole_range(image: Image.Image) -> Image.Image:
-    """16-bit grey of the whole range as 8-bit; others as they are."""
-    if not image.mode.startswith("I"):
-        return image
-    pixels = np.asarray(image).astype(np.int64).clip(0, 2**16 - 1)
-    if 0 < pixels.max(initial=0) < 256:
-        raise DataError(f"is a 16-bit map whose highest value is {pixels.max()}; save it with 8 bits")
-    return Image.fromarray((pixels >> 8).astype(np.uint8))
-
-
-def _as_grey(image: Image.Image, eight_bit: Callable[[Image.Image], Image.Image] = _eight_bit) -> Image.Image:
-    grey = _upright(eight_bit(image), image)
+def _as_grey(image: Image.Image, *, whole_range: bool = False) -> Image.Image:
+    grey = _upright(_eight_bit(image, whole_range=whole_range), image)
     if has_alpha(grey):
         rgba = grey.convert("RGBA")
         alpha = rgba.getchannel("A")

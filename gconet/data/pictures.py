@@ -75,7 +75,7 @@ def read_groups(
 
     try:
         ahead = start(groups[0]) if groups else deque()
-        for following in (*groups[1:], ()) if groups else ():
+        for following in (*groups[1:], ())[: len(groups)]:
             loading, ahead = ahead, start(following)
             yield _collect(loading, size, skipped)
     finally:

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gconet.applications.strays import MARGIN, find_strays
+from gconet.cli import add_checkpoint
 from gconet.data.groups import scan_groups
 from gconet.errors import run_command
 
@@ -63,9 +64,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="a folder of groups")
-    parser.add_argument(
-        "--checkpoint", default="pretrained", metavar="FILE", help="a file, or a shipped name"
-    )
+    add_checkpoint(parser)
     parser.add_argument("--seed", type=int, default=5, help="of the strays (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="default: %(default)s")
     parser.add_argument("--precision", default="auto", help="default: %(default)s")
