@@ -1,34 +1,37 @@
-"""The runs behind Table 1: what each is trained with, and what earlier calls left of them."""
+"""An ablation: what each of its runs is trained with, what it scored, and one table of all of them."""
 
+import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gconet.checkpoint import digest, read_checkpoint, saved_config
+from gconet.checkpoint import read_checkpoint, saved_config
 from gconet.config import Config, config_to_dict, load_config
-from gconet.data.episodes import RecordedEpisodes
-from gconet.data.groups import scan_set
-from gconet.device import pick_device, pick_precision
-from gconet.errors import ConfigError, GCoNetError
-from gconet.evaluation.ablation import MODULES, RunScores
+from gconet.errors import ConfigError, DataError
+from gconet.evaluation.published import ORDER, load_tables
+from gconet.evaluation.tables import COLUMNS, DISTRACTOR_COLUMNS, SEGMENTATION_COLUMNS, Table
 from gconet.run import LAST
 
-ROWS = {int(stem[0]): stem for stem in ("1-baseline", "2-gam", "3-gcm", "4-acm", "5-gam-gcm", "6-full")}
-# settings that change no figure, or are the budget
+MODULES = {"gam.enabled": "GAM", "gcm.enabled": "GCM", "acm.enabled": "ACM"}
+DISTANCES = {"within": "d within", "between": "d between"}
+MEASURED = {
+    **{name: COLUMNS[name] for name in ORDER}, "j_half": SEGMENTATION_COLUMNS["j_half"], **DISTANCES
+}  # fmt: skip
+# settings that name a run, change no figure, or are the budget, which a record holds as its steps
 FREE = {
-    "train.epochs", "train.steps", "train.save_minutes", "train.graph", "data.cache", "data.workers",
-    "validation.set", "validation.every",
+    "name", "seed", "data.root", "data.cache", "data.workers", "train.epochs", "train.steps",
+    "train.save_minutes", "train.graph", "validation.set", "validation.every",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Job:
-    """One row with one seed."""
+    """One configuration with one seed."""
 
-    row: int
-    seed: int
-    base: Path  # the row's configuration
+    label: str  # the configuration's file name, without .yaml
+    base: Path
     overrides: tuple[str, ...]
     config: Config  # what the two make
 
@@ -36,62 +39,31 @@ class Job:
     def folder(self) -> Path:
         return Path("runs") / self.config.name
 
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / LAST
 
+def plan_jobs(configs: Sequence[Path], seeds: Sequence[int], overrides: Sequence[str]) -> list[Job]:
+    """The runs, most telling first: the first two configurations with every seed, then the others.
 
-class Plan:
-    """One budget, one device and one precision for every row and seed."""
-
-    def __init__(
-        self, configs: Path, overrides: Sequence[str], *, epochs: int | None = None, steps: int | None = None
-    ) -> None:
-        """`configs`: the folder of the rows' files; one of `epochs` and `steps` is the budget.
-
-        Raises ConfigError and DataError for what is wrong with settings or the training set.
-        """
-        self._configs = configs
-        config = load_config(self._base(1), overrides)
-        groups = scan_set(Path(config.data.root), config.data.train_set)
-        recorded = config.data.episodes
-        epoch = RecordedEpisodes(Path(recorded), groups).steps if recorded else len(groups)  # in steps
-        self.last = steps or (epochs or 0) * epoch  # the step at which every run ends
-        device, precision = pick_device(config.train.device), config.train.precision
-        dtype = pick_precision(precision, device)
-        if precision == "auto":  # means another thing on another machine
-            precision = "bf16" if dtype.itemsize == 2 else "fp32"
-        self._overrides = (
-            *overrides,
-            f"train.epochs={epochs or -(-self.last // epoch)}",
-            f"train.steps={steps or 'null'}",
-            f"train.device={device}",
-            f"train.precision={precision}",
-        )
-        self.made = f"{self.last} steps a run, {precision} on {device.type}"
-
-    def job(self, row: int, seed: int) -> Job:
-        """Raises ConfigError for an invalid seed, and for settings that switch a module of the row."""
-        overrides = (*self._overrides, f"seed={seed}", f"name=ablation-{ROWS[row]}-seed{seed}")
-        config, own = load_config(self._base(row), overrides), load_config(self._base(row))
-        for module in map(str.lower, MODULES):
-            if (on := getattr(config, module).enabled) != getattr(own, module).enabled:
-                raise ConfigError(
-                    f"{module}.enabled={on}: row {row} is defined by its modules; --rows picks one"
-                )
-        return Job(row, seed, self._base(row), overrides, config)
-
-    def _base(self, row: int) -> Path:
-        return self._configs / f"{ROWS[row]}.yaml"
+    Raises ConfigError for wrong settings, and for two files of one name.
+    """
+    labels = [path.stem for path in configs]
+    if twice := {label for label in labels if labels.count(label) > 1}:
+        raise ConfigError(f"--configs: two files are called {min(twice)}; their runs would share a folder")
+    jobs = []
+    for part in (configs[:2], configs[2:]):
+        for seed in seeds:
+            for path in part:
+                own = (*overrides, f"seed={seed}", f"name=ablation-{path.stem}-seed{seed}")
+                jobs.append(Job(path.stem, path, own, load_config(path, own)))
+    return jobs
 
 
 def settings_of(config: Config) -> dict[str, Any]:
-    """What a run's figures depend on, as section.key → value."""
+    """What a run's figures depend on but its seed and length, as section.key → value."""
     flat: dict[str, Any] = {}
     for key, value in config_to_dict(config).items():
         flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
-    flat["data.root"] = str(Path(config.data.root).resolve())
     flat["train.device"] = config.train.device.partition(":")[0]
+    flat["encoder.weights"] = Path(config.encoder.weights).name  # a file may lie elsewhere on another machine
     return {name: value for name, value in flat.items() if name not in FREE}
 
 
@@ -107,27 +79,103 @@ def saved_step(job: Job) -> int | None:
 
     Raises ConfigError if it was trained with other settings.
     """
-    if not job.checkpoint.is_file():
+    path = job.folder / LAST
+    if not path.is_file():
         return None
-    content = read_checkpoint(job.checkpoint)
-    if wrong := difference(settings_of(saved_config(content, job.checkpoint)), settings_of(job.config)):
+    content = read_checkpoint(path)
+    if wrong := difference(settings_of(saved_config(content, path)), settings_of(job.config)):
         raise ConfigError(f"{job.folder} was trained with {wrong}; move it away, or give the same settings")
     step: int = (content.get("training") or {}).get("step", 0)
     return step
 
 
-def why_not(scores: RunScores, job: Job, last: int) -> str | None:
-    """Why `scores` are not what the job's run has at step `last`; None if they are.
+@dataclass(frozen=True)
+class Record:
+    """What one run scored on one set. A few kilobytes: it can be copied from the machine that made it."""
 
-    They stay valid once its checkpoint is gone or trained further.
+    label: str
+    seed: int
+    settings: Mapping[str, Any]  # `settings_of`
+    figures: Mapping[str, float]  # at least `MEASURED`'s; `DISTRACTOR_COLUMNS`' if the set has distractors
+
+    def write(self, path: Path) -> None:
+        """As JSON, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        partial.replace(path)
+
+
+def read_record(path: Path) -> Record:
+    """What `Record.write` wrote; raises DataError for a file that is anything else."""
+    try:
+        record = Record(**json.loads(path.read_text(encoding="utf-8")))
+        whole = (
+            isinstance(record.label, str)
+            and type(record.seed) is int
+            and record.seed >= 0
+            and hasattr(record.settings, "get")
+            and all(isinstance(record.figures[name], int | float) for name in MEASURED)
+        )
+    except (ValueError, TypeError, KeyError):
+        whole = False
+    if not whole:
+        raise DataError(f"{path} holds no scores of a run; move it away, and the run is scored again")
+    return record
+
+
+def ablation_table(dataset: str, records: Sequence[Record], note: str) -> Table:
+    """One set's table: a row for each configuration, a column for each setting that differs.
+
+    Figures are means over seeds ± half the range. If only the paper's modules differ, its own figures stand
+    beside them: those on the same set, or else its S-measures on all three. At least one record is needed.
     """
-    if wrong := difference(scores.settings, settings_of(job.config)):
-        return f"{job.config.name} was trained with {wrong}"
-    if job.checkpoint.is_file() and scores.checkpoint != digest(job.checkpoint):
-        try:
-            further = (saved_step(job) or 0) > last
-        except GCoNetError as error:
-            return str(error)
-        if not further:
-            return f"{job.checkpoint} is no longer what was scored"
-    return None
+    rows: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda record: (record.label, record.seed)):
+        same = json.dumps([record.label, {**settings_of(Config()), **record.settings}], sort_keys=True)
+        rows.setdefault(same, []).append(record)
+    groups = [group for _, group in sorted(rows.items())]
+    settings = [{**settings_of(Config()), **group[0].settings} for group in groups]
+    differing = [key for key in settings[0] if any(row[key] != settings[0][key] for row in settings)]
+    varying = [key for key in MODULES if key in differing]
+    others = [key for key in differing if key not in MODULES]
+    known = set.intersection(*(set(record.figures) for group in groups for record in group))
+    columns = MEASURED | (DISTRACTOR_COLUMNS if known >= set(DISTRACTOR_COLUMNS) else {})
+    beside = published_columns(dataset) if varying and not others else {}
+    published = {frozenset(row["modules"]): row for row in load_tables()["gconet_table_1"]["rows"]}
+    lines = []
+    for group, row in zip(groups, settings, strict=True):
+        differs = ["x" if row[key] else "" for key in varying] + [str(row[key]) for key in others]
+        measured = [format_spread([record.figures[name] for record in group]) for name in columns]
+        theirs = published[frozenset(name for key, name in MODULES.items() if row[key])] if beside else {}
+        printed = [f"{theirs[name][i]:.3f}" for name, i in beside.values()] if theirs else [""] * len(beside)
+        lines.append((group[0].label, *differs, *measured, *printed))
+    header = ("", *(MODULES[key] for key in varying), *others, *columns.values(), *beside)
+    seeds = {group[0].label: ", ".join(str(record.seed) for record in group) for group in groups}
+    explained = "d: mean cosine distance of images' parts of the consensus, within and between groups"
+    return Table(dataset, header, tuple(lines), (note, name_seeds(seeds), explained))
+
+
+def published_columns(dataset: str) -> dict[str, tuple[str, int]]:
+    """Headings of the paper's figures to print beside ours: heading → (its set, index in `ORDER`)."""
+    known = {name.lower(): name for name in ("CoCA", "CoSOD3k", "Cosal2015")}
+    if own := known.get(dataset.lower()):
+        return {f"paper {COLUMNS[figure]}": (own, i) for i, figure in enumerate(ORDER)}
+    return {f"paper S, {name}": (name, ORDER.index("s_measure")) for name in known.values()}
+
+
+def name_seeds(seeds: Mapping[str, str]) -> str:
+    """Which seeds the rows are of: a difference within one seed is not one of means."""
+    if len(set(seeds.values())) == 1:
+        text = f"seeds of every row: {next(iter(seeds.values()))}"
+    else:
+        text = "seeds differ; " + "; ".join(f"{label}: {own}" for label, own in seeds.items())
+    return text + (" (mean ± half the range)" if any("," in own for own in seeds.values()) else "")
+
+
+def format_spread(values: Sequence[float]) -> str:
+    """Mean ± half the range, the latter if there is more than one value; "-" for NaN."""
+    if any(map(math.isnan, values)):
+        return "-"
+    mean, half = sum(values) / len(values), (max(values) - min(values)) / 2
+    return f"{mean:.3f}" + (f" ± {half:.3f}" if len(values) > 1 else "")

@@ -1,213 +1,259 @@
-"""Table 1 of the paper under one budget: trains its six rows one after another and scores them.
+"""Train configurations one after another under one budget, score them, and put them into one table.
 
-    python scripts/ablate.py --sets CoCA,CoSOD3k,Cosal2015 --epochs 10
-    python scripts/ablate.py --sets PASCAL_coseg --steps 200 --seeds 0,1 data.root=/data
-    python scripts/ablate.py --sets PASCAL_coseg --steps 200 --rows 1,6      two of its rows
+    python scripts/ablate.py --sets CoCA,CoSOD3k,Cosal2015 --epochs 50                 Table 1 of the paper
+    python scripts/ablate.py --configs my/*.yaml --sets PASCAL_coseg --steps 200       your own rows
+    python scripts/ablate.py --sets PASCAL_coseg --epochs 50 --seeds 0,1,2 --minutes 8 as many as fit
 
-Every row is configs/ablation/<row>.yaml with the same budget; for a seed, all rows see the same
-episodes and start from the same weights in the parts that they share. Runs are
-runs/ablation-<row>-seed<k>; `tensorboard --logdir runs` shows their curves in one chart.
+Within a seed, all runs see the same episodes and start from the same weights in the parts that they share.
+Runs are runs/ablation-<config>-seed<k>; `tensorboard --logdir runs` shows their curves in one chart. The
+first two configurations run with every seed before the others start.
 
-Scores and tables (text, Markdown, CSV, LaTeX) go to <output>/<budget>-steps. A table holds every run that
-was scored there with the same settings, device and precision, also by other calls. If data.root has a
-folder distractors/<set>, the table has the columns of evaluate.py --distractors too. Stopped at any point,
-the same command resumes; a larger budget resumes a smaller one's runs and leaves its tables.
+<output>/<budget>-steps holds, for each run, the scores on each set (<set>.json), on distractors too if
+data.root has distractors/<set>, and the losses (losses.csv); and the tables (text, Markdown, CSV, LaTeX) of
+all runs there, a column for each setting that differs. It is all that a later call needs: copy it from one
+machine to another to share the work. Stopped at any point, the same command resumes; --minutes 0 only
+writes the tables. Compare runs of one kind of machine.
 
-Exit status: 0 when all rows asked for are in the table, 1 for failures, 2 for wrong arguments.
+Exit status: 0 when all runs are scored or --minutes have passed, 1 for failures, 2 for wrong arguments.
 """
 
 import argparse
 import csv
+import json
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
-from gconet.ablation import ROWS, Job, Plan, saved_step, settings_of, why_not
-from gconet.checkpoint import digest
+from tqdm import tqdm
+
+from gconet.ablation import (
+    Job,
+    Record,
+    ablation_table,
+    difference,
+    plan_jobs,
+    read_record,
+    saved_step,
+    settings_of,
+)
+from gconet.applications.consensus import group_distances
+from gconet.data.episodes import RecordedEpisodes
 from gconet.data.groups import scan_set
-from gconet.errors import ConfigError, GCoNetError, run_command
+from gconet.errors import ConfigError, GCoNetError, counted, run_command
 from gconet.evaluation import score_folders
-from gconet.evaluation.ablation import DISTANCES, RunScores, ablation_table, read_scores
 from gconet.evaluation.distractors import mean_known
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
 from gconet.lock import hold
 from gconet.run import LAST, RESUMABLE
 
 ROOT = Path(__file__).resolve().parents[1]
+TABLE_1 = [ROOT / f"configs/ablation/{name}.yaml" for name in (
+    "6-full", "1-baseline", "5-gam-gcm", "2-gam", "3-gcm", "4-acm",
+)]  # fmt: skip
+OVER = 128 + signal.SIGTERM
+STYLES = {"txt": render_text, "md": render_markdown, "tex": render_latex, "csv": render_csv}
+
+
+class TimeIsUp(Exception):
+    """The run was stopped at the deadline; it can be resumed."""
 
 
 def main() -> int:
     args = parse_args()
-    plan = Plan(ROOT / "configs/ablation", args.overrides, epochs=args.epochs, steps=args.steps)
-    jobs = [plan.job(row, seed) for seed in args.seeds for row in args.rows]
+    deadline = None if args.minutes is None else time.monotonic() + 60 * args.minutes
+    jobs = plan_jobs(args.configs, args.seeds, fix_machine(args.overrides))
     root = Path(jobs[0].config.data.root)
     for name in args.sets:
         scan_set(root, name)
-    output = args.output / f"{plan.last}-steps"
-    # what cannot be used is found before hours of training
-    for name in args.sets:
-        for path in records(output, name):
-            read_scores(path)
-    todo = {job: [name for name in args.sets if not is_scored(job, output, name, plan.last)] for job in jobs}
-    for job in jobs:
-        if todo[job] and (step := saved_step(job) or 0) > plan.last:
+    groups, recorded = scan_set(root, jobs[0].config.data.train_set), jobs[0].config.data.episodes
+    epoch = RecordedEpisodes(Path(recorded), groups).steps if recorded else len(groups)
+    last = args.steps or args.epochs * epoch
+    budget = [f"train.epochs={args.epochs or last}", f"train.steps={args.steps or 'null'}"]
+    output = args.output / f"{last}-steps"
+    todo = {job: [name for name in args.sets if not is_scored(job, output, name)] for job in jobs}
+    for job in [job for job in jobs if todo[job]]:  # what cannot be used is found before hours of training
+        if (step := saved_step(job) or 0) > last:
             raise ConfigError(
-                f"{job.folder} has done {step} steps, more than {plan.last}; move it away, or ask for {step}"
+                f"{job.folder} has done {step} steps, more than {last}; move it away, or ask for {step}"
             )
-    for job in jobs:
-        print(job.config.name, flush=True)
-        if todo[job]:
-            train_row(job, plan.last)
-            for name in todo[job]:
-                measure_row(job, output, name)
-                write_table(output, name, plan)
-    for name in args.sets:
-        left_out = write_table(output, name, plan)
-        print((output / f"ablation-{name}.txt").read_text(encoding="utf-8"))
-        for reason in left_out:
-            print(f"not in the table: {reason}")
+    for path in output.glob("*/*.json"):
+        read_record(path)
+    left = [job for job in jobs if todo[job]]
+    try:
+        for job in list(left):
+            print(job.config.name, flush=True)
+            train(job, last, budget, deadline)
+            measure(job, output, todo[job])
+            left.remove(job)
+            write_tables(output, args.sets, last)
+    except TimeIsUp:
+        names = ", ".join(job.config.name for job in left)
+        print(f"{args.minutes:g} minutes are over; not done: {names}. The same command resumes.")
+    for table in write_tables(output, args.sets, last):
+        print(table, end="\n\n")
     return 0
 
 
-def record_of(job: Job, output: Path, name: str) -> Path:
-    """The file with what the job's run scored on set `name`."""
-    return output / job.config.name / name / "scores.json"
+def fix_machine(overrides: list[str]) -> list[str]:
+    """`overrides` with the device and precision that `auto` stands for, which differ between machines."""
+    from gconet.config import load_config
+    from gconet.device import pick_device, pick_precision
+
+    train = load_config(None, overrides).train
+    device = pick_device(train.device)
+    dtype = pick_precision(train.precision, device)
+    auto = "bf16" if dtype.itemsize == 2 else "fp32"
+    precision = auto if train.precision == "auto" else train.precision
+    return [*overrides, f"train.device={device}", f"train.precision={precision}"]
 
 
-def records(output: Path, name: str) -> list[Path]:
-    """The files of all runs scored on set `name` so far."""
-    return sorted(output.glob(f"ablation-*/{name}/scores.json"))
+def is_scored(job: Job, output: Path, name: str) -> bool:
+    """Whether the job's scores on set `name` are there; raises ConfigError if they are of another run."""
+    path = output / job.config.name / f"{name}.json"
+    if not path.is_file():
+        return False
+    if wrong := difference(read_record(path).settings, settings_of(job.config)):
+        raise ConfigError(f"{path} is of a run with {wrong}; move it away, or name another --output")
+    return True
 
 
-def is_scored(job: Job, output: Path, name: str, last: int) -> bool:
-    """Whether the job's run was scored on set `name` after step `last`."""
-    record = record_of(job, output, name)
-    return record.is_file() and why_not(read_scores(record), job, last) is None
-
-
-def train_row(job: Job, last: int) -> None:
-    """Train to step `last`, from where an earlier call stopped."""
+def train(job: Job, last: int, budget: list[str], deadline: float | None) -> None:
+    """Train to step `last`, from where an earlier call stopped. Raises TimeIsUp at the deadline."""
     step = saved_step(job)
     if step == last:
         return
-    if step is not None:
-        changed = [setting for setting in job.overrides if setting.startswith(RESUMABLE)]
-        run_python("train.py", "--resume", str(job.folder), *changed)
-        return
-    if job.folder.exists():  # stopped before its first checkpoint
-        if any(
-            path.name not in (".lock", f".{LAST}.partial", "config.yaml", "log.jsonl", "tensorboard")
-            for path in job.folder.iterdir()
-        ):
+    if step is None and job.folder.exists():  # killed before its first checkpoint
+        begun = (".lock", f".{LAST}.partial", "config.yaml", "log.jsonl", "tensorboard")
+        if any(path.name not in begun for path in job.folder.iterdir()):
             raise ConfigError(f"{job.folder} holds no {LAST} but other files; move it away")
         held = hold(job.folder)
         shutil.rmtree(job.folder)
         if held:
             held.close()
-    run_python("train.py", "--config", str(job.base), *job.overrides)
-
-
-def measure_row(job: Job, output: Path, name: str) -> None:
-    """Score a trained row on one set, with the distances of its consensus.
-
-    If data.root has the set's distractors, also with the means of the map on the object and on them.
-    """
-    config, record = job.config, record_of(job, output, name)
-    root, folder = Path(config.data.root), record.parent
-    of = digest(job.checkpoint)
-    device = ["--device", config.train.device, "--precision", config.train.precision, "--overwrite"]
-    common = ["--checkpoint", str(job.checkpoint), "--images", str(root / "images" / name), *device]
-    run_python("test.py", *common, "--output", str(folder / "maps"), "--no-page")
-    run_python("scripts/visualize.py", "consensus", *common, "--output", str(folder / "consensus"))
-    with (folder / "consensus/distances.csv").open(encoding="utf-8", newline="") as file:
-        groups = list(csv.DictReader(file))
-    others = root / "distractors" / name
-    distractors = others if others.is_dir() else None
-    figures = {
-        **score_folders(folder / "maps", root / "gts" / name, distractors=distractors).figures(),
-        **{name: mean_known([float(group[name]) for group in groups]) for name in DISTANCES},
-    }
-    RunScores(job.row, job.seed, figures, settings_of(config), of).write(record)
-
-
-def run_python(script: str, *arguments: str) -> None:
-    """Run one of the repository's commands; its failure ends this one.
-
-    Ctrl-C reaches the command too, SIGTERM is passed on; either way it is given the time to save.
-    """
-    process = subprocess.Popen([sys.executable, str(ROOT / script), *arguments])
+    if step is None:
+        command = ["--config", str(job.base), *job.overrides, *budget]
+    else:
+        command = [
+            "--resume",
+            str(job.folder),
+            *(o for o in job.overrides if o.startswith(RESUMABLE)),
+            *budget,
+        ]
+    if deadline and time.monotonic() > deadline:
+        raise TimeIsUp
+    process = subprocess.Popen([sys.executable, str(ROOT / "train.py"), *command])
     before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
+        status = process.wait(deadline and max(0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.terminate()  # it saves, and ends
         status = process.wait()
+        if status in (0, OVER):
+            raise TimeIsUp from None
     except KeyboardInterrupt:
         process.wait()
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-    if status in (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM):
+    if status in (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, OVER):
         raise KeyboardInterrupt
     if status:
-        raise GCoNetError(f"{script} failed (status {status}), see above; fix that and start again")
+        raise GCoNetError(f"train.py failed (status {status}), see above; fix that and start again")
 
 
-def write_table(output: Path, name: str, plan: Plan) -> list[str]:
-    """The table of set `name` with all runs scored so far; returns why others are not in it."""
-    runs, left_out = {}, []
-    for path in records(output, name):
-        scores = read_scores(path)
-        job = plan.job(scores.row, scores.seed)
-        if reason := why_not(scores, job, plan.last):
-            left_out.append(reason)
-        else:
-            runs[job.config.name] = scores
-    table = ablation_table(name, runs.values(), [plan.made])
-    styles = {"txt": render_text, "md": render_markdown, "tex": render_latex, "csv": render_csv}
-    for suffix, render in styles.items():
-        (output / f"ablation-{name}.{suffix}").write_text(render(table) + "\n", encoding="utf-8")
-    return left_out
+def measure(job: Job, output: Path, names: list[str]) -> None:
+    """Score a trained run on each set, with the distances of its consensus, and keep its losses."""
+    from gconet.data.pictures import read_groups
+    from gconet.predictor import Predictor, write_maps
+
+    folder, root, settings = output / job.config.name, Path(job.config.data.root), job.config.train
+    predictor = Predictor.load(job.folder / LAST, device=settings.device, precision=settings.precision)
+    for name in names:
+        groups = scan_set(root, name)
+        with tempfile.TemporaryDirectory() as maps:
+            write_maps(predictor, groups, Path(maps))
+            others = root / "distractors" / name
+            figures = score_folders(
+                Path(maps), root / "gts" / name, distractors=others if others.is_dir() else None
+            ).figures()
+        files = [[item.image for item in group.items] for group in groups]
+        read = tqdm(read_groups(files, predictor.size), desc="consensus", total=len(files), disable=None)
+        distances = group_distances([predictor.consensus(pictures) for pictures in read])
+        figures |= {
+            k: mean_known(map(float, v)) for k, v in zip(("within", "between"), distances, strict=True)
+        }
+        record = Record(job.label, job.config.seed, settings_of(job.config), figures)
+        record.write(folder / f"{name}.json")
+    keep_losses(job.folder / "log.jsonl", folder / "losses.csv")
+
+
+def keep_losses(log: Path, table: Path, every: int = 100) -> None:
+    """Write the mean of each loss over every hundred steps, from a run's log to a small table."""
+    steps = [
+        line
+        for line in map(json.loads, log.read_text(encoding="utf-8").splitlines())
+        if line["event"] == "step"
+    ]
+    losses = [name for name in ("saliency", "collaboration", "classification", "total") if name in steps[-1]]
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", *losses])
+        for begin in range(0, len(steps), every):
+            part = steps[begin : begin + every]
+            means = [sum(step[name] for step in part) / len(part) for name in losses]
+            writer.writerow([part[-1]["step"] + 1, *(f"{mean:.5g}" for mean in means)])
+
+
+def write_tables(output: Path, names: list[str], last: int) -> list[str]:
+    """The tables of all runs scored so far, a file in each style; returns the texts."""
+    texts = []
+    for name in names:
+        records = [read_record(path) for path in sorted(output.glob(f"*/{name}.json"))]
+        if not records:
+            continue
+        kinds = {f"{r.settings['train.precision']} on {r.settings['train.device']}" for r in records}
+        table = ablation_table(name, records, f"{counted(last, 'step')} a run, {' and '.join(sorted(kinds))}")
+        for suffix, render in STYLES.items():
+            (output / f"ablation-{name}.{suffix}").write_text(render(table) + "\n", encoding="utf-8")
+        texts.append(render_text(table))
+    return texts
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--sets",
-        type=lambda text: list(dict.fromkeys(text.split(","))),
-        required=True,
-        metavar="A,B",
-        help="score on these sets of data.root",
-    )
+    add = parser.add_argument
+    names = lambda text: list(dict.fromkeys(text.split(",")))  # noqa: E731
+    add("--configs", nargs="+", metavar="FILE", help="default: the six rows of Table 1, 6,1,5,2,3,4")
+    add("--sets", type=names, required=True, metavar="A,B", help="score on these sets of data.root")
     budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--epochs", type=int, metavar="N", help="train every row for so many epochs")
+    budget.add_argument("--epochs", type=int, metavar="N", help="train every run for so many epochs")
     budget.add_argument("--steps", type=int, metavar="N", help="or for so many steps: a short schedule")
-    parser.add_argument(
-        "--seeds", default="0", metavar="0,1", help="seeds of the runs (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--rows", default=",".join(map(str, ROWS)), metavar="1,6", help="rows to train (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("results/ablation"), metavar="DIR", help="default: %(default)s"
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of all rows")
+    add("--seeds", default="0", metavar="0,1", help="default: %(default)s")
+    add("--minutes", type=float, metavar="M", help="stop training after so long, to be resumed")
+    add("--output", type=Path, default=Path("results/ablation"), metavar="DIR", help="default: %(default)s")
+    add("overrides", nargs="*", metavar="key=value", help="settings of all runs")
     args = parser.parse_intermixed_args()  # settings and options in any order
-    for name in ("seeds", "rows"):
-        text = getattr(args, name)
-        try:
-            setattr(args, name, sorted({int(number) for number in text.split(",")}))
-        except ValueError:
-            raise ConfigError(f"--{name} {text}: give whole numbers with commas between, as in 0,1") from None
-    if wrong := [row for row in args.rows if row not in ROWS]:
-        raise ConfigError(f"--rows: there is no row {wrong[0]}; choose from {','.join(map(str, ROWS))}")
+    given = args.configs or []
+    args.overrides += [text for text in given if "=" in text]  # --configs a.yaml b.yaml key=value
+    args.configs = [Path(text) for text in given if "=" not in text] or TABLE_1
+    try:
+        args.seeds = sorted({int(number) for number in args.seeds.split(",")})
+    except ValueError:
+        raise ConfigError(
+            f"--seeds {args.seeds}: give whole numbers with commas between, as in 0,1"
+        ) from None
     for name in ("epochs", "steps"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise ConfigError(f"--{name} {value}: give at least 1")
     taken = ("seed=", "name=", "train.epochs=", "train.steps=")
     if wrong := [override for override in args.overrides if override.startswith(taken)]:
-        raise ConfigError(f"{wrong[0]}: that is what the rows and the options of this command set")
+        raise ConfigError(f"{wrong[0]}: the options of this command set that")
     return args
 
 

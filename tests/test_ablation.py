@@ -9,20 +9,17 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import pytest
 import torch
 
-from gconet.ablation import difference, settings_of
+from gconet.ablation import Record, ablation_table, difference, plan_jobs, read_record, settings_of
 from gconet.checkpoint import read_checkpoint
 from gconet.config import config_to_dict, load_config
-from gconet.errors import DataError
-from gconet.evaluation.ablation import RunScores, ablation_table, read_scores
+from gconet.errors import ConfigError, DataError
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
 from gconet.models import build_training_model
 from tests.conftest import ROOT
-from tests.test_scripts_data import load_script
 
 ROWS = sorted((ROOT / "configs/ablation").glob("*.yaml"))
 FIGURES = {
@@ -82,62 +79,68 @@ def test_building_draws_nothing_from_the_global_generator():
 
 
 def test_the_table_by_hand(tmp_path):
-    off = {"gam.enabled": False, "gcm.enabled": False, "acm.enabled": False, "optimizer.betas": [0.9, 0.99]}
+    plain = settings_of(load_config())
+    off = {**plain, "gam.enabled": False, "gcm.enabled": False, "acm.enabled": False}
     on = {**off, "gam.enabled": True, "gcm.enabled": True}
-    one = RunScores(1, 0, FIGURES, off, "0")
-    two = [RunScores(5, k, {**FIGURES, "s_measure": s}, on, "0") for k, s in ((1, 0.75), (0, 0.7))]
-    table = ablation_table("cosal2015", [*two, one], ["a note"])
-    header = ["", "GAM", "GCM", "ACM", "max E", "S", "max F", "MAE", "J@.5", "d within", "d between",
+    one = Record("1-baseline", 0, off, FIGURES)
+    two = [Record("5-gam-gcm", k, on, {**FIGURES, "s_measure": s}) for k, s in ((1, 0.75), (0, 0.7))]
+    table = ablation_table("cosal2015", [*two, one], "a note")
+    header = ["", "GAM", "GCM", "max E", "S", "max F", "MAE", "J@.5", "d within", "d between",
               "paper max E", "paper S", "paper max F", "paper MAE"]  # fmt: skip
     assert list(table.header) == header
     assert table.rows[1] == (
-        "5", "x", "x", "",
+        "5-gam-gcm", "x", "x",
         "0.800 ± 0.000", "0.725 ± 0.025", "0.600 ± 0.000", "0.100 ± 0.000", "0.500 ± 0.000",
         "0.100 ± 0.000", "0.300 ± 0.000", "0.884", "0.842", "0.837", "0.070",
     )  # fmt: skip
-    assert table.rows[0][4:6] == ("0.800", "0.700")
-    assert table.notes[:2] == ("a note", "seeds differ; row 1: 0; row 5: 0, 1 (mean ± half the range)")
-    other = ablation_table("PASCAL_coseg", [one, two[1]], [])
+    assert table.rows[0][3:5] == ("0.800", "0.700")
+    assert table.notes[:2] == (
+        "a note",
+        "seeds differ; 1-baseline: 0; 5-gam-gcm: 0, 1 (mean ± half the range)",
+    )
+    other = ablation_table("PASCAL_coseg", [one, two[1]], "")
     assert other.rows[0][-3:] == ("0.591", "0.764", "0.818") and "paper S, CoCA" in other.header
-    assert other.notes[0] == "seeds of every row: 0"
+    assert other.notes[1] == "seeds of every row: 0"
     assert list(csv.reader(render_csv(table).splitlines()))[0] == header
     assert "a note" in render_text(table) and "0.725 ± 0.025" in render_markdown(table) + render_latex(table)
-    one.write(tmp_path / "scores.json")
-    assert read_scores(tmp_path / "scores.json") == one
-    whole = json.loads((tmp_path / "scores.json").read_text())
+
+
+def test_rows_of_ones_own_are_labelled_by_what_differs():
+    """Other settings than the paper's modules: columns with their values, and no figures of the paper."""
+    plain = settings_of(load_config())
+    slow, older = {**plain, "optimizer.lr": 1e-5}, {k: v for k, v in plain.items() if k != "loss.bce"}
+    records = [Record("mine", 0, plain, FIGURES), Record("slow", 0, slow, FIGURES)]
+    table = ablation_table("cosal2015", [*records, Record("mine", 1, older, FIGURES)], "")
+    assert table.header[:3] == ("", "optimizer.lr", "max E") and "paper S" not in table.header
+    assert [row[:2] for row in table.rows] == [("mine", "0.0001"), ("slow", "1e-05")]
+    # runs of one name with other settings are never averaged
+    apart = ablation_table("cosal2015", [*records, Record("mine", 1, slow, FIGURES)], "")
+    assert [row[:2] for row in apart.rows] == [("mine", "0.0001"), ("mine", "1e-05"), ("slow", "1e-05")]
+    mixed = {**plain, "train.precision": "bf16"}
+    assert "train.precision" in ablation_table("x", [*records, Record("a", 0, mixed, FIGURES)], "").header
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    one = Record("1-baseline", 0, settings_of(load_config()), FIGURES)
+    one.write(tmp_path / "set.json")
+    assert read_record(tmp_path / "set.json").figures == FIGURES
+    whole = json.loads((tmp_path / "set.json").read_text())
     odd = {"figures": {}}, {"figures": None}, {"figures": dict.fromkeys(whole["figures"], "?")}
-    odd += {"settings": 1}, {"row": 7}, {"row": "1"}, {"seed": "a"}, {"seed": -1}
+    odd += {"settings": 1}, {"label": 7}, {"seed": "a"}, {"seed": -1}
     damaged = [*(whole | change for change in odd), [], {}, None]
     for text in ("{", *map(json.dumps, damaged)):
-        (tmp_path / "scores.json").write_text(text)
-        with pytest.raises(DataError, match="scores.json holds no scores of a run; move it away"):
-            read_scores(tmp_path / "scores.json")
+        (tmp_path / "set.json").write_text(text)
+        with pytest.raises(DataError, match="set.json holds no scores of a run; move it away"):
+            read_record(tmp_path / "set.json")
 
 
-def test_a_set_with_distractors_has_their_columns(toy, tmp_path, monkeypatch):
-    ablate = load_script("ablate")
-    root = shutil.copytree(toy, tmp_path / "data")
-    plan = ablate.Plan(ROOT / "configs/ablation", ["data.train_set=toy", f"data.root={root}"], steps=1)
-    job = plan.job(1, 0)
-    monkeypatch.setattr(ablate, "run_python", lambda *_: None)  # its results are made here
-    monkeypatch.setattr(ablate, "digest", lambda _: "0")
-    for name in ("toy", "toy_test"):
-        folder = ablate.record_of(job, tmp_path, name).parent
-        shutil.copytree(root / "gts" / name, folder / "maps")
-        (folder / "consensus").mkdir()
-        (folder / "consensus/distances.csv").write_text("group,within,between\na,0.1,0.3\n")
-    shutil.copytree(root / "gts/toy", root / "distractors/toy")
-    for name in ("toy", "toy_test"):
-        ablate.measure_row(job, tmp_path, name)
-    with_them, without = (read_scores(ablate.record_of(job, tmp_path, name)) for name in ("toy", "toy_test"))
-    assert with_them.figures["on_object"] == 1 and "on_object" not in without.figures
-    table = ablation_table(
-        "toy", [replace(with_them, figures=with_them.figures | {"on_distractors": 0.25})], []
-    )
-    start = table.header.index("on")
-    assert table.header[start : start + 3] == ("on", "off", "on/off")
-    assert table.rows[0][start : start + 2] == ("1.000", "0.250")
-    assert "on" not in ablation_table("toy", [with_them, without], []).header
+def test_the_most_telling_runs_come_first():
+    names = [job.config.name for job in plan_jobs(ROWS[:4], [0, 1], [])]
+    assert [name.removeprefix("ablation-")[:1] + name[-1:] for name in names] == [
+        "10", "20", "11", "21", "30", "40", "31", "41",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="two files are called 1-baseline"):
+        plan_jobs([ROWS[0], ROWS[0]], [0], [])
 
 
 def arguments(toy, steps=3):
@@ -148,6 +151,10 @@ def arguments(toy, steps=3):
     ]  # fmt: skip
 
 
+def configs(*names):
+    return ["--configs", *(str(ROOT / f"configs/ablation/{name}.yaml") for name in names)]
+
+
 def test_wrong_arguments_are_named(run, toy, tmp_path):
     def refused(text, *changed, status=2):
         assert text in run("scripts/ablate.py", *changed, cwd=tmp_path, status=status).stderr
@@ -156,10 +163,9 @@ def test_wrong_arguments_are_named(run, toy, tmp_path):
     given = arguments(toy)
     refused("give whole numbers with commas", *given, "--seeds", "a")
     refused("give at least 1", *given[:2], "--steps", 0)
-    refused("there is no row 7; choose from 1,2,3,4,5,6", *given, "--rows", "1,7")
+    refused("no config ", *given, *configs("7-all"))
     refused("seed: ", *given, "--seeds", "0,4294967296")  # before seed 0 is trained
-    refused("seed=3: that is what the rows", *given, "seed=3")
-    refused("gam.enabled=True: row 1 is defined by its modules", *given, "gam={kernel_size: 3}")
+    refused("seed=3: the options of this command", *given, "seed=3")
     refused("precision tf32 needs a CUDA GPU", *given, "train.precision=tf32")
     refused("no data set 'nothing'", "--sets", "nothing", *given[2:], status=1)
     refused("unknown key", *given, "data.rot=1")
@@ -167,93 +173,76 @@ def test_wrong_arguments_are_named(run, toy, tmp_path):
 
 
 def test_rows_one_by_one(run, toy, tmp_path):
-    given = [*arguments(toy, steps=1), "--seeds", "0", "--rows", "4"]
+    shutil.copytree(toy, tmp_path / "data")
+    shutil.copytree(toy / "gts/toy_test", tmp_path / "data/distractors/toy_test")
+    given = [*arguments(tmp_path / "data", steps=1), "--seeds", "0"]
     output, runs = tmp_path / "ablation/1-steps", tmp_path / "runs"
 
-    def table(*changed):
-        printed = run("scripts/ablate.py", *given, *changed, cwd=tmp_path).stdout
-        return list(csv.reader((output / "ablation-toy_test.csv").open()))[1:], printed
+    def table(*names, extra=()):
+        printed = run("scripts/ablate.py", *given, *configs(*names), *extra, cwd=tmp_path).stdout
+        return list(csv.reader((output / "ablation-toy_test.csv").open())), printed
 
-    (measured,), printed = table()
-    assert measured[:4] == ["4", "", "", "x"] and all(0 <= float(cell) <= 1 for cell in measured[4:11])
+    (header, measured), printed = table("4-acm")
+    assert header[:3] == ["", "max E", "S"] and header[-3:] == ["on", "off", "on/off"]
+    assert measured[0] == "4-acm" and all(0 <= float(cell) <= 1 for cell in measured[1:8])
+    assert measured[-3] != "-" and measured[-2] == "-"  # the object's own mask: nothing is left beside it
     assert [path.name for path in runs.iterdir()] == ["ablation-4-acm-seed0"]
-    assert "1 steps a run, fp32 on cpu\nseeds of every row: 0\n" in printed and "not in" not in printed
+    assert "1 step a run, fp32 on cpu\nseeds of every row: 0\n" in printed
+    losses = list(csv.reader((output / "ablation-4-acm-seed0/losses.csv").open()))
+    assert losses[0] == ["step", "saliency", "classification", "total"] and losses[1][0] == "1"
 
-    scores = read_scores(output / "ablation-4-acm-seed0/toy_test/scores.json")
+    # what another machine made is taken as it is, and its weights are not needed
+    record = output / "ablation-4-acm-seed0/toy_test.json"
+    other = json.loads(record.read_text())
+    shutil.copytree(record.parent, output / "ablation-4-acm-seed7")
+    (output / "ablation-4-acm-seed7/toy_test.json").write_text(json.dumps(other | {"seed": 7}))
+    shutil.rmtree(runs)
+    (_, both), printed = table("4-acm", extra=["--seeds", "0,7"])
+    assert both[1].endswith("± 0.000") and "seeds of every row: 0, 7" in printed and not runs.exists()
 
-    def pretend(row, seed, **changed):
-        """As if another call had trained this row: with `changed` settings."""
-        off = {f"{name}.enabled": False for name in ("gam", "gcm", "acm")}
-        name = f"ablation-{row}-seed{seed}"
-        settings = {**scores.settings, **off, "name": name, "seed": seed, **changed}
-        (output / name / "toy_test").mkdir(parents=True)
-        shutil.copytree(runs / "ablation-4-acm-seed0", runs / name)
-        like = replace(scores, row=int(row[0]), seed=seed, settings=settings)
-        like.write(output / name / "toy_test/scores.json")
+    # no time at all: nothing is trained, and the tables are written
+    (output / "ablation-toy_test.csv").unlink()
+    (_, again), printed = table("4-acm", "1-baseline", extra=["--minutes", "0"])
+    assert again == both and not runs.exists()
+    assert "0 minutes are over; not done: ablation-1-baseline-seed0. The same command resumes." in printed
 
-    pretend("1-baseline", 0)
-    pretend("1-baseline", 7)
-    pretend("1-baseline", 8, **{"optimizer.lr": 1.0})
-    pretend("1-baseline", 9, **{"train.precision": "bf16"})
-    pretend("2-gam", 0)  # but its GAM was off
-    pretend("3-gcm", 0, **{"gcm.enabled": True})
-    pretend("3-gcm", 1, **{"gcm.enabled": True})
-    (runs / "ablation-3-gcm-seed0/last.pt").write_bytes(b"damaged")
-    other = torch.load(runs / "ablation-3-gcm-seed1/last.pt", weights_only=True)
-    other["config"] |= {
-        "name": "ablation-3-gcm-seed1",
-        "seed": 1,
-        "acm": {**other["config"]["acm"], "enabled": False},
-    }
-    other["config"]["gcm"]["enabled"] = True
-    torch.save(other, runs / "ablation-3-gcm-seed1/last.pt")
-    rows, printed = table()
-    assert [row[0] for row in rows] == ["1", "4"] and rows[1] == measured and rows[0][4].endswith("± 0.000")
-    assert "row 1: 0, 7; row 4: 0" in printed
-    left_out = [line.partition(": it is damaged")[0] for line in printed.splitlines() if "not in the" in line]
-    assert left_out == [
-        "not in the table: ablation-1-baseline-seed8 was trained with optimizer.lr=1.0, not 0.0001",
-        "not in the table: ablation-1-baseline-seed9 was trained with train.precision=bf16, not fp32",
-        "not in the table: ablation-2-gam-seed0 was trained with gam.enabled=False, not True",
-        "not in the table: runs/ablation-3-gcm-seed0/last.pt: cannot be read as a checkpoint",
-        "not in the table: runs/ablation-3-gcm-seed1/last.pt is no longer what was scored",
-    ]
-    # a row asked for must have these settings, which is known before anything is trained
-    shutil.rmtree(runs / "ablation-1-baseline-seed0")
-    again = [*given, "--rows", "1,4", "train.precision=bf16"]
-    refusal = run("scripts/ablate.py", *again, cwd=tmp_path, status=2).stderr
-    assert "ablation-4-acm-seed0 was trained with train.precision=fp32, not bf16; move it away" in refusal
-    assert not (runs / "ablation-1-baseline-seed0").exists()
+    # a row asked for must have the settings that its record has, which is known before anything is trained
+    refusal = run(
+        "scripts/ablate.py", *given, *configs("1-baseline", "4-acm"), "train.precision=bf16",
+        cwd=tmp_path, status=2,
+    ).stderr  # fmt: skip
+    assert "toy_test.json is of a run with train.precision=fp32, not bf16; move it away" in refusal
+    assert not runs.exists()
 
 
 def test_a_larger_budget_leaves_the_tables_of_a_smaller_one(run, toy, tmp_path):
-    given = [*arguments(toy, steps=1), "--seeds", "0", "--rows", "1"]
+    given = [*arguments(toy, steps=1), "--seeds", "0", *configs("1-baseline")]
     run("scripts/ablate.py", *given, cwd=tmp_path)
     tables = sorted((tmp_path / "ablation/1-steps").glob("*.*"))
     before = [table.read_text() for table in tables]
     run("scripts/ablate.py", *given, "--steps", 2, cwd=tmp_path)
-    again = run("scripts/ablate.py", *given, cwd=tmp_path).stdout
-    assert "not in the table" not in again and [table.read_text() for table in tables] == before
-    # its scores are gone: they cannot be made again from a run that has gone on
-    record = tmp_path / "ablation/1-steps/ablation-1-baseline-seed0/toy_test/scores.json"
-    scores = record.read_text()
+    run("scripts/ablate.py", *given, cwd=tmp_path)
+    assert tables and [table.read_text() for table in tables] == before
+    # its scores are gone: they cannot be made again from a run that has been trained further
+    record = tmp_path / "ablation/1-steps/ablation-1-baseline-seed0/toy_test.json"
     record.unlink()
     refusal = run("scripts/ablate.py", *given, cwd=tmp_path, status=2).stderr
     assert "runs/ablation-1-baseline-seed0 has done 2 steps, more than 1; move it away" in refusal
-    record.write_text(scores)
-    shutil.rmtree(tmp_path / "runs")  # to save space
-    assert "not in the table" not in run("scripts/ablate.py", *given, cwd=tmp_path).stdout
+    # a run of that name with other settings
+    refusal = run("scripts/ablate.py", *given, "--steps", 3, "optimizer.lr=1", cwd=tmp_path, status=2).stderr
+    assert "runs/ablation-1-baseline-seed0 was trained with optimizer.lr=0.0001, not 1.0" in refusal
     # a damaged record is found before anything is trained, also one that was not asked for
     record.write_text("{")
-    refusal = run("scripts/ablate.py", *given, "--rows", "2", cwd=tmp_path, status=1).stderr
-    assert "scores.json holds no scores of a run" in refusal and not (tmp_path / "runs").exists()
+    shutil.rmtree(tmp_path / "runs")
+    refusal = run("scripts/ablate.py", *given, *configs("2-gam"), cwd=tmp_path, status=1).stderr
+    assert "toy_test.json holds no scores of a run" in refusal and not (tmp_path / "runs").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_sigterm_stops_the_training_too(toy, tmp_path):
     """SIGTERM to the command alone, as a scheduler or `kill` sends it."""
     process = start(tmp_path, toy, steps=10000)
-    log = tmp_path / "runs/ablation-1-baseline-seed0/log.jsonl"
+    log = tmp_path / "runs/ablation-6-full-seed0/log.jsonl"
     for _ in range(600):
         if process.poll() is not None or (log.is_file() and '"step"' in log.read_text()):
             break
@@ -262,6 +251,17 @@ def test_sigterm_stops_the_training_too(toy, tmp_path):
     output, _ = process.communicate(timeout=60)  # both ends of its pipe: the training's too
     assert process.returncode in (-signal.SIGTERM, 130, 143), output
     assert (log.parent / "last.pt").is_file(), output
+
+
+@pytest.mark.slow
+def test_the_time_given_ends_a_run_that_the_same_command_resumes(run, toy, tmp_path):
+    given = [*arguments(toy, steps=10000), *configs("1-baseline"), "--seeds", "0"]
+    printed = run("scripts/ablate.py", *given, "--minutes", 0.2, cwd=tmp_path).stdout
+    assert "not done: ablation-1-baseline-seed0. The same command resumes." in printed
+    last = tmp_path / "runs/ablation-1-baseline-seed0/last.pt"
+    step = read_checkpoint(last)["training"]["step"]
+    run("scripts/ablate.py", *given, "--minutes", 0.2, cwd=tmp_path)
+    assert 0 < step < read_checkpoint(last)["training"]["step"] < 10000
 
 
 def start(cwd, toy, **how):
@@ -301,6 +301,6 @@ def test_killed_at_any_point_it_ends_in_the_same_table(toy, tmp_path):
         )
         assert ours.read_bytes() == theirs.read_bytes()
     table = list(csv.reader((tmp_path / "cut/ablation/3-steps/ablation-toy_test.csv").open()))
-    assert [row[0] for row in table] == ["", *"123456"] and all("±" in cell for cell in table[1][4:10])
+    assert [row[0][:1] for row in table] == ["", *"123456"] and all("±" in cell for cell in table[1][4:10])
     saved = read_checkpoint(tmp_path / "cut/runs/ablation-6-full-seed1/last.pt")
     assert saved["training"]["step"] == 3
