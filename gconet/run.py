@@ -204,9 +204,9 @@ class Run:
             return GCoNetError(
                 f"out of memory ({text[:200]}); free some, or lower data.workers or data.cache; {advice}"
             )
-        if isinstance(error, RuntimeError) and "DataLoader worker" in text:
+        if isinstance(error, RuntimeError) and "DataLoader" in text:
             return GCoNetError(
-                f"a loader process died ({text[:200]}), often for lack of memory; {advice}, with "
+                f"a loader process failed ({text[:200]}), often for lack of memory; {advice}, with "
                 "data.workers=0 in this process"
             )
         if isinstance(error, OSError):

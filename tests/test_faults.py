@@ -158,7 +158,7 @@ def test_a_loader_process_that_dies(tmp_path, tiny):
             os.kill(int(pid), signal.SIGKILL)
 
     line = break_off(tmp_path, tiny, "data.workers=2", fault=kill_children)
-    assert "a loader process died" in line and "data.workers=0" in line
+    assert "a loader process failed" in line and "data.workers=0" in line
     assert "DataLoader worker" in records(tmp_path / "runs/r")[-1]["error"]
     assert goes_on(tmp_path, "data.workers=0")
 

@@ -1,5 +1,6 @@
 """The paper's kinds of figures, drawn as pictures: overlays, comparisons, heat maps of similarity."""
 
+import unicodedata
 from collections.abc import Sequence
 
 import cv2
@@ -7,10 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 RGB = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.floating]
 
 CELL = 28  # pixels of a value in a heat map
+# tried in turn for their letters: Linux, macOS, Windows; then for Chinese, Japanese and Korean
+FONTS = (
+    "DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf", "NotoSansCJK-Regular.ttc",
+    "wqy-zenhei.ttc", "PingFang.ttc", "msyh.ttc", "malgun.ttf",
+)  # fmt: skip
 TEXT = 14  # pixels of a letter's height
 GAP = 4  # pixels between the pictures of a grid
 
@@ -39,7 +46,8 @@ def draw_grid(rows: Sequence[Sequence[RGB]], titles: Sequence[str], height: int 
     top = TEXT + 2 * GAP
     total = sum(widths) + GAP * (len(widths) + 1), top + len(rows) * (height + GAP)
     canvas = Image.new("RGB", total, "white")
-    draw, font = ImageDraw.Draw(canvas), _font()
+    draw = ImageDraw.Draw(canvas)
+    font, titles = legible(titles)
     left = GAP
     for column, (title, width) in enumerate(zip(titles, widths, strict=True)):
         text = _clip(title, font, width)
@@ -54,7 +62,7 @@ def draw_grid(rows: Sequence[Sequence[RGB]], titles: Sequence[str], height: int 
 
 def draw_matrix(values: Matrix, names: Sequence[str], title: str) -> RGB:
     """A square matrix (G,G) in [0,1] as a heat map with names at its left and, numbered, on top."""
-    font = _font()
+    font, (title, *names) = legible([title, *names])
     left = round(max(font.getlength(f"{name}  {len(names)}") for name in names)) + 3 * GAP
     top = 2 * (TEXT + 2 * GAP)
     needed = left + len(names) * CELL + GAP, top + len(names) * CELL + GAP
@@ -75,8 +83,37 @@ def draw_matrix(values: Matrix, names: Sequence[str], title: str) -> RGB:
     return np.asarray(canvas)
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(TEXT)
+def legible(texts: Sequence[str]) -> tuple[Font, list[str]]:
+    """A font for these texts, and the texts: if no font has all of their letters, without accents, and
+    with the code of what is left (\\u732b) in its place."""
+    fonts: list[Font] = []
+    for name in FONTS:
+        try:
+            fonts.append(ImageFont.truetype(name, TEXT))
+        except OSError:  # not installed
+            continue
+    fonts.append(ImageFont.load_default(TEXT))
+    letters = {letter for text in texts for letter in text if not letter.isspace()}
+    for font in fonts:
+        if all(has_letter(font, letter) for letter in letters):
+            return font, list(texts)
+    font = fonts[0]
+    return font, ["".join(spell(font, letter) for letter in text) for text in texts]
+
+
+def spell(font: Font, letter: str) -> str:
+    """`letter`, or its base without accents, or its code: the first that `font` can show."""
+    base = "".join(c for c in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(c))
+    for text in (letter, base):
+        if text and all(c.isspace() or has_letter(font, c) for c in text):
+            return text
+    return letter.encode("unicode_escape").decode()
+
+
+def has_letter(font: Font, letter: str) -> bool:
+    """Whether `font` draws `letter` as something else than the box for what it lacks."""
+    box, drawn = (font.getmask(text) for text in ("\U0010fffe", letter))
+    return (drawn.size, bytes(drawn)) != (box.size, bytes(box))
 
 
 def _to_height(picture: RGB, height: int) -> RGB:
@@ -85,7 +122,7 @@ def _to_height(picture: RGB, height: int) -> RGB:
     return np.asarray(cv2.resize(picture, (width, height), interpolation=way), np.uint8)
 
 
-def _clip(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _clip(text: str, font: Font, width: int) -> str:
     while len(text) > 1 and font.getlength(text) > width:
         text = text[:-2] + "…"
     return text

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gconet.applications.page import PREVIEWS, check_page
+from gconet.applications.strays import FILE
 from gconet.data.groups import Group, list_groups
 from gconet.errors import ConfigError
 
@@ -21,8 +22,8 @@ def check_output(
 
     `sources`: the folders that are read, by the names of their options. With `overwrite`, results
     may replace files of their own names, but through no link that leads out of it. With `page`, also as
-    `check_page`, and if one of the `folders` that will be made in `output` has the name of the page
-    or its previews.
+    `check_page`. One of the `folders` that will be made in `output` may not have the name of a file of
+    results there.
     """
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
     if place.exists() and not place.is_dir():
@@ -34,8 +35,9 @@ def check_output(
             raise ConfigError(f"{option} {folder} lies in --output {output}; name another folder")
     if page:
         check_page(place)
-        if clash := [name for name in folders if name.casefold() in ("index.html", PREVIEWS)]:
-            raise ConfigError(f"a group is named {clash[0]}, as the page is; rename it")
+    taken = (FILE, *(("index.html", PREVIEWS) if page else ()))
+    if clash := [name for name in folders if name.casefold() in taken]:
+        raise ConfigError(f"a group is named {clash[0]}, as a file of the results is; rename it")
     for path in place.rglob("*"):
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(place):
             raise ConfigError(f"--output {output} holds a link that leads out of it: {path}; remove it")

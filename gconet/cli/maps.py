@@ -49,10 +49,8 @@ def main() -> int:
             use_gpu(local)
     groups = scan_groups(args.images, args.gts, distractors=args.distractors)
     sources = {"--images": args.images, "--gts": args.gts, "--distractors": args.distractors}
-    names = [group.name for group in groups]
-    check_output(args.output, sources, overwrite=args.overwrite, page=args.page, folders=names)
-    if FILE in names:
-        raise ConfigError(f"a group is named {FILE}, as a file of results is; rename it")
+    folders = [group.name for group in groups]
+    check_output(args.output, sources, overwrite=args.overwrite, page=args.page, folders=folders)
     if args.gts:
         check_masks(args.gts, groups)
     predictor = Predictor.load(

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,10 @@ from gconet.data.groups import Group
 from gconet.data.images import load_with_mask
 from gconet.data.transforms import resize_image, resize_mask
 from gconet.errors import ConfigError, DataError, GCoNetError
+
+AHEAD = 4  # batches that each loader process prepares
+PATIENCE = 1800  # seconds to wait for a batch from a loader process
+SHM = Path("/dev/shm")  # shared memory, on Linux
 
 
 class Batch(NamedTuple):
@@ -81,6 +86,12 @@ class EpisodeDataset(Dataset[Batch]):
             for i, pixels in enumerate(tqdm(loaded, "cache", len(self.items), disable=hidden)):
                 cache[i] = pixels
         self._cache = cache
+
+    @property
+    def largest_batch(self) -> int:
+        """Bytes of pixels in the largest batch of the first epoch."""
+        images = max(len(episode.images) for episode in self._episodes.epoch(0))
+        return images * 4 * self.size**2 * (2 if self.distractors else 1)
 
     @property
     def on_gpu(self) -> bool:
@@ -175,19 +186,24 @@ def make_episodes(config: Config, groups: Sequence[Group]) -> Episodes:
 def make_loader(
     dataset: EpisodeDataset, *, first: int, last: int, workers: int, pin: bool
 ) -> Iterator[Batch]:
-    """The batches of steps first … last − 1, in order, read ahead by `workers` processes, at most one
-    a CPU core; a cache on a GPU needs none. Raises DataError for a file that cannot be read."""
+    """The batches of steps first … last − 1, in order, read ahead by `workers` processes.
+
+    At most one a CPU core, and as many as shared memory has room for; a cache on a GPU needs none. Raises
+    DataError for a file that cannot be read, RuntimeError if a process dies, or if none gives a batch within
+    `PATIENCE` seconds.
+    """
     if dataset.on_gpu:
         yield from (dataset[step] for step in range(first, last))
         return
-    workers = min(workers, os.cpu_count() or 1)
+    workers = min(workers, os.cpu_count() or 1, shared_batches(dataset.largest_batch) // AHEAD)
     loader = DataLoader(
         dataset,
         sampler=range(first, last),
         batch_size=None,
         num_workers=workers,
         pin_memory=pin,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=AHEAD if workers else None,
+        timeout=PATIENCE if workers else 0,
         worker_init_fn=_outlive_signals,
     )
     try:
@@ -195,6 +211,20 @@ def make_loader(
     except GCoNetError as error:  # a loader process puts its whole traceback before the message
         kind = type(error)
         raise kind(str(error).rpartition(f"{kind.__module__}.{kind.__name__}: ")[2].strip()) from None
+
+
+def shared_batches(size: int) -> int:
+    """How many batches of `size` bytes half of the free shared memory holds; 0 if it cannot be written.
+
+    Loader processes pass their batches through it. Containers often have 64 MB, and a batch that does not
+    fit is lost without an error.
+    """
+    if not SHM.is_dir():  # not Linux
+        return sys.maxsize
+    if not os.access(SHM, os.W_OK):
+        return 0
+    room = os.statvfs(SHM)
+    return room.f_bavail * room.f_frsize // 2 // size
 
 
 def _outlive_signals(worker: int) -> None:

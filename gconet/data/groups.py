@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gconet.errors import ConfigError, DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".avif", ".heic", ".heif")
 FOREIGN = (
     "__MACOSX",
     "@eaDir",
@@ -95,9 +95,10 @@ def scan_groups(
     have theirs.
 
     A folder with pictures directly inside is one group, named after the folder; otherwise each
-    sub-folder is a group. Raises DataError for anything missing, unpaired or ambiguous.
+    sub-folder is a group. Two pictures of one stem (a.jpg, a.png) are called by their whole names, but
+    with `gts` they are ambiguous. Raises DataError for anything missing, unpaired or ambiguous.
     """
-    folders = list_groups(images)
+    folders = list_groups(images, twins=not gts)
     mask_of = pair_folders(folders, gts, "mask") if gts else {}
     map_of = pair_folders(folders, maps, "map", partly=True) if maps else {}
     distractors_of = pair_folders(folders, distractors, "distractor mask") if distractors else {}
@@ -119,18 +120,19 @@ def leave_out(groups: Sequence[Group], images: Container[Path]) -> list[Group]:
     return [group for group in left if group.items]
 
 
-def list_groups(root: Path, *, allow_empty: bool = False) -> dict[str, dict[str, Path]]:
+def list_groups(root: Path, *, allow_empty: bool = False, twins: bool = False) -> dict[str, dict[str, Path]]:
     """Group name → stem → file, both sorted, for one group or a folder of groups; raises DataError.
 
-    With `allow_empty`, a folder without pictures is an empty group, if another has some.
+    With `allow_empty`, a folder without pictures is an empty group, if another has some. `twins`: see
+    `list_files`.
     """
     if not root.is_dir():
         what = "is a file" if root.is_file() else "does not exist"
         raise DataError(f"no folder {root}: it {what}; give one group's folder or a folder of groups")
     subfolders = list_subfolders(root)
-    own = list_files(root)
+    own = list_files(root, twins=twins)
     if not own:
-        groups = {normalise(p.name): list_files(p) for p in subfolders}
+        groups = {normalise(p.name): list_files(p, twins=twins) for p in subfolders}
         if len(groups) < len(subfolders):
             raise DataError(f"{root}: two folders differ in the Unicode form of one name only; merge them")
         empty = [name for name, files in groups.items() if not files]
@@ -138,7 +140,7 @@ def list_groups(root: Path, *, allow_empty: bool = False) -> dict[str, dict[str,
             where = f"in {name_some(empty)} of {root}" if empty else f"in {root}"
             raise DataError(f"no images {where}; readable are {', '.join(SUFFIXES)}")
         return groups
-    if any(list_files(p) for p in subfolders):
+    if any(list_files(p, twins=True) for p in subfolders):
         raise DataError(
             f"{root} holds images ({name_some(list(own))}) and folders of images "
             f"({name_some([p.name for p in subfolders])}); give one group or a folder of groups"
@@ -157,16 +159,27 @@ def normalise(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def list_files(folder: Path) -> dict[str, Path]:
-    """Stem → image file directly inside `folder`, sorted by stem; hidden and other files are skipped."""
-    files: dict[str, Path] = {}
+def list_files(folder: Path, *, twins: bool = False) -> dict[str, Path]:
+    """Stem → image file directly inside `folder`, sorted by stem; hidden and other files are skipped.
+
+    With `twins`, files that share a stem (a.jpg, a.png) have their whole names instead; or else they
+    raise DataError.
+    """
+    found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir(), key=lambda p: (normalise(p.stem), p.suffix)):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or path.is_dir():
-            continue
-        stem = normalise(path.stem)
-        if stem in files:
-            raise DataError(f"{folder}: {files[stem].name} and {path.name} share a stem; rename one")
-        files[stem] = path
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir():
+            found.setdefault(normalise(path.stem), []).append(path)
+    files: dict[str, Path] = {}
+    for stem, paths in found.items():
+        if len(paths) > 1 and not twins:
+            raise DataError(f"{folder}: {paths[0].name} and {paths[1].name} share a stem; rename one")
+        for path in paths:
+            name = stem if len(paths) == 1 else normalise(path.name)
+            if name in files:
+                raise DataError(
+                    f"{folder}: {files[name].name} and {path.name} would share {name}; rename one"
+                )
+            files[name] = path
     return files
 
 

@@ -30,7 +30,7 @@ class Pictures:
 
     pixels: Tensor  # (N,3,S,S) uint8, RGB
     sizes: Sequence[tuple[int, int]]  # (H,W), each picture's own
-    names: Sequence[str]  # a file's stem; a picture in memory has its place, "0", "1", …
+    names: Sequence[str]  # a file's stem, or its whole name if two share a stem; in memory "0", "1", …
 
 
 def list_pictures(source: str | Path | Picture | Sequence[Picture]) -> Sequence[Picture]:
@@ -46,7 +46,7 @@ def list_pictures(source: str | Path | Picture | Sequence[Picture]) -> Sequence[
         return source
     if not Path(source).is_dir():
         return [source]
-    groups = list_groups(Path(source))
+    groups = list_groups(Path(source), twins=True)
     if len(groups) > 1:
         raise DataError(f"{source} holds {len(groups)} groups; give the folder of one")
     return list(next(iter(groups.values())).values())
@@ -109,5 +109,7 @@ def _collect(loading: Loading, size: int, skipped: dict[Path, DataError] | None)
             raise DataError(f"picture {place}: {error}") from None
         pixels[len(sizes)] = image
         sizes.append(own)
-        names.append(Path(picture).stem if isinstance(picture, str | Path) else str(place))
+        names.append(Path(picture).name if isinstance(picture, str | Path) else str(place))
+    stems = [Path(name).stem for name in names]
+    names = [stem if stems.count(stem) == 1 else name for stem, name in zip(stems, names, strict=True)]
     return Pictures(pixels[: len(sizes)], sizes, names)

@@ -146,7 +146,12 @@ def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapSco
     # "spawn": a forked copy of a process that already runs threads or a GPU can hang
     context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        pool = ProcessPoolExecutor(workers, mp_context=context)
+    except (OSError, ImportError):  # no semaphores: /dev/shm is full, missing or read-only
+        yield from map(work, pairs)
+        return
+    try:
+        with pool:
             yield from pool.map(work, pairs, chunksize=16)
     except BrokenProcessPool:
         raise DataError("a scoring process died, often for lack of memory; try --workers 1") from None

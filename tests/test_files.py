@@ -1,0 +1,248 @@
+"""Files and machines that other projects stumbled over: comments, twins, phones' formats, shared memory."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from gconet.applications import figures
+from gconet.applications.figures import draw_grid, draw_matrix, has_letter, legible
+from gconet.data import dataset as dataset_module
+from gconet.data import images as images_module
+from gconet.data.dataset import build_dataset, make_loader, shared_batches
+from gconet.data.groups import scan_groups, scan_set
+from gconet.data.images import load_image, load_mask, load_opacity
+from gconet.errors import DataError
+from gconet.evaluation import score_folders, scorer
+from gconet.predictor import Predictor
+from tests.conftest import ROOT
+
+PHOTO = Image.open(ROOT / "data/demo/images/bird/00.jpg").convert("RGB").resize((60, 40))
+
+
+# --- a PNG file's comments ---
+
+
+def with_comment(kind, size=3_000_000):
+    """A PNG file with a comment of so many bytes; `after`: behind its pixels."""
+    info = PngImagePlugin.PngInfo()
+    text = "x" * size
+    if kind == "itxt":
+        info.add_itxt("XML:com.adobe.xmp", text, zip=True)
+    elif kind == "ztxt":
+        info.add_text("parameters", text, zip=True)
+    elif kind == "many":
+        for i in range(70):
+            info.add_text(f"part {i}", "x" * 1_000_000)
+    else:
+        info.add(b"tEXt", b"whole pixels\0" + bytes(70_000_000), after_idat=True)
+    return info
+
+
+@pytest.mark.parametrize("kind", ["itxt", "ztxt", "many", "after"])
+def test_comments_of_any_size_are_passed_over(tmp_path, kind):
+    PHOTO.save(tmp_path / "a.png", pnginfo=with_comment(kind))
+    with pytest.raises(ValueError):
+        Image.open(tmp_path / "a.png").load()  # Pillow alone
+    assert np.array_equal(load_image(tmp_path / "a.png"), PHOTO)
+    mask = PHOTO.convert("L").point(lambda v: 255 * (v > 100))
+    mask.save(tmp_path / "m.png", pnginfo=with_comment(kind))
+    assert np.array_equal(load_mask(tmp_path / "m.png"), mask)
+    see_through = PHOTO.copy()
+    see_through.putalpha(mask)
+    see_through.save(tmp_path / "t.png", pnginfo=with_comment(kind))
+    assert np.array_equal(load_opacity(tmp_path / "t.png"), mask)
+
+
+def test_a_damaged_comment_is_not_a_reason_to_accept_damaged_pixels(tmp_path):
+    PHOTO.save(tmp_path / "a.png", pnginfo=with_comment("itxt"))
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    start = data.index(b"IDAT") + 8
+    data[start : start + 40] = bytes(40)
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(DataError, match="cannot be read as an image"):
+        load_image(tmp_path / "a.png")
+    packed = zlib.compress(bytes(2_000_000))
+    assert images_module.without_text(
+        b"\x89PNG\r\n\x1a\n" + len(packed).to_bytes(4, "big") + b"zTXt" + packed
+    ) == (b"\x89PNG\r\n\x1a\n")  # a file that ends within a chunk
+
+
+# --- two pictures of one stem ---
+
+
+def test_pictures_that_share_a_stem_are_called_by_their_whole_names(run, checkpoint, tmp_path):
+    for i, name in enumerate(("a.jpg", "a.jpeg", "a.png", "b.jpg")):
+        PHOTO.resize((40 + i, 30)).save(tmp_path / name)
+    [group] = scan_groups(tmp_path)
+    assert [item.stem for item in group.items] == ["a.jpeg", "a.jpg", "a.png", "b"]
+    maps = Predictor.load(checkpoint, device="cpu", precision="fp32")(tmp_path)
+    assert maps.names == ["a.jpeg", "a.jpg", "a.png", "b"] and [m.shape[1] for m in maps] == [41, 40, 42, 43]
+    out = tmp_path.parent / "maps"
+    run("test.py", "--checkpoint", checkpoint, "--images", tmp_path, "--output", out, "--device", "cpu")
+    written = sorted(path.name for path in (out / tmp_path.name).iterdir())
+    assert written == ["a.jpeg.png", "a.jpg.png", "a.png.png", "b.png"]
+    cut = tmp_path.parent / "cut"
+    run("scripts/cosegment.py", "--images", tmp_path, "--maps", out / tmp_path.name, "--output", cut)
+    assert sorted(path.name for path in (cut / "cutouts" / tmp_path.name).iterdir()) == written
+
+
+def test_with_masks_or_among_maps_they_stay_ambiguous(tmp_path):
+    for folder, names in (("images", ("a.jpg", "a.png")), ("one", ("a.jpg",)), ("two", ("a.png", "a.jpg"))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            Image.new("L", (4, 4)).save(tmp_path / folder / name)
+    for images, gts, maps in (("images", "one", None), ("one", "two", None), ("one", None, "two")):
+        given = [folder and tmp_path / folder for folder in (images, gts, maps)]
+        with pytest.raises(DataError, match=r"a.jpg and a.png share a stem; rename one"):
+            scan_groups(*given)
+    Image.new("L", (4, 4)).save(tmp_path / "images/a.jpg.bmp")
+    with pytest.raises(DataError, match=r"a.jpg and a.jpg.bmp would share a.jpg; rename one"):
+        scan_groups(tmp_path / "images")
+
+
+# --- phones' formats ---
+
+
+@pytest.mark.parametrize("suffix", ["avif", "heic", "heif"])
+def test_pictures_of_phones_are_read(tmp_path, suffix):
+    if suffix != "avif":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    elif "AVIF" not in images_module.decoders():
+        pytest.skip("this Pillow has no AVIF")
+    PHOTO.save(tmp_path / f"a.{suffix}", quality=95)
+    [group] = scan_groups(tmp_path)
+    assert np.abs(np.asarray(load_image(group.items[0].image), int) - np.asarray(PHOTO)).mean() < 4
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    PHOTO.save(tmp_path / f"a.{suffix}", quality=95, exif=turned.tobytes())
+    shown = np.asarray(load_image(tmp_path / f"a.{suffix}"), int)
+    upright = np.asarray(PHOTO.transpose(Image.Transpose.ROTATE_270))
+    assert shown.shape == upright.shape and np.abs(shown - upright).mean() < 4
+
+
+@pytest.mark.parametrize(("suffix", "needed"), [("heic", "'gconet[heic]'"), ("avif", "'pillow>=11.3'")])
+def test_without_the_extra_it_is_named(run, checkpoint, tmp_path, monkeypatch, suffix, needed):
+    monkeypatch.setattr(images_module, "decoders", lambda: images_module.FORMATS[:6])
+    (tmp_path / "in").mkdir()
+    (tmp_path / f"in/a.{suffix}").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    PHOTO.save(tmp_path / "in/b.jpg")
+    with pytest.raises(DataError, match=re.escape(f".{suffix} pictures need pip install {needed}")):
+        load_image(tmp_path / f"in/a.{suffix}")
+    options = ["--checkpoint", checkpoint, "--images", tmp_path / "in", "--output", tmp_path / "out"]
+    done = run("test.py", *options, "--device", "cpu", status=1)
+    assert f"pip install {needed}" in done.stderr and (tmp_path / "out/in/b.png").is_file()
+
+
+# --- letters in figures ---
+
+
+def test_letters_outside_ascii_are_drawn(tmp_path):
+    for text in ("café", "Äpfel", "naïve Œuvre"):
+        font, [shown] = legible([text])
+        assert shown == text and all(has_letter(font, letter) for letter in text if letter != " ")
+    picture = np.zeros((20, 200, 3), np.uint8)
+    drawn = [draw_grid([[picture]], [title]) for title in ("ecole", "école", "\U0010fffd")]
+    assert not np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[1], drawn[2])
+
+
+def test_letters_that_no_font_has_are_spelled(monkeypatch):
+    monkeypatch.setattr(figures, "FONTS", ())  # Pillow's own font alone
+    _, shown = legible(["bike", "école", "猫"])
+    assert shown == ["bike", "ecole", r"\u732b"]
+    named = draw_matrix(np.eye(2), ["é", "猫"], "t")
+    assert np.array_equal(named, draw_matrix(np.eye(2), ["e", r"\u732b"], "t"))
+
+
+# --- shared memory ---
+
+
+def unshared(script, size):
+    """The command of a shell script that sees a /dev/shm of its own: of `size`, or read-only if that is 0."""
+    options = f"size={size}" if size else "ro,size=4k"
+    return ["unshare", "-rm", "sh", "-c", f"mount -t tmpfs -o {options} tmpfs /dev/shm && {script}"]
+
+
+def can_unshare():
+    return (
+        shutil.which("unshare") and not subprocess.run(unshared("true", "1m"), capture_output=True).returncode
+    )
+
+
+def test_loader_processes_fit_into_shared_memory(tiny_config, toy, tmp_path, monkeypatch):
+    class Room:
+        f_bavail, f_frsize = 100, 4096
+
+    monkeypatch.setattr(dataset_module.os, "statvfs", lambda _: Room)
+    assert shared_batches(4096) == 50 and shared_batches(10**6) == 0
+    monkeypatch.setattr(dataset_module.os, "access", lambda *_: False)  # read-only
+    assert shared_batches(4096) == 0
+    data = build_dataset(tiny_config, scan_set(toy, "toy"))
+    assert data.largest_batch == 4 * 4 * 32**2  # two groups of 2, RGB and mask
+    assert len(list(make_loader(data, first=0, last=3, workers=4, pin=False))) == 3
+    monkeypatch.setattr(dataset_module, "SHM", tmp_path / "none")
+    assert shared_batches(4096) == sys.maxsize
+
+
+@pytest.mark.skipif(not can_unshare(), reason="needs unshare, to mount a /dev/shm")
+@pytest.mark.parametrize("size", ["40k", 0])
+def test_training_with_little_shared_memory(tiny, tmp_path, size):
+    settings = [*tiny, "data.workers=2", "train.steps=3", "data.cache=none", f"name=shm{size}"]
+    command = " ".join([sys.executable, str(ROOT / "train.py"), *settings])
+    done = subprocess.run(unshared(command, size), cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "after 3 steps" in done.stdout, done
+
+
+def test_scoring_needs_no_shared_memory(toy, monkeypatch):
+    gts = toy / "gts/toy"
+    expected = score_folders(gts, gts, workers=2).to_dict()
+
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(scorer, "MAPS_PER_WORKER", 1)
+    monkeypatch.setattr(scorer, "ProcessPoolExecutor", refuse)
+    assert score_folders(gts, gts, workers=2).to_dict() == expected
+
+
+@pytest.mark.skipif(not can_unshare(), reason="needs unshare, to mount a /dev/shm")
+def test_scoring_on_a_machine_without_shared_memory(tmp_path):
+    (tmp_path / "m").mkdir()
+    for i in range(130):
+        Image.new("L", (8, 8), 255).save(tmp_path / f"m/{i}.png")
+    command = f"{sys.executable} scripts/evaluate.py --maps {tmp_path}/m --gts {tmp_path}/m --workers 2"
+    done = subprocess.run(unshared(command, 0), cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "130" in done.stdout, done
+
+
+# --- other people's warnings and libraries ---
+
+
+def test_a_large_picture_brings_no_raw_warning(tmp_path):
+    PHOTO.save(tmp_path / "a.png")  # 2,400 pixels: Pillow warns of more than half of the limit
+    code = f"from gconet.data.images import *; print(load_image(Path({str(tmp_path / 'a.png')!r})).size)"
+    for limit, printed in (("3000", "(60, 40)"), ("1000", "GCONET_MAX_PIXELS")):
+        environment = {**os.environ, images_module.LIMIT: limit}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=ROOT
+        )
+        assert printed in done.stdout + done.stderr and "bomb" not in done.stderr, done
+
+
+@pytest.mark.parametrize(
+    "command", [["-c", "import gconet"], ["-m", "gconet", "--version"], ["train.py"], ["test.py"]]
+)
+def test_a_missing_library_of_opencv_is_named(tmp_path, command):
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True, cwd=ROOT
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and "libGL.so.1" in last and "pip install opencv-python-headless" in last
