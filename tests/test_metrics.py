@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from thresholding_loop import score_by_thresholding
 
 from gconet.evaluation import CONVENTIONS, score_map
 from gconet.evaluation.histogram import joint_histogram
 from gconet.evaluation.metrics import CURVES, toolbox_thresholds
 from gconet.evaluation.scores import area_under_roc, average_precision, summarise
+from tests.thresholding_loop import score_by_thresholding
 
 py_sod_metrics = pytest.importorskip("py_sod_metrics")
 bounded = settings(max_examples=60, deadline=None, derandomize=True)

@@ -1,7 +1,6 @@
 """The network: shapes, the GAM against its equations, invariances, gradients, options."""
 
 import pytest
-import reference_path
 import torch
 import torch.nn.functional as F
 from torchvision.models import vgg16
@@ -13,6 +12,7 @@ from gconet.losses import Criterion
 from gconet.models import build_model, build_training_model
 from gconet.models.affinity import GroupAffinityModule, MeanConsensus
 from gconet.models.encoder import CHANNELS, VGG16Encoder, load_vgg16
+from tests import reference_path
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import reference_path
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -25,6 +24,7 @@ from gconet.memory import Plan, plan_group
 from gconet.models import build_model
 from gconet.models.affinity import BLOCK
 from gconet.predictor import Predictor, average_under, cosine_to_others, write_maps
+from tests import reference_path
 from tests.conftest import ROOT, lively
 
 SIZES = [(40, 60), (33, 91), (1, 7), (64, 64), (120, 50)]
