@@ -46,7 +46,7 @@ from gconet.lock import hold
 from gconet.losses import Criterion
 from gconet.memory import plan_training
 from gconet.models import build_training_model
-from gconet.models.encoder import load_vgg16
+from gconet.models.encoder import load_encoder
 from gconet.optimizer import make_optimizer, rates, set_rates, skip_if_not_finite
 from gconet.run import BEST, LAST, RESUMABLE, Run
 from gconet.steplog import Step, StepLog
@@ -126,7 +126,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     if content is None and config.init:
         load_weights(model.net, config, find_checkpoint(config.init))
     elif content is None:
-        load_vgg16(model.net.encoder, config.encoder.weights)
+        load_encoder(model.net.encoder, config.encoder.weights)
     memory_format = pick_memory_format(device, precision, training=True)
     model = model.to(device).to(memory_format=memory_format)
     criterion = Criterion(**vars(config.loss))
@@ -145,7 +145,13 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     if first > last:
         raise ConfigError(f"train.steps or train.epochs: {last} steps, but the run has done {first}")
     graph, cache = plan_training(
-        config, images=len(dataset.items), steps=last - first, device=device, precision=precision, world=world
+        config,
+        encoder=model.net.encoder,
+        images=len(dataset.items),
+        steps=last - first,
+        device=device,
+        precision=precision,
+        world=world,
     )
     if cache:
         dataset.fill_cache(cache, workers=config.data.workers)

@@ -9,6 +9,7 @@ from typing import Any
 
 from gconet.checkpoint import read_checkpoint, saved_config
 from gconet.config import Config, config_to_dict, load_config
+from gconet.data.sets import known_sets
 from gconet.errors import ConfigError, DataError
 from gconet.evaluation.published import ORDER, load_tables
 from gconet.evaluation.tables import COLUMNS, DISTRACTOR_COLUMNS, SEGMENTATION_COLUMNS, Table
@@ -158,7 +159,7 @@ def ablation_table(dataset: str, records: Sequence[Record], note: str) -> Table:
 
 def published_columns(dataset: str) -> dict[str, tuple[str, int]]:
     """Headings of the paper's figures to print beside ours: heading → (its set, index in `ORDER`)."""
-    known = {name.lower(): name for name in ("CoCA", "CoSOD3k", "Cosal2015")}
+    known = {name.lower(): name for name, one in known_sets().items() if one.paper}
     if own := known.get(dataset.lower()):
         return {f"paper {COLUMNS[figure]}": (own, i) for i, figure in enumerate(ORDER)}
     return {f"paper S, {name}": (name, ORDER.index("s_measure")) for name in known.values()}

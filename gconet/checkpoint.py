@@ -106,11 +106,17 @@ def find_checkpoint(name: str | Path) -> Path:
 def load_weights(model: GCoNet, config: Config, path: Path) -> None:
     """Copy the network's weights in the checkpoint at `path` into `model`, which `config` describes.
 
-    Raises CheckpointError if the file is missing, damaged or trained with another GAM.
+    Raises CheckpointError if the file is missing, damaged or trained with another encoder or GAM.
     """
     content = read_checkpoint(path)
-    if (theirs := content["config"].get("gam")) != (ours := config_to_dict(config)["gam"]):
-        raise CheckpointError(f"{path}: trained with gam {theirs}, not with {ours}; set the same")
+    saved = saved_config(content, path)
+    if (theirs := saved.encoder.name) != config.encoder.name:
+        raise CheckpointError(
+            f"{path}: trained with encoder.name {theirs}, not {config.encoder.name}; set the same"
+        )
+    if saved.gam != config.gam:
+        gams = [config_to_dict(c)["gam"] for c in (saved, config)]
+        raise CheckpointError(f"{path}: trained with gam {gams[0]}, not with {gams[1]}; set the same")
     load_state(model, content["model"], path)
 
 

@@ -39,9 +39,10 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """VGG-16."""
+    """A classification network of torchvision."""
 
-    weights: str = "imagenet"  # imagenet | none | a file of torchvision's VGG-16 weights
+    name: str = "vgg16"  # vgg16 | vgg16_bn | resnet50: gconet.models.ENCODERS
+    weights: str = "imagenet"  # imagenet | none | a file of torchvision's weights for it
     trainable: Literal["conv5_3", "stage5", "stages4-5", "all", "none"] = "conv5_3"  # the layers that learn
 
 
@@ -50,6 +51,7 @@ class GAMConfig:
     """Group affinity module; without it the consensus is the plain mean of the features."""
 
     enabled: bool = True
+    kind: str = "affinity"  # affinity | mean | prototype: gconet.models.CONSENSUS; the rest is for affinity
     kernel_size: Literal[1, 3] = 1  # of the query and key convolutions; the paper says 3
     softmax: Literal["image", "group"] = "image"  # over one image's positions, or the group's
     output_conv: bool = True  # a 1x1 convolution on the attended features; the paper has none

@@ -10,7 +10,7 @@ from gconet.config import Config
 from gconet.errors import ConfigError
 from gconet.models.affinity import BLOCK
 from gconet.models.decoder import WIDTH
-from gconet.models.encoder import CHANNELS
+from gconet.models.encoder import Encoder
 
 MODEST = 2**30  # bytes; on a CPU more is rarely worth taking from other programs
 GUESS = 2**32  # bytes taken as free if the system does not say
@@ -26,7 +26,13 @@ class Plan:
 
 
 def plan_group(
-    images: int, size: int, *, device: torch.device, precision: torch.dtype, memory: int | None = None
+    images: int,
+    size: int,
+    *,
+    encoder: type[Encoder] | Encoder,
+    device: torch.device,
+    precision: torch.dtype,
+    memory: int | None = None,
 ) -> Plan:
     """The fastest plan for a group of `images` at `size` pixels a side within `memory` bytes.
 
@@ -35,13 +41,14 @@ def plan_group(
     if `memory` is too little for the group.
     """
     number = precision.itemsize
-    coarse = CHANNELS[-1] * (size // 16) ** 2  # numbers of an image at stage 5
+    *sides, grid = (-(-size // stride) for stride in encoder.strides)  # pixels a side of the stages
+    coarse = encoder.channels[-1] * grid**2  # numbers of an image at stage 5
     always = images * (2 * 3 * size**2 + coarse * number)  # this and the next group's pixels; stage 5
     consensus = images * coarse * (3 * number + 4 * (number != 4))  # stage 5 as one, queries, keys
     network = 6 * WIDTH * size**2 * number  # of one image on its way, about
-    laterals = [images * WIDTH * (size // 2**k) ** 2 * number for k in (3, 2, 1, 0)]  # coarsest first
+    laterals = [images * WIDTH * side**2 * number for side in reversed(sides)]  # coarsest first
 
-    rows = min(BLOCK, 256 * images * (size // 16) ** 2 * number)  # fewer rows a block make the search slow
+    rows = min(BLOCK, 256 * images * grid**2 * number)  # fewer rows a block make the search slow
     least = always + max(consensus + rows, network)
     if memory is None:
         free = free_memory(device) // sharing(device)
@@ -62,19 +69,27 @@ def plan_group(
     return Plan(batch, kept, block)
 
 
-def step_memory(images: int, size: int, precision: torch.dtype, *, encoder: str = "conv5_3") -> int:
+def step_memory(images: int, size: int, precision: torch.dtype, *, encoder: type[Encoder] | Encoder) -> int:
     """Bytes that a training step of `images` at `size` pixels a side takes on a GPU, about.
 
     The release's recipe took 2.55 GiB in bfloat16 on an H200, with 32 images at 224 pixels; in
-    float32 the plain reference path took 6.2 GiB. `encoder`: what is trained of it. All of it is a guess
-    of 40 % more.
+    float32 the plain reference path took 6.2 GiB. Of the encoder, other kinds than VGG-16 are a guess,
+    and 40 % more if all of it learns.
     """
+    whole = isinstance(encoder, Encoder) and all(p.requires_grad for p in encoder.parameters())
     step = images * size**2 * (1750 if precision == torch.bfloat16 else 4250)
-    return step * 7 // 5 if encoder == "all" else step
+    return int(step * encoder.step_cost * (1.4 if whole else 1))
 
 
 def plan_training(
-    config: Config, *, images: int, steps: int, device: torch.device, precision: torch.dtype, world: int
+    config: Config,
+    *,
+    encoder: type[Encoder] | Encoder,
+    images: int,
+    steps: int,
+    device: torch.device,
+    precision: torch.dtype,
+    world: int,
 ) -> tuple[bool, torch.device | None]:
     """Whether `steps` training steps run as CUDA graphs, and on which device all `images` are kept, if any.
 
@@ -84,7 +99,7 @@ def plan_training(
     if the run reads fewer images than the set has. Raises ConfigError if graphs are not possible.
     """
     size, batch = config.data.image_size, 2 * config.data.group_size
-    room = step_memory(batch, size, precision, encoder=config.encoder.trainable)
+    room = step_memory(batch, size, precision, encoder=encoder)
     graph = config.train.graph
     if graph == "auto":
         graph = device.type == "cuda" and world == 1 and 2 * room < free_memory(device)

@@ -131,13 +131,15 @@ class Predictor:
                 deepest.append(features)
                 del stages
         with self._compute():
-            vector = self.model.consensus(torch.cat(deepest), plan.block).vector
-        sizes = iter(group.sizes)
+            consensus = self.model.consensus(torch.cat(deepest), plan.block)
+        sizes, done = iter(group.sizes), 0
         for pixels, laterals, features in zip(batches, kept, deepest, strict=True):
             with self._compute():
                 if missing:
                     laterals[:0] = self.model.laterals(self.model.encode(self._images(pixels), missing))
-                maps = self.model.decode(laterals, features, vector)
+                vector = consensus.of(slice(done, done + len(pixels)))
+                maps = self.model.decode(laterals, features, vector, (self.size, self.size))
+                done += len(pixels)
                 grey = [(upsample(m[None], next(sizes))[0, 0] * 255).to(torch.uint8) for m in maps]
                 laterals.clear()
                 seen.append(average_under(features, maps))
@@ -170,7 +172,12 @@ class Predictor:
 
     def _plan(self, group: Pictures) -> Plan:
         return plan_group(
-            len(group.sizes), self.size, device=self.device, precision=self.precision, memory=self.memory
+            len(group.sizes),
+            self.size,
+            encoder=self.model.encoder,
+            device=self.device,
+            precision=self.precision,
+            memory=self.memory,
         )
 
     @contextmanager

@@ -4,7 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from gconet.data.check import KNOWN_TOTALS, SetReport, check_set, list_sets
+from gconet.data.check import SetReport, check_set, list_sets
+from gconet.data.sets import known_sets
 from gconet.errors import counted, run_command
 
 EPILOG = """\
@@ -27,7 +28,7 @@ arguments. DUTS_class takes about half a minute."""
 
 
 def main() -> int:
-    totals = ", ".join(f"{name} {n:,}/{groups}" for name, (n, groups) in KNOWN_TOTALS.items())
+    totals = ", ".join(f"{name} {k.images:,}/{k.groups}" for name, k in known_sets().items() if k.images)
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=EPILOG.format(totals=f"{totals} (images/groups)"),

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gconet.data.check import KNOWN_TOTALS, check_set, list_sets
+from gconet.data.check import check_set, list_sets
 from gconet.data.groups import scan_set
+from gconet.data.sets import known_sets
 from gconet.data.toy import make_toy_set
 from gconet.errors import DataError
+from tests.conftest import ROOT
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "check_data.py"
 
@@ -126,8 +128,15 @@ def test_known_totals(root: Path) -> None:
     for side in ("images", "gts"):
         (root / side / "toy").rename(root / side / "CoCA")
     assert find_problems(root, "CoCA") == {("wrong total", "images/CoCA")}
-    assert KNOWN_TOTALS["DUTS_class"] == (8250, 291)
-    assert KNOWN_TOTALS["iCoseg"] == (643, 38) and KNOWN_TOTALS["VOC_distractors"] == (94, 10)
+    counts = {name: (known.images, known.groups) for name, known in known_sets().items()}
+    assert counts["DUTS_class"] == (8250, 291)
+    assert counts["iCoseg"] == (643, 38) and counts["VOC_distractors"] == (94, 10)
+    text = (ROOT / "data/README.md").read_text()
+    rows = {name: row for name in counts for row in text.splitlines() if row.startswith(f"| `{name}` |")}
+    assert rows.keys() == counts.keys()
+    for name, known in known_sets().items():
+        assert f"| {known.use} |" in rows[name]
+        assert known.images is None or f"| {known.images:,} | {known.groups} |" in rows[name]
 
 
 def test_a_set_or_root_that_is_not_there(root: Path, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_maps_and_consensus(model, golden, name, seed, n, size):
     with torch.inference_mode():
         *stages, features = net.encode(official.images(seed, n, size))
         vector = net.consensus(features).vector
-        maps = net.decode(net.laterals(stages), features, vector)
+        maps = net.decode(net.laterals(stages), features, vector, (size, size))
     close(maps.reshape(golden[f"{name}_map"].shape), golden[f"{name}_map"], 1e-4)
     close(vector.reshape(golden[f"{name}_consensus"].shape), golden[f"{name}_consensus"], 1e-4)
     close(features.mean((2, 3)), golden[f"{name}_x5_mean"], 1e-4)

@@ -6,6 +6,7 @@ import torch
 from gconet import memory
 from gconet.config import load_config
 from gconet.errors import ConfigError
+from gconet.models.encoder import VGG16Encoder
 
 GIB = 2**30
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -22,8 +23,9 @@ def plan(monkeypatch):
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
         config = load_config(None, changes)
         return memory.plan_training(
-            config, images=DUTS, steps=steps, device=device, precision=precision, world=world
-        )
+            config, encoder=VGG16Encoder, images=DUTS, steps=steps, device=device, precision=precision,
+            world=world,
+        )  # fmt: skip
 
     return plan
 

@@ -11,7 +11,7 @@ from gconet.errors import CheckpointError
 from gconet.losses import Criterion
 from gconet.models import build_model, build_training_model
 from gconet.models.affinity import GroupAffinityModule, MeanConsensus
-from gconet.models.encoder import CHANNELS, VGG16Encoder, load_vgg16
+from gconet.models.encoder import VGG16Encoder, load_encoder
 from tests import reference_path
 
 
@@ -41,7 +41,8 @@ def test_stages_have_their_channels_and_strides(net):
     with torch.inference_mode():
         stages = net.encode(torch.rand(2, 3, 64, 96))
     assert [tuple(s.shape) for s in stages] == [
-        (2, c, 64 // stride, 96 // stride) for c, stride in zip(CHANNELS, (1, 2, 4, 8, 16), strict=True)
+        (2, c, 64 // stride, 96 // stride)
+        for c, stride in zip((64, 128, 256, 512, 512), (1, 2, 4, 8, 16), strict=True)
     ]
 
 
@@ -226,7 +227,7 @@ def test_the_training_model_makes_the_maps_of_the_inference_model():
         *stages, features = model.net.encode(images)
         others = model.net.consensus(features[2:]).vector
         laterals = model.net.laterals([stage[:2] for stage in stages])
-        wrong = model.net.decode(laterals, features[:2], others)
+        wrong = model.net.decode(laterals, features[:2], others, (32, 32))
     assert (wrong - first).abs().max() > 1e-3
 
 
@@ -247,23 +248,23 @@ def test_the_training_model_is_the_reference_path():
 
 
 def test_encoder_weights_from_a_file(tmp_path):
-    theirs = dict(VGG16Encoder(trainable="none").state_dict().items())
+    theirs = dict(VGG16Encoder().state_dict().items())
     torch.save({**theirs, "classifier.0.weight": torch.zeros(2)}, tmp_path / "vgg.pth")
-    encoder = VGG16Encoder(trainable="none")
-    load_vgg16(encoder, str(tmp_path / "vgg.pth"))
+    encoder = VGG16Encoder()
+    load_encoder(encoder, str(tmp_path / "vgg.pth"))
     assert all((a == b).all() for a, b in zip(encoder.state_dict().values(), theirs.values(), strict=True))
 
 
 def test_encoder_weights_that_cannot_be_had(tmp_path, monkeypatch):
-    encoder = VGG16Encoder(trainable="none")
+    encoder = VGG16Encoder()
     with pytest.raises(CheckpointError, match="no file"):
-        load_vgg16(encoder, str(tmp_path / "none.pth"))
+        load_encoder(encoder, str(tmp_path / "none.pth"))
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(CheckpointError, match="cannot be read as weights"):
-        load_vgg16(encoder, str(tmp_path / "text.pth"))
+        load_encoder(encoder, str(tmp_path / "text.pth"))
     torch.save({"layer.weight": torch.zeros(2)}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match="not VGG-16's weights"):
-        load_vgg16(encoder, str(tmp_path / "other.pth"))
+    with pytest.raises(CheckpointError, match="not VGG16's weights"):
+        load_encoder(encoder, str(tmp_path / "other.pth"))
 
     def unreachable(*args, **kwargs):
         raise OSError("no route to host")
@@ -271,5 +272,5 @@ def test_encoder_weights_that_cannot_be_had(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", unreachable)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
     with pytest.raises(CheckpointError, match="scripts/download_vgg16.py") as caught:
-        load_vgg16(encoder, "imagenet")
+        load_encoder(encoder, "imagenet")
     assert "\n" not in str(caught.value)

@@ -23,6 +23,7 @@ from gconet.errors import ConfigError, DataError
 from gconet.memory import Plan, plan_group
 from gconet.models import build_model
 from gconet.models.affinity import BLOCK
+from gconet.models.encoder import VGG16Encoder
 from gconet.predictor import Predictor, average_under, cosine_to_others, write_maps
 from tests import reference_path
 from tests.conftest import ROOT, lively
@@ -158,7 +159,7 @@ def test_the_default_takes_half_of_what_is_free_at_most_what_is_modest(monkeypat
 
 
 def plan(images, size, **how):
-    return plan_group(images, size, precision=torch.float32, **how)
+    return plan_group(images, size, encoder=VGG16Encoder, precision=torch.float32, **how)
 
 
 def test_free_memory_is_plausible():

@@ -120,7 +120,7 @@ def test_the_same_picture_in_another_group_has_another_map(model):
             mask = resize_mask(load_mask(groups[own].items[i].mask), 224) > 127
             shares = []
             for group in (encoded[own][-1], torch.cat([features, encoded[other][-1]])):
-                m = model.decode(laterals, features, model.consensus(group).vector)[0]
+                m = model.decode(laterals, features, model.consensus(group).vector, (224, 224))[0]
                 shares.append(float(m[mask].sum() / m.sum()))
             gains.append(shares[0] - shares[1])
     print(np.round(gains, 3))

@@ -39,7 +39,8 @@ class WholeGroup(nn.Module):
         """RGB images of one group (N,3,S,S) in [0,1] → maps (N,1,S,S) in [0,1]."""
         *stages, features = self.net.encode(images)
         vector = self.net.consensus(features, block=None).vector
-        return self.net.decode(self.net.laterals(stages), features, vector)
+        H, W = images.shape[-2:]
+        return self.net.decode(self.net.laterals(stages), features, vector, (H, W))
 
 
 def main() -> int:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gconet.data.groups import KNOWN_TOTALS, SUFFIXES, list_subfolders, normalise
+from gconet.data.groups import SUFFIXES, list_subfolders, normalise
 from gconet.data.images import load_image, load_mask
+from gconet.data.sets import known_sets
 from gconet.errors import DataError
 
 
@@ -141,8 +142,8 @@ def check_pair(image: Path | None, mask: Path | None, masks: Path, images: Path)
 
 def check_totals(name: str, folder: Path, images: int, groups: int) -> list[Problem]:
     """Where the counts of a known set are not the published ones."""
-    if name not in KNOWN_TOTALS or (images, groups) == KNOWN_TOTALS[name]:
+    known = known_sets().get(name)
+    if known is None or known.images is None or (images, groups) == (known.images, known.groups):
         return []
-    all_images, all_groups = KNOWN_TOTALS[name]
-    detail = f"{images} images in {groups} groups, expected {all_images} in {all_groups}"
+    detail = f"{images} images in {groups} groups, expected {known.images} in {known.groups}"
     return [Problem("wrong total", folder, detail)]

@@ -18,15 +18,6 @@ FOREIGN = (
     "$RECYCLE.BIN",
     "System Volume Information",
 )  # of other programs
-KNOWN_TOTALS = {  # set → images, groups: as published, or as data/README.md has them
-    "DUTS_class": (8250, 291),
-    "CoCA": (1295, 80),
-    "CoSOD3k": (3316, 160),
-    "Cosal2015": (2015, 50),
-    "PASCAL_coseg": (1037, 20),
-    "iCoseg": (643, 38),
-    "VOC_distractors": (94, 10),
-}
 
 
 @dataclass(frozen=True)

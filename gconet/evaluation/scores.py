@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gconet.data.groups import KNOWN_TOTALS
+from gconet.data.sets import known_sets
 from gconet.evaluation.distractors import average_responses
 from gconet.evaluation.metrics import CURVES, F64, U8, MapScore, score_map, thresholds
 
@@ -46,7 +46,7 @@ class Scores:
     @property
     def expected_images(self) -> int | None:
         """How many images the data set of that name has, if it is a known one."""
-        totals = {name.lower(): images for name, (images, _) in KNOWN_TOTALS.items()}
+        totals = {name.lower(): known.images for name, known in known_sets().items()}
         return totals.get(self.dataset.lower())
 
     def figures(self) -> dict[str, float]:

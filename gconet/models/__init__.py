@@ -1,54 +1,63 @@
 """Networks, and the only place where settings become constructors.
 
-Shape letters, used in every docstring here: `N` images in one group, `C` = 512 channels of stage 5,
+Shape letters, used in every docstring here: `N` images in one group, `C` channels of stage 5 (VGG: 512),
 `h×w` its grid (14×14 at 224 px), `P = h·w`, `H×W` the network's input size.
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
+from torch import nn
 
-from gconet.config import Config
+from gconet.config import Config, GAMConfig
+from gconet.errors import ConfigError
 from gconet.models.affinity import GroupAffinityModule, MeanConsensus
 from gconet.models.classification import AuxiliaryClassificationModule
 from gconet.models.collaboration import GroupCollaboratingModule
 from gconet.models.decoder import FPNDecoder
-from gconet.models.encoder import CHANNELS, VGG16Encoder
+from gconet.models.encoder import Encoder, VGG16BNEncoder, VGG16Encoder
 from gconet.models.gconet import GCoNet
+from gconet.models.prototype import PrototypeConsensus
+from gconet.models.resnet import ResNet50Encoder
 from gconet.models.training import TrainingGCoNet
 
 Part = TypeVar("Part")
+# docs/extending.md: a new one is a line here
+ENCODERS: Mapping[str, Callable[[], Encoder]] = {
+    "vgg16": VGG16Encoder,
+    "vgg16_bn": VGG16BNEncoder,
+    "resnet50": ResNet50Encoder,
+}
+CONSENSUS: Mapping[str, Callable[[GAMConfig, int], nn.Module]] = {  # settings, channels of stage 5 → module
+    "affinity": lambda gam, channels: GroupAffinityModule(
+        channels=channels, kernel_size=gam.kernel_size, softmax=gam.softmax, output_conv=gam.output_conv
+    ),
+    "mean": lambda gam, channels: MeanConsensus(),
+    "prototype": lambda gam, channels: PrototypeConsensus(),
+}
 
 
 def build_model(config: Config) -> GCoNet:
-    """The network for inference that `config` describes, with random weights drawn from its seed."""
-    encoder = seeded(config, "encoder", lambda: VGG16Encoder(trainable=config.encoder.trainable))
-    gam = config.gam
-    affinity = seeded(
-        config,
-        "affinity",
-        lambda: (
-            GroupAffinityModule(
-                channels=CHANNELS[-1],
-                kernel_size=gam.kernel_size,
-                softmax=gam.softmax,
-                output_conv=gam.output_conv,
-            )
-            if gam.enabled
-            else MeanConsensus()
-        ),
-    )
-    decoder = seeded(config, "decoder", FPNDecoder)
+    """The network for inference that `config` describes, with random weights drawn from its seed.
+
+    Raises ConfigError for the name of an encoder or of a consensus that does not exist.
+    """
+    encoder = seeded(config, "encoder", pick(ENCODERS, "encoder.name", config.encoder.name))
+    encoder.learn(config.encoder.trainable)
+    consensus = pick(CONSENSUS, "gam.kind", config.gam.kind if config.gam.enabled else "mean")
+    affinity = seeded(config, "affinity", lambda: consensus(config.gam, encoder.channels[-1]))
+    decoder = seeded(config, "decoder", lambda: FPNDecoder(channels=encoder.channels))
     return seeded(config, "sides", lambda: GCoNet(encoder=encoder, affinity=affinity, decoder=decoder))
 
 
 def build_training_model(config: Config, *, classes: int) -> TrainingGCoNet:
     """`build_model` with the heads that `config` switches on; `classes` is the number of groups."""
-    C5 = CHANNELS[-1]
+    net = build_model(config)
+    C5 = net.encoder.channels[-1]
     return TrainingGCoNet(
-        net=build_model(config),
+        net=net,
         gcm=seeded(config, "gcm", lambda: GroupCollaboratingModule(channels=C5))
         if config.gcm.enabled
         else None,
@@ -57,6 +66,13 @@ def build_training_model(config: Config, *, classes: int) -> TrainingGCoNet:
         else None,
         outputs=config.loss.outputs,
     )
+
+
+def pick(known: Mapping[str, Part], key: str, name: str) -> Part:
+    """The one of that name; raises ConfigError that lists all."""
+    if name not in known:
+        raise ConfigError(f"{key}: there is no {name}; choose from {', '.join(known)}")
+    return known[name]
 
 
 def seeded(config: Config, name: str, make: Callable[[], Part]) -> Part:
@@ -70,4 +86,4 @@ def seeded(config: Config, name: str, make: Callable[[], Part]) -> Part:
         return make()
 
 
-__all__ = ["GCoNet", "TrainingGCoNet", "build_model", "build_training_model"]
+__all__ = ["CONSENSUS", "ENCODERS", "GCoNet", "TrainingGCoNet", "build_model", "build_training_model"]

@@ -10,10 +10,14 @@ BLOCK = 2**28  # bytes of affinities held at a time; larger groups go block by b
 
 
 class Consensus(NamedTuple):
-    """What a group shares."""
+    """What a group shares: the answer of every kind of consensus, a module (features, block) → Consensus."""
 
-    vector: Tensor  # E, (1,C,1,1): multiplied onto every image's features
+    vector: Tensor  # E, by which features are multiplied: (1,C,1,1), or each image's (N,C,1,1) or (N,C,h,w)
     attention: Tensor  # (N,1,h,w): where each image's part of it was found
+
+    def of(self, images: slice) -> Tensor:
+        """E for some of the group's images."""
+        return self.vector if len(self.vector) == 1 else self.vector[images]
 
 
 class GroupAffinityModule(nn.Module):

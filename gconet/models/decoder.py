@@ -6,13 +6,11 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gconet.models.encoder import CHANNELS
-
 WIDTH = 64
 
 
 class Pyramid(NamedTuple):
-    """The decoder's levels, (N,64,·,·) each, at strides 16 (p5) to 1 (p1)."""
+    """The decoder's levels, (N,64,·,·) each, at the strides of the encoder's stages 5 to 1."""
 
     p5: Tensor
     p4: Tensor
@@ -24,9 +22,10 @@ class Pyramid(NamedTuple):
 class FPNDecoder(nn.Module):
     """p5 = top(F·E); p_k = smooth_k(upsample(p_{k+1}) + lateral_k(stage_k)) for k = 4 … 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, channels: Sequence[int]) -> None:
+        """`channels`: of the encoder's five stages."""
         super().__init__()
-        C1, C2, C3, C4, C5 = CHANNELS
+        C1, C2, C3, C4, C5 = channels
         self.top = nn.Sequential(nn.Conv2d(C5, WIDTH, 1), nn.ReLU(inplace=True), nn.Conv2d(WIDTH, WIDTH, 1))
         self.lateral4, self.smooth4 = _double_conv(C4), _double_conv(WIDTH)
         self.lateral3, self.smooth3 = _double_conv(C3), _double_conv(WIDTH)
@@ -40,7 +39,7 @@ class FPNDecoder(nn.Module):
         return features
 
     def forward(self, laterals: Sequence[Tensor], coarse: Tensor) -> Pyramid:
-        """The lateral features of stages 1 to 4 and F·E (N,512,h,w) → the pyramid."""
+        """The lateral features of stages 1 to 4 and F·E (N,C,h,w) → the pyramid."""
         lateral1, lateral2, lateral3, lateral4 = laterals
         p5 = self.top(coarse)
         p4 = self.smooth4(_add_upsampled(p5, lateral4))

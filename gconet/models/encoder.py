@@ -1,87 +1,139 @@
-"""The encoder: VGG-16's convolutions as five stages."""
+"""The encoder: a classification network of torchvision as five stages."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import VGG16_Weights
+from torchvision.models import VGG16_BN_Weights, VGG16_Weights, WeightsEnum
 from torchvision.models.vgg import cfgs, make_layers
+from torchvision.ops import FrozenBatchNorm2d
 
-from gconet.errors import CheckpointError
-
-CHANNELS = (64, 128, 256, 512, 512)  # of the five stages; strides 1, 2, 4, 8, 16
-STAGES = ((0, 4), (4, 9), (9, 16), (16, 23), (23, 30))  # layers of VGG-16; each opens with a max-pool
-TRAINABLE = {"conv5_3": 28, "stage5": 23, "stages4-5": 16, "all": 0, "none": 30}  # layers from this one on
-# of torchvision's file of IMAGENET1K_V1, whose own name holds the first eight digits
-VGG16_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
+from gconet.errors import CheckpointError, ConfigError
 
 
-class VGG16Encoder(nn.Module):
-    """VGG-16 (Simonyan & Zisserman 2015) without its last pooling and its fully connected layers.
+class Encoder(nn.Module):
+    """What the rest of the network knows of an encoder; parameter names are torchvision's.
 
-    Parameter names are torchvision's (`features.0.weight` …).
+    Batch normalisation keeps the statistics of ImageNet, so an image's features depend on no other image.
     """
 
-    def __init__(self, *, trainable: str) -> None:
+    channels: Sequence[int]  # of the five stages
+    strides: Sequence[int]  # input pixels from one position of a stage to the next
+    pretrained: WeightsEnum  # torchvision's weights for it
+    step_cost: float = 1.0  # memory of a training step, in those of VGG-16
+
+    def stages(self) -> Sequence[nn.Module]:
+        """The five stages, each of which takes the output of the one before."""
+        raise NotImplementedError
+
+    def parts(self) -> dict[str, Sequence[nn.Module]]:
+        """What `encoder.trainable` may name → the modules that learn then."""
+        stages = self.stages()
+        return {"none": (), "stage5": stages[4:], "stages4-5": stages[3:], "all": stages}
+
+    def forward(self, x: Tensor, depth: int = 5) -> list[Tensor]:
+        """Normalised images (N,3,H,W) → the first `depth` stages, (N,C_k,·,·) each at its stride."""
+        outputs = []
+        for stage in self.stages()[:depth]:
+            x = stage(x)
+            outputs.append(x)
+        return outputs
+
+    def learn(self, trainable: str) -> None:
+        """Let one of its `parts` learn and nothing else; raises ConfigError for any other name."""
+        parts = self.parts()
+        if trainable not in parts:
+            raise ConfigError(
+                f"encoder.trainable: no {trainable} in this encoder; there are {', '.join(parts)}"
+            )
+        self.requires_grad_(False)
+        for module in parts[trainable]:
+            module.requires_grad_(True)
+
+
+class VGG16Encoder(Encoder):
+    """VGG-16 (Simonyan & Zisserman 2015) without its last pooling and its fully connected layers."""
+
+    channels = (64, 128, 256, 512, 512)
+    strides = (1, 2, 4, 8, 16)
+    pretrained = VGG16_Weights.IMAGENET1K_V1
+    batch_norm = False
+
+    def __init__(self) -> None:
         super().__init__()
-        self.features = make_layers(cfgs["D"], batch_norm=False)[:-1]
-        for layer in self.features:
+        self.features = make_layers(cfgs["D"], batch_norm=self.batch_norm)[:-1]
+        for i, layer in enumerate(self.features):
             if isinstance(layer, nn.Conv2d):  # He: keeps the scale, for runs without ImageNet
                 nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        self.requires_grad_(False)
-        self.features[TRAINABLE[trainable] :].requires_grad_(True)
+            elif isinstance(layer, nn.BatchNorm2d):
+                self.features[i] = FrozenBatchNorm2d(layer.num_features)
 
-    def forward(self, x: Tensor, depth: int = 5) -> list[Tensor]:
-        """Normalised images (N,3,H,W) → the first `depth` of five stages, (N,64,H,W) to (N,512,H/16,W/16)."""
-        stages = []
-        for start, stop in STAGES[:depth]:
-            x = self.features[start:stop](x)
-            stages.append(x)
-        return stages
+    def stages(self) -> Sequence[nn.Module]:
+        pools = [i for i, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
+        starts = [0, *pools]  # each stage opens with a max-pool
+        return [self.features[i:j] for i, j in zip(starts, [*pools, len(self.features)], strict=True)]
+
+    def parts(self) -> dict[str, Sequence[nn.Module]]:
+        convolutions = [layer for layer in self.features if isinstance(layer, nn.Conv2d)]
+        return {"conv5_3": convolutions[-1:], **super().parts()}
 
 
-def load_vgg16(encoder: VGG16Encoder, weights: str) -> None:
+class VGG16BNEncoder(VGG16Encoder):
+    """VGG-16 with batch normalisation."""
+
+    pretrained = VGG16_BN_Weights.IMAGENET1K_V1
+    step_cost = 2.0
+    batch_norm = True
+
+
+def load_encoder(encoder: Encoder, weights: str) -> None:
     """Fill `encoder` from `weights`: `imagenet` (torchvision's server), `none` or a file.
 
-    A file holds a state dict with torchvision's names; classifier layers in it are not read.
+    A file holds a state dict with torchvision's names; the classifier's layers in it are not read.
     Raises CheckpointError if the weights cannot be had or do not fit.
     """
     if weights == "none":
         return
-    state = _download_vgg16() if weights == "imagenet" else _load_file(Path(weights))
-    state = {name: value for name, value in state.items() if name.startswith("features.")}
+    state = _download(encoder.pretrained) if weights == "imagenet" else _load_file(Path(weights))
+    own = encoder.state_dict()
     try:
-        encoder.load_state_dict(state)
+        encoder.load_state_dict({name: value for name, value in state.items() if name in own})
     except RuntimeError as error:
-        raise CheckpointError(
-            f"{weights}: not VGG-16's weights ({' '.join(str(error).split())[:200]})"
-        ) from None
+        wanted = str(encoder.pretrained).partition("_Weights")[0]
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{weights}: not {wanted}'s weights ({reason})") from None
 
 
-def _download_vgg16() -> dict[str, Tensor]:
+def _download(wanted: WeightsEnum) -> dict[str, Tensor]:
     """torchvision's weights, from its server or an earlier download; raises CheckpointError."""
-    instead = "run python scripts/download_vgg16.py and pass encoder.weights=data/weights/vgg16_features.pth"
-    wanted = VGG16_Weights.IMAGENET1K_V1
+    name = Path(wanted.url).name
+    instead = f"download {wanted.url} elsewhere and pass encoder.weights={name}"
+    if wanted == VGG16_Weights.IMAGENET1K_V1:
+        instead = (
+            "run python scripts/download_vgg16.py and pass encoder.weights=data/weights/vgg16_features.pth"
+        )
     try:
         state = wanted.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except Exception as error:  # of many unrelated types: the network's, the disk's, the unpickler's
         reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"torchvision's VGG-16 weights cannot be had ({reason}); {instead}") from None
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(wanted.url).name
+        raise CheckpointError(f"torchvision's weights {name} cannot be had ({reason}); {instead}") from None
+    file = Path(torch.hub.get_dir()) / "checkpoints" / name
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         for chunk in iter(lambda: stream.read(2**20), b""):
             digest.update(chunk)
-    if digest.hexdigest() != VGG16_SHA256:  # torch checks new downloads alone
+    # a file's name ends in the first eight digits of its SHA-256; torch checks new downloads alone
+    if not digest.hexdigest().startswith(file.stem.rpartition("-")[2]):
         raise CheckpointError(f"{file} is not torchvision's: remove it, or {instead}")
     return dict(state)
 
 
 def _load_file(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise CheckpointError(f"encoder.weights: no file {path}; imagenet, none or a file of VGG-16 weights")
+        raise CheckpointError(f"encoder.weights: no file {path}; give imagenet, none or a file of weights")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {str(name): value for name, value in state.items()}

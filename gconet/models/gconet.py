@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gconet.models.affinity import BLOCK, Consensus
 from gconet.models.decoder import FPNDecoder, SideOutput
-from gconet.models.encoder import VGG16Encoder
+from gconet.models.encoder import Encoder
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
@@ -21,7 +21,7 @@ class GCoNet(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *, encoder: VGG16Encoder, affinity: nn.Module, decoder: FPNDecoder) -> None:
+    def __init__(self, *, encoder: Encoder, affinity: nn.Module, decoder: FPNDecoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.affinity = affinity
@@ -34,7 +34,8 @@ class GCoNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """RGB images of one group, (N,3,H,W) in [0,1] → co-saliency maps (N,1,H,W) in [0,1]."""
         *stages, features = self.encode(images)
-        return self.decode(self.laterals(stages), features, self.consensus(features).vector)
+        H, W = images.shape[-2:]
+        return self.decode(self.laterals(stages), features, self.consensus(features).vector, (H, W))
 
     def encode(self, images: Tensor, depth: int = 5) -> list[Tensor]:
         """RGB images (N,3,H,W) in [0,1], of any groups → the first `depth` of the encoder's five stages."""
@@ -53,9 +54,10 @@ class GCoNet(nn.Module):
         consensus: Consensus = self.affinity(features, block)
         return consensus
 
-    def decode(self, laterals: Sequence[Tensor], features: Tensor, vector: Tensor) -> Tensor:
-        """Laterals 1 to 4 and stage 5 of any of a group's images, E (1,C,1,1) → maps (N,1,H,W)."""
-        H, W = laterals[0].shape[-2:]
+    def decode(
+        self, laterals: Sequence[Tensor], features: Tensor, vector: Tensor, size: tuple[int, int]
+    ) -> Tensor:
+        """Laterals 1 to 4, stage 5 and E of any of a group's images → maps (N,1,H,W) of `size`."""
         pyramid = self.decoder(laterals, features * vector)
-        maps: Tensor = self.side1(pyramid.p1, (H, W))
+        maps: Tensor = self.side1(pyramid.p1, size)
         return maps

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from gconet.models.decoder import upsample
 from gconet.models.gconet import GCoNet
 
 
@@ -49,7 +50,10 @@ class TrainingGCoNet(nn.Module):
         E1, E2 = consensus1.vector, consensus2.vector
         pyramid = self.net.decoder(self.net.laterals(stages), torch.cat([first * E1, second * E2]))
         logits = self.net.side1.logits(pyramid.p1)
-        side_maps: tuple[Tensor, ...] = (logits.sigmoid(),)
+        finest = logits.sigmoid()
+        if logits.shape[-2:] != (H, W):  # an encoder whose first stage has a stride
+            logits, finest = upsample(logits, (H, W)), upsample(finest, (H, W))
+        side_maps: tuple[Tensor, ...] = (finest,)
         if self.outputs == "all":
             coarse = (self.net.side4, pyramid.p4), (self.net.side3, pyramid.p3), (self.net.side2, pyramid.p2)
             side_maps = (*(side(level, (H, W)) for side, level in coarse), *side_maps)

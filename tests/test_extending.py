@@ -1,0 +1,274 @@
+"""Other encoders, another consensus, and docs/extending.md, whose code runs here as it stands there."""
+
+import contextlib
+import io
+import itertools
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+import yaml
+from PIL import Image
+
+import train as command_module
+from gconet.checkpoint import read_checkpoint, save_checkpoint, saved_config
+from gconet.config import load_config
+from gconet.data.sets import KnownSet
+from gconet.errors import CheckpointError, ConfigError
+from gconet.memory import plan_group
+from gconet.models import CONSENSUS, ENCODERS, build_model, build_training_model
+from gconet.models.affinity import Consensus
+from gconet.models.encoder import load_encoder
+from gconet.models.prototype import PrototypeConsensus
+from gconet.predictor import Predictor
+from tests.conftest import ROOT, log, weights
+
+DOC = (ROOT / "docs/extending.md").read_text()
+OTHERS = ["vgg16_bn", "resnet50"]
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture
+def extended():
+    """The names that the code of docs/extending.md defines; what it adds to the lists goes away again."""
+    before = [(known, dict(known)) for known in (ENCODERS, CONSENSUS)]
+    names: dict = {}
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        for block in re.findall(r"```python\n(.*?)```", DOC, re.S):
+            exec(block, names)
+    yield names | {"printed": printed.getvalue()}
+    for known, entries in before:
+        known.clear()
+        known.update(entries)
+
+
+def read_config(folder):
+    return saved_config(read_checkpoint(folder / "last.pt"), folder)
+
+
+def trained(train, tmp_path, *settings):
+    """Train 4 steps in one go, and as 2 and 2; returns the folder of the first run once both agree."""
+    assert train(*settings, "train.steps=4", name="whole") == 0
+    assert train(*settings, "train.steps=2", name="cut") == 0
+    assert train("--resume", "runs/cut", "train.steps=4", fresh=False) == 0
+    whole, cut = (weights(tmp_path / "runs" / name)[0] for name in ("whole", "cut"))
+    assert same(whole, cut)
+    return tmp_path / "runs/whole"
+
+
+# --- encoders ---
+
+
+@pytest.mark.parametrize("name", list(ENCODERS))
+def test_an_encoder_is_torchvisions(name):
+    encoder, theirs = ENCODERS[name](), getattr(torchvision.models, name)(weights=None).eval()
+    for tensor in theirs.state_dict().values():  # statistics that are not those of no training at all
+        if tensor.is_floating_point():
+            tensor.add_(0.01 * torch.rand_like(tensor))
+    load = {k: v for k, v in theirs.state_dict().items() if k in encoder.state_dict()}
+    encoder.load_state_dict(load)
+    encoder.eval()
+    x = torch.rand(2, 3, 64, 96)
+    with torch.inference_mode():
+        stages = encoder(x)
+        if name == "resnet50":
+            y = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(x))))
+            expected = theirs.layer4(theirs.layer3(theirs.layer2(theirs.layer1(y))))
+        else:
+            expected = theirs.features[:-1](x)
+        assert same(dict(enumerate(encoder(x, 3))), dict(enumerate(stages[:3])))
+    torch.testing.assert_close(stages[-1], expected, rtol=1e-4, atol=1e-4)
+    for stage, channels, stride in zip(stages, encoder.channels, encoder.strides, strict=True):
+        assert stage.shape == (2, channels, 64 // stride, 96 // stride)
+    # every part can learn, and nothing else then does
+    for part in encoder.parts():
+        encoder.learn(part)
+        learning = {id(p) for p in encoder.parameters() if p.requires_grad}
+        assert learning == {id(p) for module in encoder.parts()[part] for p in module.parameters()}
+    assert str(encoder.pretrained) == f"{type(encoder.pretrained).__name__}.IMAGENET1K_V1"
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_encoder_trains_resumes_and_dumps_maps(train, tmp_path, toy, name):
+    settings = [f"encoder.name={name}", "encoder.trainable=stage5", "validation.set=toy_test"]
+    folder = trained(train, tmp_path, *settings)
+    first = build_training_model(read_config(folder), classes=3).net.state_dict()
+    after = weights(folder)[0]
+    moved = {n for n in first if not torch.equal(first[n], after[n])}
+    assert any(n.startswith("encoder.") for n in moved) and "encoder.features.0.weight" not in moved
+    assert not any("running" in n for n in moved) and "encoder.conv1.weight" not in moved
+    assert {r["event"] for r in log(folder)} >= {"validation", "done"}
+    predictor = Predictor.load(folder / "last.pt", device="cpu", precision="fp32")
+    pictures = sorted((toy / "images/toy_test").rglob("*.jpg"))[:4]
+    maps = predictor(pictures)
+    assert [m.shape for m in maps] == [(48, 48)] * 4
+    with pytest.raises(CheckpointError, match=f"trained with encoder.name {name}, not vgg16"):
+        train("init=runs/whole/last.pt", "encoder.weights=imagenet", name="other")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("size", [(32, 32), (50, 70), (49, 33)])
+def test_maps_have_the_inputs_size_whatever_the_strides(name, size):
+    config = load_config(None, [f"encoder.name={name}", "encoder.trainable=none"])
+    model = build_training_model(config, classes=3).eval()
+    images = torch.rand(4, 3, *size)
+    with torch.inference_mode():
+        output = model(images)
+        maps = model.net(images[:2])
+    assert maps.shape == (2, 1, *size) and output.logits.shape == (4, 1, *size)
+    assert {side.shape for side in output.side_maps} == {(4, 1, *size)}
+    torch.testing.assert_close(output.side_maps[-1][:2], maps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_encoder_exports_to_onnx(run, tmp_path, name):
+    pytest.importorskip("onnxruntime")
+    config = load_config(None, [f"encoder.name={name}", "encoder.trainable=none", "data.image_size=64"])
+    save_checkpoint(tmp_path / "a.pt", config=config, model=build_model(config))
+    done = run("scripts/export_onnx.py", "--checkpoint", tmp_path / "a.pt", "--output", tmp_path / "a.onnx")
+    assert "agree with PyTorch" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENCODERS)
+def test_another_encoder_stays_within_the_memory_plan(tmp_path, name):
+    """How much more a process takes for a group of 60 than for one of 2.
+
+    The command has a process of its own: a child's peak starts at its parent's, and this one is large.
+    """
+    config = load_config(None, [f"encoder.name={name}", "encoder.trainable=none"])
+    save_checkpoint(tmp_path / "a.pt", config=config, model=build_model(config))
+    command = (
+        f"{sys.executable} scripts/benchmark.py group-size --checkpoint {tmp_path / 'a.pt'} --sizes 2,60"
+    )
+    command += " --device cpu --precisions fp32 --memory 0.75"
+    out = subprocess.run(command.split(), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    small, large = (float(line.split()[3]) for line in out.splitlines()[-2:])
+    print(name, small, large)
+    assert 0.1 < large - small < 0.75 and small < 1.5
+
+
+def test_the_memory_plan_reads_the_encoder():
+    how = {"device": torch.device("cpu"), "precision": torch.float32, "memory": 2**31}
+    plans = {name: plan_group(100, 224, encoder=encoder, **how) for name, encoder in ENCODERS.items()}
+    assert plans["vgg16"] == plans["vgg16_bn"]
+    # at half of the size, all laterals of ResNet-50 fit
+    assert plans["resnet50"].kept == 4 > plans["vgg16"].kept
+
+
+def test_wrong_names_are_refused_with_those_that_exist():
+    with pytest.raises(
+        ConfigError, match="encoder.name: there is no vgg17; choose from vgg16, vgg16_bn, resnet50"
+    ):
+        build_model(load_config(None, ["encoder.name=vgg17"]))
+    with pytest.raises(ConfigError, match="gam.kind: there is no max; choose from affinity, mean, prototype"):
+        build_model(load_config(None, ["gam.kind=max"]))
+    with pytest.raises(
+        ConfigError, match="no conv5_3 in this encoder; there are none, stage5, stages4-5, all"
+    ):
+        build_model(load_config(None, ["encoder.name=resnet50"]))
+
+
+def test_weights_of_another_encoder_are_refused(tmp_path):
+    torch.save(ENCODERS["vgg16"]().state_dict(), tmp_path / "vgg16.pth")
+    for name in OTHERS:
+        with pytest.raises(
+            CheckpointError, match=f"not {name.upper().replace('RESNET', 'ResNet')}'s weights"
+        ):
+            load_encoder(ENCODERS[name](), str(tmp_path / "vgg16.pth"))
+    for name in OTHERS:
+        theirs = getattr(torchvision.models, name)(weights=None)
+        torch.save(theirs.state_dict(), tmp_path / f"{name}.pth")
+        load_encoder(encoder := ENCODERS[name](), str(tmp_path / f"{name}.pth"))
+        assert same({k: theirs.state_dict()[k] for k in encoder.state_dict()}, encoder.state_dict())
+
+
+# --- the consensus ---
+
+
+def slow_prototype(features):
+    """The equations in the docstring of PrototypeConsensus, position by position."""
+    N, C, h, w = features.shape
+    F = features.flatten(2).double()
+    unit = F / F.norm(dim=1, keepdim=True)
+    seeds = []
+    for n in range(N):
+        relevance = []
+        for p in range(h * w):
+            best = [max(float(unit[n, :, p] @ unit[m, :, q]) for q in range(h * w)) for m in range(N)]
+            relevance.append(sum(best) / N)
+        seeds.append(unit[n, :, int(np.argmax(relevance))])
+    R = torch.zeros(N, h * w, dtype=torch.float64)
+    for n, p in itertools.product(range(N), range(h * w)):
+        R[n, p] = sum(max(0.0, float(unit[n, :, p] @ seed)) for seed in seeds) / N
+    R = (R - R.amin(1, keepdim=True)) / (R.amax(1, keepdim=True) - R.amin(1, keepdim=True))
+    prototype = sum(R[n, p] * F[n, :, p] for n in range(N) for p in range(h * w)) / (N * h * w)
+    return (prototype[None, :, None] + R[:, None]).view(N, C, h, w), R.view(N, 1, h, w)
+
+
+@pytest.mark.parametrize(("N", "block"), [(2, None), (3, None), (3, 200)])
+def test_the_prototype_is_its_equations(N, block):
+    features = torch.randn(N, 5, 3, 4, generator=torch.Generator().manual_seed(N))
+    vector, attention = PrototypeConsensus()(features, block)
+    expected = slow_prototype(features)
+    torch.testing.assert_close(vector.double(), expected[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(attention.double(), expected[1], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["mean", "prototype", "each image"])
+def test_every_shape_of_a_consensus_trains_resumes_and_predicts(train, tmp_path, toy, monkeypatch, kind):
+    class EachImage(torch.nn.Module):
+        def forward(self, features, block=None):
+            vector = features.mean((2, 3), keepdim=True) + features.mean()
+            return Consensus(vector, torch.ones_like(features[:, :1]))
+
+    monkeypatch.setitem(CONSENSUS, "each image", lambda gam, channels: EachImage())
+    folder = trained(train, tmp_path, f"gam.kind={kind}")
+    predictor = Predictor.load(folder / "last.pt", device="cpu", precision="fp32")
+    pictures = sorted((toy / "images/toy_test").rglob("*.jpg"))[:5]
+    group = [np.asarray(Image.open(path).resize((32, 32))) for path in pictures]
+    images = torch.from_numpy(np.stack(group)).permute(0, 3, 1, 2).float() / 255
+    with torch.inference_mode():
+        whole = (255 * predictor.model(images))[:, 0].to(torch.uint8).numpy()
+    maps = predictor(group)  # in batches of two
+    assert len(maps) == 5 and all(
+        np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(maps, whole, strict=True)
+    )
+    with pytest.raises(CheckpointError, match="trained with gam"):
+        train("init=runs/whole/last.pt", "encoder.weights=imagenet", name="other")
+
+
+# --- docs/extending.md ---
+
+
+def test_the_pages_code_runs(extended, train, tmp_path, toy, monkeypatch):
+    monkeypatch.setattr(command_module, "Criterion", extended["Criterion"])
+    folder = trained(
+        train, tmp_path, "encoder.name=mobilenet_v2", "encoder.trainable=stages4-5", "gam.kind=strongest"
+    )
+    steps = [record for record in log(folder) if record["event"] == "step"]
+    assert all(0 < step["dice"] <= 1 for step in steps)
+    terms = steps[0]["saliency"] + 250 * steps[0]["collaboration"] + 3 * steps[0]["classification"]
+    assert steps[0]["total"] == pytest.approx(terms + steps[0]["dice"], rel=1e-5)
+    maps = Predictor.load(folder / "last.pt", device="cpu", precision="fp32")(
+        sorted((toy / "images/toy").iterdir())[0]
+    )
+    assert maps[0].shape == (48, 48)
+    assert extended["printed"] == re.search(r"```\n```\n(.*?)```", DOC, re.S)[1]
+    maps = torch.tensor([[[[1.0, 0.5]]]])
+    assert extended["dice_loss"](maps, torch.tensor([[[[1.0, 0.0]]]])) == pytest.approx(1 - 2 / 2.5)
+
+
+def test_the_pages_lists_are_those_of_the_code():
+    for known in (ENCODERS, CONSENSUS):
+        assert all(f"`{name}`" in DOC for name in known) and len(known) == 3
+    [line] = re.findall(r"```yaml\n(.*?)```", DOC, re.S)
+    assert KnownSet(**yaml.safe_load(line)["mine"]).images == 1200
