@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from gconet.checkpoint import find_checkpoint, load_model
 from gconet.data.groups import Group
@@ -29,6 +28,7 @@ from gconet.memory import Plan, plan_group
 from gconet.models import GCoNet
 from gconet.models.affinity import Consensus, GroupAffinityModule
 from gconet.models.decoder import upsample
+from gconet.progress import progress
 
 BACKLOG = 2**26  # bytes of maps that may wait to be written
 Map = npt.NDArray[np.uint8]
@@ -213,23 +213,23 @@ def cosine_to_others(vectors: Floats) -> Floats:
 
 
 def write_maps(
-    predictor: Predictor, groups: Sequence[Group], output: Path, *, strict: bool = True, progress: bool = True
+    predictor: Predictor, groups: Sequence[Group], output: Path, *, strict: bool = True, shown: bool = True
 ) -> tuple[dict[Path, float], dict[Path, DataError]]:
     """Write the maps of all groups as <output>/<group>/<stem>.png, in threads beside the network.
 
     Maps of the same names are replaced. Returns the presence of every picture (see `Predictor.predict`)
     and the pictures that could not be read, and so have no map; if `strict`, the first such raises its
-    DataError. `progress` shows a bar on a terminal.
+    DataError. `shown`: report progress.
     """
     presence: dict[Path, float] = {}
     skipped: dict[Path, DataError] = {}
     waiting: deque[tuple[Future[None], int]] = deque()
     files = [[item.image for item in group.items] for group in groups]
     read = read_groups(files, predictor.size, skipped=None if strict else skipped)
-    total, hidden = sum(map(len, files)), None if progress else True
+    total = sum(map(len, files))
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-        tqdm(total=total, desc="maps", unit="image", disable=hidden) as bar,
+        progress((), "maps", total, unit="image", hidden=not shown) as bar,
     ):
         for group, pictures in zip(groups, read, strict=True):
             folder = output / group.name

@@ -40,13 +40,14 @@ def test_strays_are_named_in_the_file_the_page_and_on_the_terminal(run, tmp_path
     folder = shutil.copytree(ROOT / "data/demo/images/car", tmp_path / "cars")
     shutil.copy(ROOT / "data/demo/images/bird/03.jpg", folder / "not a car.jpg")
     done = run("test.py", "--images", folder, "--output", tmp_path / "maps")
-    assert "1 likely stray: cars/not a car (presence.csv)" in done.stdout
+    assert "check 1 of 6: cars/not a car (likely a stray, unsure map); all are in " in done.stdout
     with (tmp_path / "maps/presence.csv").open(newline="") as file:
         rows = {row["image"]: row for row in csv.DictReader(file)}
     assert list(rows) == ["00", "01", "02", "03", "04", "not a car"]
     assert {row["group"] for row in rows.values()} == {"cars"}
     assert [image for image, row in rows.items() if row["stray"] == "yes"] == ["not a car"]
     assert all(0 < float(row["presence"]) < 1 for row in rows.values())
+    assert {row["check"] for row in rows.values()} == {"", "likely a stray; unsure map"}
     page = (tmp_path / "maps/index.html").read_text()
     assert page.count("likely a stray") == 1 and "not a car · <strong>likely a stray" in page
 
@@ -54,7 +55,7 @@ def test_strays_are_named_in_the_file_the_page_and_on_the_terminal(run, tmp_path
     alone.mkdir()
     shutil.copy(folder / "00.jpg", alone)
     run("test.py", "--images", alone, "--output", tmp_path / "one")
-    assert (tmp_path / "one/presence.csv").read_text().splitlines()[1] == "alone,00,,no"
+    assert (tmp_path / "one/presence.csv").read_text().splitlines()[1] == "alone,00,,no,"
     done = run("test.py", "--images", alone, "--output", tmp_path / "one", status=2)
     assert "holds files" in done.stderr
     alone.rename(tmp_path / "presence.csv")
@@ -79,7 +80,7 @@ def test_the_installed_command_does_what_the_scripts_do(run, checkpoint, toy, tm
     assert "thumbnails" in run("gconet/__main__.py", "--help").stdout
     assert gconet.__version__ in run("gconet/__main__.py", "--version").stdout
     fails(run, "gconet/__main__.py", "map", status=2, saying="gconet map: no such verb; there are maps, ")
-    message = "FOLDER a and --images b: give one"
+    message = "a and --images b: give one"
     fails(run, "gconet/__main__.py", "maps", "a", "--images", "b", status=2, saying=message)
 
 

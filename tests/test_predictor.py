@@ -12,7 +12,7 @@ from PIL import Image
 
 import gconet
 from gconet import memory, predictor
-from gconet.applications.strays import find_strays
+from gconet.applications.doubts import find_strays
 from gconet.config import load_config
 from gconet.data.groups import Group, Item
 from gconet.data.images import load_image

@@ -13,14 +13,14 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from gconet.applications.figures import RGB
 from gconet.applications.outputs import check_masks, check_output
 from gconet.applications.page import Entry
-from gconet.data.groups import SUFFIXES, Item, list_others, name_some, scan_groups
+from gconet.data.groups import SUFFIXES, Group, Item, list_others, name_some, scan_groups
 from gconet.data.images import load_map, load_with_mask
 from gconet.errors import DataError, counted, one_line
+from gconet.progress import progress
 
 LONGEST = 65500  # pixels of a picture's side, in the JPEG files that are written
 MOST = 20  # skipped files that are named one by one
@@ -38,11 +38,15 @@ class Job:
     files: Mapping[str, Path]
 
 
-def add_options(parser: argparse.ArgumentParser, *, gts: str) -> None:
-    """The options that `plan_jobs` reads, and --page; `gts` says what masks are used for."""
-    add = parser.add_argument
-    add("--images", type=Path, required=True, metavar="DIR", help="one group, or a folder of groups")
-    add("--maps", type=Path, required=True, metavar="DIR", help="their maps, in the same tree")
+def add_options(parser: argparse.ArgumentParser, *, gts: str, maps: str | None = None) -> None:
+    """The options that `plan_jobs` reads, and --page; `gts` says what masks are used for.
+
+    `maps`: what happens without --maps; None: it is required, and so is --images.
+    """
+    add, required = parser.add_argument, maps is None
+    add("--images", type=Path, required=required, metavar="DIR", help="one group, or a folder of groups")
+    given = "their maps, in the same tree" + (f" ({maps})" if maps else "")
+    add("--maps", type=Path, required=required, metavar="DIR", help=given)
     add("--output", type=Path, required=True, metavar="DIR", help="where the results go")
     add("--gts", type=Path, metavar="DIR", help=f"masks in the same tree: {gts}")
     add("--page", action=argparse.BooleanOptionalAction, default=True, help="index.html (default: yes)")
@@ -60,12 +64,17 @@ def plan_jobs(args: argparse.Namespace, kinds: Mapping[str, str]) -> list[Job]:
     check_output(args.output, sources, overwrite=args.overwrite, page=args.page)
     if args.gts:
         check_masks(args.gts, groups)
+    return make_jobs(groups, args.output, kinds)
+
+
+def make_jobs(groups: Sequence[Group], output: Path, kinds: Mapping[str, str]) -> list[Job]:
+    """A job for every picture of `groups`, whose items have maps; makes the folders."""
     jobs = []
     for group in groups:
         for kind in kinds:
-            (args.output / kind / group.name).mkdir(parents=True, exist_ok=True)
+            (output / kind / group.name).mkdir(parents=True, exist_ok=True)
         for item in group.items:
-            files = {k: args.output / k / group.name / f"{item.stem}.{end}" for k, end in kinds.items()}
+            files = {k: output / k / group.name / f"{item.stem}.{end}" for k, end in kinds.items()}
             jobs.append(Job(group.name, item, files))
     return jobs
 
@@ -106,21 +115,22 @@ def run_jobs(
 
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
     try:
-        outcomes = list(tqdm(pool.map(attempt, inputs), desc, len(inputs), unit="image", disable=None))
+        outcomes = list(progress(pool.map(attempt, inputs), desc, len(inputs), unit="image"))
         done, errors = zip(*outcomes, strict=True) if outcomes else ((), ())
         return list(chain(*done)), list(chain(*errors))
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def report_skipped(images: Path, errors: Sequence[DataError]) -> int:
+def report_skipped(images: Path | Sequence[Path], errors: Sequence[DataError]) -> int:
     """Say on stderr which pictures, maps or masks were left out, and why; returns the exit status.
 
     It is 1 if pictures, maps or masks could not be used, each with its error; files that are not
     pictures by their suffix are only named.
     """
-    if others := list_others(images):
-        names = one_line(name_some([str(path.relative_to(images)) for path in others]))
+    folders = [images] if isinstance(images, Path) else [path for path in images if path.is_dir()]
+    if others := [path.relative_to(folder) for folder in folders for path in list_others(folder)]:
+        names = one_line(name_some([str(path) for path in others]))
         known = ", ".join(SUFFIXES)
         print(
             f"note: {counted(len(others), 'file')} of another suffix: {names}; readable are {known}",
@@ -141,11 +151,13 @@ def make_entries(
     kind: str,
     panels: Callable[[Job], Sequence[RGB]],
     scores: Mapping[tuple[str, str], float] | None = None,
+    doubts: Mapping[Path, Sequence[str]] | None = None,
 ) -> dict[str, list[Entry]]:
-    """The jobs for `write_page`: a click opens the result of that `kind`."""
+    """The jobs for `write_page`: a click opens the result of that `kind`; `doubts` by picture."""
     entries: dict[str, list[Entry]] = {}
     for job in jobs:
         score = (scores or {}).get((job.group, job.item.stem))
-        entry = Entry(job.item.stem, partial(panels, job), job.files[kind], score)
+        note = ", ".join((doubts or {}).get(job.item.image, ()))
+        entry = Entry(job.item.stem, partial(panels, job), job.files[kind], score, note)
         entries.setdefault(job.group, []).append(entry)
     return entries

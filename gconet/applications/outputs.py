@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gconet.applications.page import PREVIEWS, check_page
-from gconet.applications.strays import FILE
 from gconet.data.groups import Group, list_groups
 from gconet.errors import ConfigError
+
+FILE = "presence.csv"  # beside maps: see gconet.applications.doubts
 
 
 def check_output(
     output: Path,
-    sources: Mapping[str, Path | None],
+    sources: Mapping[str, Path | Sequence[Path] | None],
     *,
     overwrite: bool = False,
     page: bool = True,
@@ -20,7 +21,7 @@ def check_output(
 ) -> None:
     """Raise ConfigError if results in folder `output` would mix with inputs or replace files.
 
-    `sources`: the folders that are read, by the names of their options. With `overwrite`, results
+    `sources`: the folders and files that are read, by the names of their options. With `overwrite`, results
     may replace files of their own names, but through no link that leads out of it. With `page`, also as
     `check_page`. One of the `folders` that will be made in `output` may not have the name of a file of
     results there.
@@ -28,10 +29,16 @@ def check_output(
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
     if place.exists() and not place.is_dir():
         raise ConfigError(f"--output {output} is a file; name a folder")
-    for option, folder in sources.items():
-        if folder and place.is_relative_to(folder.resolve()):
+    folders_read = [
+        (option, folder)
+        for option, given in sources.items()
+        for folder in ([given] if isinstance(given, Path) else given or ())
+        if folder.is_dir()  # a picture by itself may lie anywhere
+    ]
+    for option, folder in folders_read:
+        if place.is_relative_to(folder.resolve()):
             raise ConfigError(f"--output {output} lies in {option} {folder}; name another folder")
-        if folder and folder.resolve().is_relative_to(place):
+        if folder.resolve().is_relative_to(place):
             raise ConfigError(f"{option} {folder} lies in --output {output}; name another folder")
     if page:
         check_page(place)

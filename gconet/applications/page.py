@@ -8,7 +8,7 @@ import html
 import os
 import re
 import shutil
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -48,12 +48,15 @@ class Entry:
 
 
 def write_maps_page(
-    output: Path, groups: Sequence[Group], scores: Scores | None = None, strays: Container[Path] = ()
+    output: Path,
+    groups: Sequence[Group],
+    scores: Scores | None = None,
+    doubts: Mapping[Path, Sequence[str]] | None = None,
 ) -> Path:
     """The page of `test.py`: picture, map, overlay and, if it was scored, the masks outlined.
 
     `output` holds the maps as <group>/<stem>.png; `scores` adds the Jaccard index at 0.5 of every
-    image. The pictures in `strays` are marked. Returns the path of the page.
+    image. `doubts`: what is doubtful about a picture's map, by picture. Returns the path of the page.
     """
 
     j = jaccard(scores, [group.name for group in groups])
@@ -62,7 +65,7 @@ def write_maps_page(
         link, score = output / group.name / f"{item.stem}.png", j.get((group.name, item.stem))
         masks = (None, None) if score is None else (item.mask, item.distractors)
         panels = partial(map_panels, item.image, link, *masks)
-        return Entry(item.stem, panels, link, score, "likely a stray" if item.image in strays else "")
+        return Entry(item.stem, panels, link, score, ", ".join((doubts or {}).get(item.image, ())))
 
     entries = {group.name: [entry(group, item) for item in group.items] for group in groups}
     legend = "Picture, co-saliency map, overlay"

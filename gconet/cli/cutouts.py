@@ -1,12 +1,14 @@
-"""Cut the common object out of every picture of a group, from the maps that test.py saved.
+"""Cut the common object out of every picture of a group: maps, cut-outs and a page in one go.
 
-    gconet cutouts --images photos --maps results/photos --output results/cutouts
+    gconet cutouts photos/bikes --output out --thumbnails
+    gconet cutouts bikes cats more/*.jpg --output out          several groups; single files of a folder
     python scripts/cosegment.py --images data/demo/images --maps results/demo --output results/cutouts
 
-writes, for every picture, <output>/masks/<group>/<stem>.png, the object in white;
-<output>/cutouts/<group>/<stem>.png, the object alone with soft, transparent edges; with
---background, <output>/backgrounds/<group>/<stem>.jpg, the object before it; and
-<output>/index.html, a page to look at them all. Needs no GPU; about 20 pictures a second on each core.
+writes, for every picture, <output>/maps/<group>/<stem>.png, its co-saliency map, unless --maps has them;
+<output>/masks/<group>/<stem>.png, the object in white; <output>/cutouts/<group>/<stem>.png, the object
+alone with soft, transparent edges; with --background, <output>/backgrounds/<group>/<stem>.jpg, the
+object before it; with --thumbnails, <output>/crops/<group>/<stem>.jpg; and <output>/index.html, a page to
+look at them all. With --maps it needs no network; about 20 pictures a second on each core.
 
 Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
@@ -14,6 +16,7 @@ Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 f
 import argparse
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -28,12 +31,16 @@ from gconet.applications.jobs import (
     check_sides,
     load_pair,
     make_entries,
+    make_jobs,
     plan_jobs,
     report_skipped,
     run_jobs,
 )
+from gconet.applications.outputs import check_masks, check_output
 from gconet.applications.page import RGB, jaccard, write_page
-from gconet.data.groups import name_some
+from gconet.cli import add_checkpoint
+from gconet.cli.thumbnails import make_thumbnails
+from gconet.data.groups import Group, gather_groups, name_some, scan_groups
 from gconet.data.images import load_image, load_opacity
 from gconet.errors import ConfigError, DataError, counted, one_line
 from gconet.evaluation import Scores, score_folders
@@ -45,34 +52,72 @@ def main() -> int:
     args = parse_args()
     background = read_background(args.background)
     kinds = {"masks": "png", "cutouts": "png"} | ({} if background is None else {"backgrounds": "jpg"})
-    jobs = plan_jobs(args, kinds)
+    kinds |= {"crops": "jpg"} if args.thumbnails else {}
+    errors: list[DataError] = []
+    said: list[str] = []
+    doubts: dict[Path, tuple[str, ...]] = {}
+    if args.maps:
+        jobs = plan_jobs(args, kinds)
+    else:
+        groups, doubts, said, errors = make_maps(args)
+        jobs = make_jobs(groups, args.output, kinds)
     work = partial(write_cutout, background=background)
-    done, errors = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
+    done, failed = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
+    errors += failed
     covered = dict(done)
-    groups = sorted({job.group for job in covered})
+    names = sorted({job.group for job in covered})
     for share, what in ((0.0, "empty cut-out"), (1.0, "full cut-out")):
-        if names := [f"{job.group}/{job.item.stem}" for job, own in covered.items() if own == share]:
-            print(f"warning: {counted(len(names), what)} ({one_line(name_some(names))})", file=sys.stderr)
-    said = [f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}"]
+        if some := [f"{job.group}/{job.item.stem}" for job, own in covered.items() if own == share]:
+            print(f"warning: {counted(len(some), what)} ({one_line(name_some(some))})", file=sys.stderr)
+    said.append(f"{counted(len(covered), 'cut-out')} of {counted(len(names), 'group')} in {args.output}")
+    if args.thumbnails:
+        crops, failed = make_thumbnails(list(covered), aspect=(1, 1), shape=(256, 256), strict=args.strict)
+        errors += failed
+        said.append(f"{counted(len(crops), 'thumbnail')} in {args.output / 'crops'}")
 
     scores = None
     if covered and args.gts:
         try:
             scores = score_folders(args.output / "masks", args.gts, allow_missing=True)
             errors += map(DataError, scores.unreadable)
-            said.append(format_scores(score_folders(args.maps, args.gts, allow_missing=True), scores))
+            maps = args.maps or args.output / "maps"
+            said.append(format_scores(score_folders(maps, args.gts, allow_missing=True), scores))
         except DataError as error:  # no mask at all can be read: the cut-outs are there all the same
             errors.append(error)
         if args.strict and errors:
             raise errors[0]
     if covered and args.page:
-        legend = "Picture, co-saliency map, cut-out" + (", new background" if "backgrounds" in kinds else "")
-        entries = make_entries(covered, "cutouts", cutout_panels, jaccard(scores, groups))
+        legend = "Picture, co-saliency map, cut-out" + (", new background" if background is not None else "")
+        entries = make_entries(covered, "cutouts", cutout_panels, jaccard(scores, names), doubts)
         title = f"Cut-outs: {args.output.resolve().name}"
         said.append(f"to look at: {write_page(args.output, entries, title=title, legend=legend)}")
     if covered:
         print("\n".join(said))  # when all files are written: the reader may have gone
-    return report_skipped(args.images, errors)
+    return report_skipped(args.sources, errors)
+
+
+def make_maps(
+    args: argparse.Namespace,
+) -> tuple[list[Group], dict[Path, tuple[str, ...]], list[str], list[DataError]]:
+    """Write the maps to <output>/maps; returns the groups with them, doubts, what to say, and errors."""
+    one = len(args.sources) == 1 and not args.sources[0].is_file()
+    groups = scan_groups(args.sources[0], args.gts) if one else gather_groups(args.sources)
+    sources = {"--images": args.sources, "--gts": args.gts}
+    check_output(args.output, sources, overwrite=args.overwrite, page=args.page)
+    if args.gts:
+        check_masks(args.gts, groups)
+    from gconet.cli.maps import settle
+    from gconet.predictor import Predictor, write_maps  # here: with --maps, torch is not needed
+
+    predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
+    folder = args.output / "maps"
+    presence, skipped = write_maps(predictor, groups, folder, strict=args.strict)
+    done, doubts, said = settle(groups, folder, presence, skipped)
+    with_maps = [
+        replace(g, items=tuple(replace(i, map=folder / g.name / f"{i.stem}.png") for i in g.items))
+        for g in done
+    ]
+    return with_maps, doubts, said, list(skipped.values())
 
 
 def write_cutout(job: Job, *, background: Background) -> float:
@@ -157,10 +202,27 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_options(parser, gts="prints P and J beside those of the maps")
+    parser.add_argument(
+        "sources", nargs="*", type=Path, metavar="PHOTOS", help="folders, as --images, or single pictures"
+    )
+    add_options(parser, gts="prints P and J beside those of the maps", maps="default: they are made")
+    add_checkpoint(parser)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
+    parser.add_argument("--precision", default="auto", help="auto, fp32, tf32 or bf16 (default: %(default)s)")
+    parser.add_argument("--thumbnails", action="store_true", help="also crops of 256x256 around the object")
     parser.add_argument(
         "--background",
         metavar="COLOUR|FILE|blur",
         help="also objects before a colour (white, #ffcc00), a picture or their own background, blurred",
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if bool(args.sources) == bool(args.images):
+        raise ConfigError("give PHOTOS, or --images DIR, and not both: the pictures to cut out of")
+    args.sources = args.sources or [args.images]
+    if args.gts and (len(args.sources) > 1 or args.sources[0].is_file()):
+        raise ConfigError("--gts goes with one folder alone")
+    if args.maps:
+        if len(args.sources) > 1:
+            raise ConfigError("--maps goes with one folder alone; without it, the maps are made")
+        [args.images] = args.sources
+    return args

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from gconet.applications.consensus import cosine_similarity, group_distances
 from gconet.applications.figures import RGB, draw_grid, draw_matrix, overlay, spread_attention
@@ -37,6 +36,7 @@ from gconet.cli import add_checkpoint
 from gconet.data.groups import Group, leave_out, name_folders, name_some, scan_groups
 from gconet.data.images import load_image, load_map
 from gconet.errors import ConfigError, DataError, counted
+from gconet.progress import progress
 
 if TYPE_CHECKING:
     from gconet.data.pictures import Pictures
@@ -215,7 +215,7 @@ def look_inside(
     skipped: dict[Path, DataError] = {}
     files = [[item.image for item in group.items] for group in groups]
     read = read_groups(files, predictor.size, skipped=None if args.strict else skipped)
-    bar = tqdm(read, desc="groups", total=len(groups), unit="group", disable=None)
+    bar = progress(read, desc="groups", total=len(groups), unit="group")
     seen = [look(predictor, pictures) for pictures in bar if pictures.sizes]
     if not seen:
         raise next(iter(skipped.values()))

@@ -2,13 +2,15 @@
 
     python test.py --checkpoint runs/gconet/last.pt --images data/images/CoCA --output results/CoCA
     gconet maps ~/photos/bikes                       to results/bikes; the same as test.py
+    gconet maps bikes cats more/*.jpg --output maps  several groups; files of one folder are a group
     torchrun --nproc-per-node 2 test.py ...          the groups are shared out among GPUs
 
 --images is one group (pictures that share an object, directly inside) or a folder of groups; a
 group is seen as a whole. A map has its picture's size and goes to <output>/<group>/<stem>.png,
 with value = floor(255 * co-saliency), so 0 is background; <output>/index.html shows them all.
 <output>/presence.csv gives each picture a score from 0 to 1, higher if it shows the group's object, and
-marks likely strays, which are far below their group's median.
+names what to check: likely strays, which are far below their group's median, and maps that are
+empty, cover the whole picture, are mostly grey, or fall into pieces.
 
 A picture that cannot be read is left out of its group and named at the end; with --strict it stops all.
 
@@ -18,19 +20,19 @@ Exit status: 0 when every map was written, 1 for failures (or files skipped), 2 
 import argparse
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
+from gconet.applications.doubts import find_doubts, write_presence
 from gconet.applications.jobs import report_skipped
-from gconet.applications.outputs import check_masks, check_output
+from gconet.applications.outputs import FILE, check_masks, check_output
 from gconet.applications.page import write_maps_page
-from gconet.applications.strays import FILE, list_strays, write_presence
 from gconet.cli import add_checkpoint
-from gconet.data.groups import Group, leave_out, name_some, scan_groups
+from gconet.data.groups import Group, gather_groups, leave_out, name_some, scan_groups
 from gconet.device import launched_ranks, use_gpu
 from gconet.errors import ConfigError, DataError, counted, one_line
 from gconet.evaluation import format_table, score_folders
@@ -47,8 +49,11 @@ def main() -> int:
         dist.init_process_group("gloo", timeout=PATIENCE)
         if args.device in ("auto", "cuda") and torch.cuda.is_available():
             use_gpu(local)
-    groups = scan_groups(args.images, args.gts, distractors=args.distractors)
-    sources = {"--images": args.images, "--gts": args.gts, "--distractors": args.distractors}
+    sources = {"--images": args.sources, "--gts": args.gts, "--distractors": args.distractors}
+    if len(args.sources) == 1 and not args.sources[0].is_file():
+        groups = scan_groups(args.sources[0], args.gts, distractors=args.distractors)
+    else:
+        groups = gather_groups(args.sources)
     folders = [group.name for group in groups]
     check_output(args.output, sources, overwrite=args.overwrite, page=args.page, folders=folders)
     if args.gts:
@@ -62,7 +67,7 @@ def main() -> int:
     if world > 1:
         dist.barrier()  # nobody writes before everybody has looked at the output folder
     presence, skipped = write_maps(
-        predictor, share(groups, world)[rank], args.output, strict=args.strict, progress=rank == 0
+        predictor, share(groups, world)[rank], args.output, strict=args.strict, shown=rank == 0
     )
     if world > 1:
         of_ranks: list[tuple[dict[Path, float], dict[Path, DataError]]] = [({}, {}) for _ in range(world)]
@@ -72,20 +77,9 @@ def main() -> int:
         dist.destroy_process_group()
     if rank != 0:
         return 0  # the first rank's status counts; a failure here would end it
-    for group in groups:
-        for item in group.items:
-            if item.image in skipped:  # an earlier map must not pass for this picture's
-                (args.output / group.name / f"{item.stem}.png").unlink(missing_ok=True)
-    done = leave_out(groups, set(skipped))
     errors = list(skipped.values())
+    done, doubts, said = settle(groups, args.output, presence, skipped)
     if done:
-        maps = counted(sum(len(group.items) for group in done), "map")
-        said = [f"{maps} of {counted(len(done), 'group')} in {args.output}"]
-        strays = list_strays(done, presence)
-        write_presence(args.output / FILE, done, presence, strays)
-        if strays:
-            names = [f"{g.name}/{i.stem}" for g in done for i in g.items if i.image in strays]
-            said.append(f"{counted(len(strays), 'likely stray')}: {one_line(name_some(names))} ({FILE})")
         scores = None
         try:
             if args.gts:
@@ -102,9 +96,34 @@ def main() -> int:
             said.append(format_table(scores, segmentation=True, groups=args.distractors is not None))
             errors += map(DataError, scores.unreadable)
         if args.page:
-            said.append(f"to look at: {write_maps_page(args.output, done, scores, strays)}")
+            said.append(f"to look at: {write_maps_page(args.output, done, scores, doubts)}")
         print("\n".join(said))  # when all files are written: the reader may have gone
-    return report_skipped(args.images, errors)
+    return report_skipped(args.sources, errors)
+
+
+def settle(
+    groups: Sequence[Group], output: Path, presence: Mapping[Path, float], skipped: Container[Path]
+) -> tuple[list[Group], dict[Path, tuple[str, ...]], list[str]]:
+    """The groups without the pictures `skipped`, what is doubtful about their maps, and what to say of both.
+
+    Writes `FILE` beside the maps in `output`, and removes what earlier calls left for the pictures skipped.
+    """
+    for group in groups:
+        for item in group.items:
+            if item.image in skipped:  # an earlier map must not pass for this picture's
+                (output / group.name / f"{item.stem}.png").unlink(missing_ok=True)
+    done = leave_out(groups, skipped)
+    if not done:
+        return [], {}, []
+    total = sum(len(group.items) for group in done)
+    said = [f"{counted(total, 'map')} of {counted(len(done), 'group')} in {output}"]
+    doubts = find_doubts(done, output, presence)
+    write_presence(output / FILE, done, presence, doubts)
+    if doubts:
+        pictures = [(f"{g.name}/{i.stem}", doubts.get(i.image)) for g in done for i in g.items]
+        names = name_some([f"{name} ({', '.join(own)})" for name, own in pictures if own])
+        said.append(f"check {len(doubts)} of {total}: {one_line(names)}; all are in {output / FILE}")
+    return done, doubts, said
 
 
 def share(groups: Sequence[Group], world: int) -> list[list[Group]]:
@@ -120,7 +139,9 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_checkpoint(parser)
-    parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="the same as --images FOLDER")
+    parser.add_argument(
+        "sources", nargs="*", type=Path, metavar="PHOTOS", help="folders, as --images, or single pictures"
+    )
     parser.add_argument(
         "--images",
         type=Path,
@@ -175,11 +196,14 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.memory is not None and not 0 < args.memory < math.inf:
         raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")
-    if args.folder and args.images:
-        raise ConfigError(f"FOLDER {args.folder} and --images {args.images}: give one of them")
-    args.images = args.images or args.folder or DEMO / "images"
-    demo = args.images == DEMO / "images"
-    name = "demo" if demo else Path(os.path.realpath(args.images)).name
+    if args.sources and args.images:
+        raise ConfigError(f"{args.sources[0]} and --images {args.images}: give one of them")
+    args.sources = args.sources or [args.images or DEMO / "images"]
+    demo = args.sources == [DEMO / "images"]
+    if len(args.sources) > 1 and (args.gts or not args.output):
+        wrong = "--gts goes with" if args.gts else "without --output, give"
+        raise ConfigError(f"{len(args.sources)} folders or pictures: {wrong} one folder alone")
+    name = "demo" if demo else Path(os.path.realpath(args.sources[0])).name
     args.output = args.output or Path("results") / name
     if demo:
         args.gts = args.gts or DEMO / "gts"

@@ -12,6 +12,7 @@ Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 f
 """
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 
@@ -32,7 +33,7 @@ from gconet.applications.jobs import (
 from gconet.applications.page import RGB, write_page
 from gconet.applications.thumbnails import Box, Found, choose_sizes, find_boxes, place_crop
 from gconet.data.images import load_image, load_with_mask
-from gconet.errors import ConfigError, counted
+from gconet.errors import ConfigError, DataError, counted
 
 YELLOW, RED, WHITE = (255, 215, 0), (225, 30, 30), (255, 255, 255)
 SHARPEST = 2  # times a crop is enlarged at most, if its picture is large enough
@@ -42,15 +43,10 @@ def main() -> int:
     args = parse_args()
     shape = output_size(args.aspect, args.size)
     jobs = plan_jobs(args, {"crops": "jpg"} | ({"explained": "jpg"} if args.explain else {}))
-    found, errors = run_jobs(find_in, jobs, desc="objects", strict=args.strict)
-    planned = []
-    for _, members in groupby(found, key=lambda pair: pair[0].group):  # each group is a collection
-        collection = list(members)
-        sizes = choose_sizes([f for _, f in collection], args.aspect, -(-shape[1] // SHARPEST))
-        planned += [(job, f, size) for (job, f), size in zip(collection, sizes, strict=True)]
-    done, failed = run_jobs(partial(write_thumbnail, shape=shape), planned, desc="crops", strict=args.strict)
-    errors += failed
-    crops = [(job, crop) for (job, _, _), crop in done]
+    for job in jobs:
+        for path in job.files.values():
+            path.unlink(missing_ok=True)  # an earlier result must not pass for this one's
+    crops, errors = make_thumbnails(jobs, aspect=args.aspect, shape=shape, strict=args.strict)
     groups = len({job.group for job, _ in crops})
     made = f"{counted(len(crops), 'thumbnail')} of {shape[0]}x{shape[1]}"
     said = [f"{made} of {counted(groups, 'group')} in {args.output}"]
@@ -71,10 +67,25 @@ def main() -> int:
     return report_skipped(args.images, errors)
 
 
+def make_thumbnails(
+    jobs: Sequence[Job], *, aspect: tuple[int, int], shape: tuple[int, int], strict: bool
+) -> tuple[list[tuple[Job, Box]], list[DataError]]:
+    """Write the files `crops` (and `explained`) of all jobs; returns the crops, and the errors.
+
+    `aspect`: width : height; `shape`: (width, height) of the thumbnails in pixels.
+    """
+    found, errors = run_jobs(find_in, jobs, desc="objects", strict=strict)
+    planned = []
+    for _, members in groupby(found, key=lambda pair: pair[0].group):  # each group is a collection
+        collection = list(members)
+        sizes = choose_sizes([f for _, f in collection], aspect, -(-shape[1] // SHARPEST))
+        planned += [(job, f, size) for (job, f), size in zip(collection, sizes, strict=True)]
+    done, failed = run_jobs(partial(write_thumbnail, shape=shape), planned, desc="crops", strict=strict)
+    return [(job, crop) for (job, _, _), crop in done], errors + failed
+
+
 def find_in(job: Job) -> Found:
     """The object of one picture, by its map."""
-    for path in job.files.values():
-        path.unlink(missing_ok=True)  # an earlier result must not pass for this one's
     return find_boxes(load_pair(job.item)[1])
 
 

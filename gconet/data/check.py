@@ -7,12 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from gconet.data.groups import SUFFIXES, list_subfolders, normalise
 from gconet.data.images import load_image, load_mask
 from gconet.data.sets import known_sets
 from gconet.errors import DataError
+from gconet.progress import progress
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def check_set(root: Path, name: str, *, workers: int = 2) -> SetReport:
                 pairs.append((images.get(stem), masks.get(stem), sides[side]))
     with ThreadPoolExecutor(workers) as pool:
         results = pool.map(lambda pair: check_pair(pair[0], pair[1], pair[2], sides["images"]), pairs)
-        for result in tqdm(results, name, len(pairs), unit="pair", disable=None):
+        for result in progress(results, name, len(pairs), unit="pair"):
             problems += result
     groups = len(found["images"])
     files = {side: sum(map(len, folders.values())) for side, folders in found.items()}

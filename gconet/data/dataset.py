@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from gconet.config import Config
 from gconet.data.compose import draw_composition
@@ -21,6 +20,7 @@ from gconet.data.groups import Group
 from gconet.data.images import load_with_mask
 from gconet.data.transforms import resize_image, resize_mask
 from gconet.errors import ConfigError, DataError, GCoNetError
+from gconet.progress import progress
 
 AHEAD = 4  # batches that each loader process prepares
 PATIENCE = 1800  # seconds to wait for a batch from a loader process
@@ -82,8 +82,8 @@ class EpisodeDataset(Dataset[Batch]):
         cache = torch.empty(len(self.items), 4, self.size, self.size, dtype=torch.uint8, device=device)
         with ThreadPoolExecutor(max(1, workers)) as pool:
             loaded = pool.map(self._load, range(len(self.items)))
-            hidden = None if self.rank == 0 else True
-            for i, pixels in enumerate(tqdm(loaded, "cache", len(self.items), disable=hidden)):
+            shown = progress(loaded, "cache", len(self.items), unit="image", hidden=self.rank != 0)
+            for i, pixels in enumerate(shown):
                 cache[i] = pixels
         self._cache = cache
 

@@ -105,6 +105,34 @@ def scan_groups(
     )
 
 
+def gather_groups(sources: Sequence[Path]) -> tuple[Group, ...]:
+    """The groups of several folders, as `scan_groups` reads each, and of single picture files.
+
+    The files of one folder are a group of its name. Raises DataError as `scan_groups`, for a file that is not
+    a picture by its suffix, and if two groups have one name.
+    """
+    groups: list[Group] = []
+    files: dict[Path, list[Path]] = {}
+    for source in sources:
+        if source.is_dir():
+            groups += scan_groups(source)
+        elif not source.is_file():
+            raise DataError(f"{source}: no such file or folder; give pictures or folders of pictures")
+        elif source.suffix.lower() not in SUFFIXES:
+            raise DataError(f"{source} is not a picture by its suffix; readable are {', '.join(SUFFIXES)}")
+        else:
+            files.setdefault(source.absolute().parent, []).append(source)
+    for folder, paths in files.items():
+        named = dict(sorted(name_files(folder, list(dict.fromkeys(paths)), twins=True).items()))
+        groups.append(
+            Group(normalise(folder.resolve().name), tuple(Item(n, path) for n, path in named.items()))
+        )
+    names = [group.name for group in groups]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"two groups are called {twice[0]}; rename a folder, or work on one after the other")
+    return tuple(groups)
+
+
 def leave_out(groups: Sequence[Group], images: Container[Path]) -> list[Group]:
     """The groups without these pictures; those that are then empty are left out."""
     left = [Group(g.name, tuple(item for item in g.items if item.image not in images)) for g in groups]
@@ -156,10 +184,18 @@ def list_files(folder: Path, *, twins: bool = False) -> dict[str, Path]:
     With `twins`, files that share a stem (a.jpg, a.png) have their whole names instead; or else they
     raise DataError.
     """
+    paths = sorted(folder.iterdir(), key=lambda p: (normalise(p.stem), p.suffix))
+    pictures = [
+        p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and not p.is_dir()
+    ]
+    return name_files(folder, pictures, twins=twins)
+
+
+def name_files(folder: Path, pictures: Sequence[Path], *, twins: bool) -> dict[str, Path]:
+    """Stem → picture of one `folder`; see `list_files`."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir(), key=lambda p: (normalise(p.stem), p.suffix)):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir():
-            found.setdefault(normalise(path.stem), []).append(path)
+    for path in pictures:
+        found.setdefault(normalise(path.stem), []).append(path)
     files: dict[str, Path] = {}
     for stem, paths in found.items():
         if len(paths) > 1 and not twins:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from gconet.data.groups import list_groups, name_some, pair_folders
 from gconet.data.images import load_map, load_mask
@@ -18,6 +17,7 @@ from gconet.errors import DataError
 from gconet.evaluation.distractors import measure_response
 from gconet.evaluation.metrics import MapScore, check_convention, score_map
 from gconet.evaluation.scores import Scores, summarise_groups
+from gconet.progress import progress as report
 
 MAPS_PER_WORKER = 64  # at least; scoring fewer takes less time than starting a process
 
@@ -77,9 +77,8 @@ def score_folders(
 
     measured: dict[str, dict[str, MapScore]] = {}
     broken: dict[str, str] = {}
-    quiet = None if progress else True  # None: quiet when not on a terminal
-    results = tqdm(
-        measure(pairs, convention, workers), desc=f"score {maps}", total=len(pairs), unit="map", disable=quiet
+    results = report(
+        measure(pairs, convention, workers), f"score {maps}", len(pairs), unit="map", hidden=not progress
     )
     for pair, result in zip(pairs, results, strict=True):
         if isinstance(result, MapScore):

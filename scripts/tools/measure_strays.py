@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from gconet.applications.strays import MARGIN, find_strays
+from gconet.applications.doubts import MARGIN, find_strays
 from gconet.cli import add_checkpoint
 from gconet.data.groups import scan_groups
 from gconet.errors import run_command

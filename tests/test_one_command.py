@@ -1,0 +1,180 @@
+"""`gconet cutouts PHOTOS`: from photographs to maps, cut-outs, thumbnails and a page; what to check."""
+
+import csv
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gconet import progress as progress_module
+from gconet.applications.doubts import map_doubts
+from gconet.cli.cutouts import main as cutouts
+from gconet.cli.maps import main as maps
+from gconet.data.groups import gather_groups
+from gconet.errors import ConfigError, DataError
+from gconet.progress import Lines, progress
+
+
+@pytest.fixture
+def photos(tmp_path, toy):
+    """Two folders of pictures in different places, and some loose ones."""
+    a, b, c = sorted((toy / "images/toy").iterdir())
+    shutil.copytree(a, tmp_path / "in/cats")
+    shutil.copytree(b, tmp_path / "elsewhere/dogs")
+    shutil.copytree(c, tmp_path / "loose")
+    (tmp_path / "in/cats/notes.txt").write_text("x")
+    return tmp_path
+
+
+@pytest.fixture
+def call(monkeypatch, checkpoint, capsys):
+    """Run a verb with the small network; returns its status and what it printed."""
+
+    def call(main, *args):
+        given = ["--checkpoint", checkpoint, "--device", "cpu", "--precision", "fp32"]
+        monkeypatch.setattr(sys, "argv", ["gconet", *map(str, args), *map(str, given)])
+        return main(), capsys.readouterr()
+
+    return call
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_photographs_to_everything_in_one_call(call, photos):
+    out, loose = photos / "out", sorted((photos / "loose").iterdir())[:2]
+    status, printed = call(
+        cutouts, photos / "in/cats", photos / "elsewhere/dogs", *loose, "--output", out, "--thumbnails"
+    )
+    assert status == 0 and "10 maps of 3 groups" in printed.out and "10 cut-outs of 3 groups" in printed.out
+    assert "10 thumbnails in" in printed.out and "notes.txt" in printed.err
+    wanted = [f"{g}/{i:03d}" for g, count in (("cats", 4), ("dogs", 4), ("loose", 2)) for i in range(count)]
+    for kind, suffix in (("maps", "png"), ("masks", "png"), ("cutouts", "png"), ("crops", "jpg")):
+        assert names(out / kind) == sorted(
+            [f"{name}.{suffix}" for name in wanted] + ["presence.csv"] * (kind == "maps")
+        )
+    assert (out / "index.html").read_text().count("<figure") == 10
+    # the maps are those of `gconet maps`, and with --maps the cut-outs are the same
+    status, _ = call(maps, photos / "in/cats", photos / "elsewhere/dogs", *loose, "--output", photos / "m")
+    assert status == 0
+    for name in wanted:
+        assert (photos / f"m/{name}.png").read_bytes() == (out / f"maps/{name}.png").read_bytes()
+    status, _ = call(cutouts, photos / "in/cats", "--maps", photos / "m/cats", "--output", photos / "again")
+    for i in range(4):
+        assert (photos / f"again/cutouts/cats/{i:03d}.png").read_bytes() == (
+            out / f"cutouts/cats/{i:03d}.png"
+        ).read_bytes()
+
+
+def test_a_picture_that_cannot_be_read_is_left_out_of_everything(call, photos):
+    (photos / "in/cats/bad.png").write_bytes(b"x")
+    status, printed = call(cutouts, photos / "in", "--output", photos / "out")
+    assert status == 1 and "skipped" in printed.err and "bad.png" in printed.err
+    assert len(names(photos / "out/cutouts")) == 4
+    with pytest.raises(DataError, match="bad.png"):
+        call(cutouts, photos / "in", "--output", photos / "strict", "--strict")
+
+
+def test_wrong_sources_are_named(call, photos):
+    some, file = photos / "in/cats", photos / "in/cats/000.jpg"
+    for given, text in (
+        ([], "give PHOTOS, or --images DIR, and not both"),
+        ([some, "--images", some], "give PHOTOS, or --images DIR, and not both"),
+        ([some, photos / "loose", "--gts", some], "--gts goes with one folder alone"),
+        ([some, photos / "loose", "--maps", some], "--maps goes with one folder alone"),
+    ):
+        with pytest.raises(ConfigError, match=text):
+            call(cutouts, *given, "--output", photos / "out")
+    with pytest.raises(ConfigError, match="without --output, give one folder alone"):
+        call(maps, some, photos / "loose")
+    for given, text in (
+        ([photos / "none"], "no folder .*none"),
+        ([some, photos / "none.jpg"], "none.jpg: no such file or folder"),
+        ([photos / "in/cats/notes.txt"], "notes.txt is not a picture by its suffix"),
+        ([some, file], "two groups are called cats"),
+    ):
+        with pytest.raises(DataError, match=text):
+            call(cutouts, *given, "--output", photos / "out")
+    with pytest.raises(ConfigError, match="lies in --images"):
+        call(cutouts, some, photos / "loose", "--output", some / "out")
+    assert not (photos / "out").exists()
+    (photos / "out").mkdir()
+    (photos / "out/mine.txt").write_text("x")
+    with pytest.raises(ConfigError, match="holds files"):
+        call(cutouts, file, "--output", photos / "out")
+
+
+def test_single_files_of_one_folder_are_a_group(photos):
+    files = sorted((photos / "loose").iterdir())
+    Image.open(files[0]).save(photos / "loose/000.png")
+    [group] = gather_groups([files[1], files[0], files[0], photos / "loose/000.png"])
+    assert group.name == "loose" and [item.stem for item in group.items] == ["000.jpg", "000.png", "001"]
+
+
+# --- what to check ---
+
+
+def disc(values=(0, 255), radius=60, shape=(200, 300), centres=((100, 150),)):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    m = np.full(shape, values[0], np.uint8)
+    for cy, cx in centres:
+        m[(y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = values[1]
+    return m
+
+
+@pytest.mark.parametrize(
+    ("m", "expected"),
+    [
+        (disc(), []),
+        (disc(values=(0, 127)), ["empty map"]),
+        (disc(values=(0, 0)), ["empty map"]),
+        (disc(values=(255, 255)), ["the whole picture"]),
+        (disc(values=(0, 150)), ["unsure map"]),
+        (disc(values=(100, 255)), ["unsure map"]),
+        (disc(radius=20, centres=((50, 50), (50, 250), (150, 150))), ["in pieces"]),
+        (disc(radius=20, centres=((50, 50), (50, 250))), []),  # two alike: a pair is common
+        (disc(radius=600, shape=(2000, 3000), centres=((1000, 1500),)), []),
+        (np.zeros((1, 1), np.uint8), ["empty map"]),
+    ],
+)
+def test_doubts_of_a_map(m, expected):
+    assert map_doubts(m) == expected
+
+
+def test_doubts_stand_on_the_terminal_in_the_file_and_on_the_page(call, photos):
+    status, printed = call(cutouts, photos / "in/cats", "--output", photos / "out")
+    with (photos / "out/maps/presence.csv").open(newline="") as file:
+        rows = {row["image"]: row["check"] for row in csv.DictReader(file)}
+    assert status == 0 and set(rows) == {f"{i:03d}" for i in range(4)}
+    doubtful = {image: text for image, text in rows.items() if text}
+    assert doubtful  # the network is random: its maps are grey
+    page = (photos / "out/index.html").read_text()
+    for image, text in doubtful.items():
+        assert f"cats/{image} ({text.replace('; ', ', ')})" in printed.out
+        assert text.split("; ")[0] in page
+    assert f"check {len(doubtful)} of 4: " in printed.out
+
+
+# --- progress ---
+
+
+def test_progress_elsewhere_than_on_a_terminal_is_a_line_a_minute(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+    shown = progress(range(10), "maps", 10, unit="image")
+    assert isinstance(shown, Lines)
+    for _ in shown:
+        now[0] += 25
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "maps: 3 of 10 images, 2:55 left", "maps: 6 of 10 images, 1:40 left", "maps: 9 of 10 images, 0:25 left"
+    ]  # fmt: skip
+    with progress((), "cut", None, unit="image") as bar:
+        now[0] += 61
+        bar.update(7)
+    assert capsys.readouterr().err == "cut: 7 images\n"
+    assert list(progress(range(3), "quiet", 3, unit="image", hidden=True)) == [0, 1, 2]
+    assert capsys.readouterr().err == ""
