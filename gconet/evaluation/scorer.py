@@ -7,6 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -19,6 +20,7 @@ from gconet.evaluation.metrics import MapScore, check_convention, score_map
 from gconet.evaluation.scores import Scores, summarise_groups
 from gconet.progress import progress as report
 
+Outcome: TypeAlias = tuple[list[MapScore], list[DataError]]
 MAPS_PER_WORKER = 64  # at least; scoring fewer takes less time than starting a process
 
 
@@ -80,11 +82,11 @@ def score_folders(
     results = report(
         measure(pairs, convention, workers), f"score {maps}", len(pairs), unit="map", hidden=not progress
     )
-    for pair, result in zip(pairs, results, strict=True):
-        if isinstance(result, MapScore):
-            measured.setdefault(pair.group, {})[pair.stem] = result
-        else:
-            broken[pair.name] = result
+    for pair, (scored, why) in zip(pairs, results, strict=True):
+        for score in scored:
+            measured.setdefault(pair.group, {})[pair.stem] = score
+        for error in why:
+            broken[pair.name] = str(error)
     if broken and not allow_missing:
         names, first = name_some(list(broken)), next(iter(broken.values()))
         raise DataError(f"{len(broken)} cannot be scored: {names}; the first: {first}")
@@ -135,9 +137,9 @@ def pair_maps(
     return pairs, missing, extra
 
 
-def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapScore | str]:
-    """`score_pair` of each pair, in their order."""
-    work = partial(score_pair, convention=convention)
+def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[Outcome]:
+    """The scores and the errors of each pair, in their order: one of either."""
+    work = partial(attempt, convention=convention)
     workers = min(workers, len(pairs) // MAPS_PER_WORKER)
     if workers <= 1:
         yield from map(work, pairs)
@@ -156,20 +158,25 @@ def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapSco
         raise DataError("a scoring process died, often for lack of memory; try --workers 1") from None
 
 
-def score_pair(pair: Pair, *, convention: str) -> MapScore | str:
-    """The score of a map file, or why it or one of its masks cannot be used."""
+def attempt(pair: Pair, *, convention: str) -> Outcome:
+    """`score_pair` for another process: what it returns or raises."""
     try:
-        mask, picture = load_mask(pair.mask), load_map(pair.map)
-        others = load_mask(pair.distractors) if pair.distractors else None
+        return [score_pair(pair, convention=convention)], []
     except DataError as error:
-        return str(error)
+        return [], [error]
+
+
+def score_pair(pair: Pair, *, convention: str) -> MapScore:
+    """The score of a map file; raises DataError if it or one of its masks cannot be used."""
+    mask, picture = load_mask(pair.mask), load_map(pair.map)
+    others = load_mask(pair.distractors) if pair.distractors else None
     if others and others.size != mask.size:
-        return (
+        raise DataError(
             f"{pair.distractors} is {others.width}x{others.height} but {pair.mask} "
             f"{mask.width}x{mask.height}; give masks of the same picture"
         )
     if picture.size == mask.size[::-1] != mask.size:
-        return (
+        raise DataError(
             f"{pair.map} is {picture.width}x{picture.height} but {pair.mask} {mask.width}x{mask.height}: "
             "one of them lies on its side; save both upright"
         )
