@@ -15,7 +15,6 @@ done, 1 for failures, 2 for wrong settings, 128 + the signal's number when stopp
 import argparse
 import math
 import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,16 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
-from gconet.checkpoint import find_checkpoint, load_weights, read_checkpoint, saved_config
-from gconet.config import Config, apply_overrides, config_from_dict, config_to_dict, load_config
+from gconet.checkpoint import find_checkpoint, load_weights, read_checkpoint
+from gconet.config import Config, load_config
 from gconet.data.compose import compose
 from gconet.data.dataset import Batch, build_dataset, make_loader
-from gconet.data.groups import name_some, scan_set
+from gconet.data.groups import scan_set
 from gconet.data.transforms import augment
 from gconet.device import (
     autocast,
     flush_denormals,
+    join_ranks,
     keep_memory,
     launched_ranks,
     pick_device,
@@ -40,7 +40,7 @@ from gconet.device import (
     pick_precision,
     use_gpu,
 )
-from gconet.errors import CheckpointError, ConfigError, run_command
+from gconet.errors import ConfigError, run_command
 from gconet.graphs import GraphedStep
 from gconet.lock import hold
 from gconet.losses import Criterion
@@ -48,12 +48,11 @@ from gconet.memory import plan_training
 from gconet.models import build_training_model
 from gconet.models.encoder import load_encoder
 from gconet.optimizer import make_optimizer, rates, set_rates, skip_if_not_finite
-from gconet.run import BEST, LAST, RESUMABLE, Run
+from gconet.resume import find_run, resumed_config
+from gconet.run import BEST, LAST, Run
 from gconet.steplog import Step, StepLog
 from gconet.stopping import StopSignal
 from gconet.validation import validate
-
-PATIENCE = timedelta(hours=2)  # of the other ranks, while the first validates
 
 
 def main() -> int:
@@ -68,26 +67,13 @@ def main() -> int:
         if rank == 0 and folder.exists():  # the other ranks may come when rank 0 has made it
             raise ConfigError(f"{folder} exists; continue it with --resume {folder} or choose name=...")
     else:
-        folder = args.resume.parent if args.resume.name == LAST else args.resume
-        if not (folder / LAST).is_file():
-            runs = sorted(path.parent.name for path in folder.absolute().parent.glob(f"*/{LAST}"))
-            raise CheckpointError(f"{folder}: no run with a {LAST} (beside it: {name_some(runs)})")
+        folder = find_run(args.resume)
         held = hold(folder) if rank == 0 else None
         content = read_checkpoint(folder / LAST)
-        if refused := [o for o in args.overrides if not o.startswith(RESUMABLE)]:
-            raise ConfigError(
-                f"{refused[0]}: --resume can only change data.root, data.cache, data.workers, and train and "
-                "validation settings"
-            )
-        saved = config_to_dict(saved_config(content, folder / LAST))
-        config = config_from_dict(apply_overrides(saved, args.overrides))
+        config = resumed_config(content, folder / LAST, args.overrides)
     if world == 1:
         return attempt(config, Run(folder, config, held=held), content)
-    if config.train.device in ("auto", "cuda") and torch.cuda.is_available():
-        use_gpu(local)
-        dist.init_process_group("nccl", timeout=PATIENCE)
-    else:
-        dist.init_process_group("gloo", timeout=PATIENCE)
+    join_ranks(config.train.device, local)
     try:
         return attempt(
             config, Run(folder, config, main=rank == 0, held=held), content, rank=rank, world=world
@@ -225,13 +211,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
         progress.update(step=done, sums=log.sums)
         validates = done == last or (ends_epoch and (epoch + 1) % config.validation.every == 0)
         if held_out and run.main and validates:
-            scores = validate(
-                model.net,
-                held_out,
-                size=config.data.image_size,
-                device=str(device),
-                precision=config.train.precision,
-            )
+            scores = validate(model.net, held_out, config, device)
             run.validation(done, epoch, scores)
             if scores["s_measure"] > progress["best"]:
                 progress["best"] = scores["s_measure"]
@@ -271,10 +251,7 @@ def parse_args() -> argparse.Namespace:
         help="folder of a run, runs/<name>, to continue with its own settings",
     )
     parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="key=value",
-        help="any setting of gconet/config.py, as data.root=/data or seed=2",
+        "overrides", nargs="*", metavar="key=value", help="any of gconet/config.py, as seed=2"
     )
     return parser.parse_intermixed_args()  # settings and options in any order
 

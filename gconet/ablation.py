@@ -10,6 +10,7 @@ from typing import Any
 from gconet.checkpoint import read_checkpoint, saved_config
 from gconet.config import Config, config_to_dict, load_config
 from gconet.data.sets import known_sets
+from gconet.device import pick_device, pick_precision
 from gconet.errors import ConfigError, DataError
 from gconet.evaluation.published import ORDER, load_tables
 from gconet.evaluation.tables import COLUMNS, DISTRACTOR_COLUMNS, SEGMENTATION_COLUMNS, Table
@@ -56,6 +57,16 @@ def plan_jobs(configs: Sequence[Path], seeds: Sequence[int], overrides: Sequence
                 own = (*overrides, f"seed={seed}", f"name=ablation-{path.stem}-seed{seed}")
                 jobs.append(Job(path.stem, path, own, load_config(path, own)))
     return jobs
+
+
+def fix_machine(overrides: Sequence[str]) -> list[str]:
+    """`overrides` with the device and precision that `auto` stands for, which differ between machines."""
+    train = load_config(None, overrides).train
+    device = pick_device(train.device)
+    dtype = pick_precision(train.precision, device)
+    auto = "bf16" if dtype.itemsize == 2 else "fp32"
+    precision = auto if train.precision == "auto" else train.precision
+    return [*overrides, f"train.device={device}", f"train.precision={precision}"]
 
 
 def settings_of(config: Config) -> dict[str, Any]:

@@ -6,12 +6,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from gconet.errors import ConfigError
+
+PATIENCE = timedelta(hours=2)  # of torchrun's other processes, while the first validates or the slowest works
 
 
 def pick_device(name: str) -> torch.device:
@@ -149,3 +152,11 @@ def peak_memory(device: torch.device) -> float:
         return math.nan
     unit = 1 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def join_ranks(device: str, local: int) -> None:
+    """Join torchrun's other processes: by NCCL on the GPU number `local` unless `device` is the CPU."""
+    gpu = device in ("auto", "cuda") and torch.cuda.is_available()
+    if gpu:
+        use_gpu(local)
+    torch.distributed.init_process_group("nccl" if gpu else "gloo", timeout=PATIENCE)

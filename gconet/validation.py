@@ -4,8 +4,10 @@ import copy
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
+from gconet.config import Config
 from gconet.data.groups import Group
 from gconet.data.images import load_mask
 from gconet.data.pictures import read_groups
@@ -16,14 +18,15 @@ from gconet.predictor import Map, Predictor
 
 
 def validate(
-    model: GCoNet, groups: Sequence[Group], *, size: int, device: str, precision: str
+    model: GCoNet, groups: Sequence[Group], config: Config, device: torch.device
 ) -> dict[str, float]:
     """The scorer's figures (mae, max_f, …, s_measure) of `model` on `groups` with their masks.
 
     The same functions as `scripts/evaluate.py`, on maps that are not written to disk. Raises
     DataError for a file that cannot be read and for a mask of another size than its image.
     """
-    predictor = Predictor(copy.deepcopy(model), size=size, device=device, precision=precision)
+    size, precision = config.data.image_size, config.train.precision
+    predictor = Predictor(copy.deepcopy(model), size=size, device=str(device), precision=precision)
     return score_arrays(_pairs(predictor, groups)).figures()
 
 

@@ -35,6 +35,7 @@ from gconet.ablation import (
     Record,
     ablation_table,
     difference,
+    fix_machine,
     plan_jobs,
     read_record,
     saved_step,
@@ -96,19 +97,6 @@ def main() -> int:
     for table in write_tables(output, args.sets, last):
         print(table, end="\n\n")
     return 0
-
-
-def fix_machine(overrides: list[str]) -> list[str]:
-    """`overrides` with the device and precision that `auto` stands for, which differ between machines."""
-    from gconet.config import load_config
-    from gconet.device import pick_device, pick_precision
-
-    train = load_config(None, overrides).train
-    device = pick_device(train.device)
-    dtype = pick_precision(train.precision, device)
-    auto = "bf16" if dtype.itemsize == 2 else "fp32"
-    precision = auto if train.precision == "auto" else train.precision
-    return [*overrides, f"train.device={device}", f"train.precision={precision}"]
 
 
 def is_scored(job: Job, output: Path, name: str) -> bool:
@@ -223,14 +211,24 @@ def write_tables(output: Path, names: list[str], last: int) -> list[str]:
     return texts
 
 
+def split(text: str) -> list[str]:
+    """The different names in a list with commas."""
+    return list(dict.fromkeys(text.split(",")))
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    names = lambda text: list(dict.fromkeys(text.split(",")))  # noqa: E731
     add("--configs", nargs="+", metavar="FILE", help="default: the six rows of Table 1, 6,1,5,2,3,4")
-    add("--sets", type=names, required=True, metavar="A,B", help="score on these sets of data.root")
+    add(
+        "--sets",
+        type=lambda text: list(dict.fromkeys(text.split(","))),
+        required=True,
+        metavar="A,B",
+        help="score on these sets of data.root",
+    )
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--epochs", type=int, metavar="N", help="train every run for so many epochs")
     budget.add_argument("--steps", type=int, metavar="N", help="or for so many steps: a short schedule")

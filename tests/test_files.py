@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 from gconet.applications import figures
 from gconet.applications.figures import draw_grid, draw_matrix, has_letter, legible
 from gconet.data import dataset as dataset_module
-from gconet.data import images as images_module
+from gconet.data import decode as decode_module
 from gconet.data.dataset import build_dataset, make_loader, shared_batches
 from gconet.data.groups import scan_groups, scan_set
 from gconet.data.images import load_image, load_mask, load_opacity
@@ -69,7 +69,7 @@ def test_a_damaged_comment_is_not_a_reason_to_accept_damaged_pixels(tmp_path):
     with pytest.raises(DataError, match="cannot be read as an image"):
         load_image(tmp_path / "a.png")
     packed = zlib.compress(bytes(2_000_000))
-    assert images_module.without_text(
+    assert decode_module.without_text(
         b"\x89PNG\r\n\x1a\n" + len(packed).to_bytes(4, "big") + b"zTXt" + packed
     ) == (b"\x89PNG\r\n\x1a\n")  # a file that ends within a chunk
 
@@ -114,7 +114,7 @@ def test_with_masks_or_among_maps_they_stay_ambiguous(tmp_path):
 def test_pictures_of_phones_are_read(tmp_path, suffix):
     if suffix != "avif":
         pytest.importorskip("pillow_heif").register_heif_opener()
-    elif "AVIF" not in images_module.decoders():
+    elif "AVIF" not in decode_module.decoders():
         pytest.skip("this Pillow has no AVIF")
     PHOTO.save(tmp_path / f"a.{suffix}", quality=95)
     [group] = scan_groups(tmp_path)
@@ -129,7 +129,7 @@ def test_pictures_of_phones_are_read(tmp_path, suffix):
 
 @pytest.mark.parametrize(("suffix", "needed"), [("heic", "'gconet[heic]'"), ("avif", "'pillow>=11.3'")])
 def test_without_the_extra_it_is_named(run, checkpoint, tmp_path, monkeypatch, suffix, needed):
-    monkeypatch.setattr(images_module, "decoders", lambda: images_module.FORMATS[:6])
+    monkeypatch.setattr(decode_module, "decoders", lambda: decode_module.FORMATS[:6])
     (tmp_path / "in").mkdir()
     (tmp_path / f"in/a.{suffix}").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     PHOTO.save(tmp_path / "in/b.jpg")
@@ -228,7 +228,7 @@ def test_a_large_picture_brings_no_raw_warning(tmp_path):
     PHOTO.save(tmp_path / "a.png")  # 2,400 pixels: Pillow warns of more than half of the limit
     code = f"from gconet.data.images import *; print(load_image(Path({str(tmp_path / 'a.png')!r})).size)"
     for limit, printed in (("3000", "(60, 40)"), ("1000", "GCONET_MAX_PIXELS")):
-        environment = {**os.environ, images_module.LIMIT: limit}
+        environment = {**os.environ, decode_module.LIMIT: limit}
         done = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=ROOT
         )

@@ -10,11 +10,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gconet.config import Config, apply_overrides, config_from_dict, config_to_dict, load_config
+from gconet.config import Config, config_from_dict, config_to_dict, load_config
 from gconet.data.episodes import DrawnEpisodes, RecordedEpisodes
 from gconet.data.groups import SUFFIXES, Group, Item, scan_groups
 from gconet.errors import ConfigError, DataError
 from gconet.evaluation import CONVENTIONS, score_arrays
+from gconet.settings import apply_overrides
 
 bounded = settings(max_examples=100, deadline=None, derandomize=True)
 

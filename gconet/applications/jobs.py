@@ -17,8 +17,9 @@ import numpy.typing as npt
 from gconet.applications.figures import RGB
 from gconet.applications.outputs import check_masks, check_output
 from gconet.applications.page import Entry
-from gconet.data.groups import SUFFIXES, Group, Item, list_others, name_some, scan_groups
+from gconet.data.groups import SUFFIXES, Group, Item, list_others, scan_groups
 from gconet.data.images import load_map, load_with_mask
+from gconet.data.names import name_some
 from gconet.errors import DataError, counted, one_line
 from gconet.progress import progress
 

@@ -40,8 +40,9 @@ from gconet.applications.outputs import check_masks, check_output
 from gconet.applications.page import RGB, jaccard, write_page
 from gconet.cli import add_checkpoint
 from gconet.cli.thumbnails import make_thumbnails
-from gconet.data.groups import Group, gather_groups, name_some, scan_groups
+from gconet.data.groups import Group, gather_groups, scan_groups
 from gconet.data.images import load_image, load_opacity
+from gconet.data.names import name_some
 from gconet.errors import ConfigError, DataError, counted, one_line
 from gconet.evaluation import Scores, score_folders
 

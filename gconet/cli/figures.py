@@ -18,8 +18,6 @@ Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 f
 
 import argparse
 import csv
-import re
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,18 +30,17 @@ from gconet.applications.figures import RGB, draw_grid, draw_matrix, overlay, sp
 from gconet.applications.jobs import Job, check_sides, make_entries, report_skipped, run_jobs
 from gconet.applications.outputs import check_output
 from gconet.applications.page import shrink, write_page
+from gconet.applications.projector import PROJECTOR, check_projector, write_projector
 from gconet.cli import add_checkpoint
-from gconet.data.groups import Group, leave_out, name_folders, name_some, scan_groups
+from gconet.data.groups import Group, leave_out, scan_groups
 from gconet.data.images import load_image, load_map
+from gconet.data.names import name_folders, name_some
 from gconet.errors import ConfigError, DataError, counted
 from gconet.progress import progress
 
 if TYPE_CHECKING:
     from gconet.data.pictures import Pictures
     from gconet.predictor import Predictor
-
-SPRITE = 64  # pixels of a picture in the projector
-PROJECTOR = "projector"  # the folder of TensorBoard's files
 
 
 def main() -> int:
@@ -118,39 +115,6 @@ def show_consensus(args: argparse.Namespace) -> int:
         f"to look at: {args.output / 'similarity.png'}; tensorboard --logdir {args.output} (Projector, t-SNE)"
     )
     return report_skipped(args.images, errors)
-
-
-def write_projector(output: Path, groups: Sequence[Group], parts: np.ndarray) -> None:
-    """The images' parts (N,C) for TensorBoard's projector, each as its small picture, named group/stem."""
-    import torch
-    from torch.utils.tensorboard import SummaryWriter
-
-    items = [(group.name, item) for group in groups for item in group.items]
-    sprites = np.stack([np.asarray(load_image(i.image).resize((SPRITE, SPRITE))) for _, i in items])
-    labels = [[plain(group), plain(item.stem)] for group, item in items]
-    shutil.rmtree(output / PROJECTOR, ignore_errors=True)  # of an earlier call; TensorBoard would add to it
-    with SummaryWriter(output / PROJECTOR) as writer:
-        writer.add_embedding(
-            torch.from_numpy(parts),
-            metadata=labels,
-            metadata_header=["group", "image"],
-            label_img=torch.from_numpy(sprites).permute(0, 3, 1, 2).float() / 255,
-            tag="consensus",
-        )
-
-
-def check_projector(folder: Path) -> None:
-    """Raise ConfigError if `folder`, which an earlier call may have written, holds other files."""
-    ours = r"projector_config\.pbtxt|events\.out\.tfevents\..*|metadata\.tsv|sprite\.png|tensors\.tsv"
-    if wrong := [p for p in folder.rglob("*") if not p.is_dir() and not re.fullmatch(ours, p.name)]:
-        raise ConfigError(
-            f"{folder} holds files that are not TensorBoard's, as {wrong[0]}; name another folder"
-        )
-
-
-def plain(name: str) -> str:
-    """A name without what would break TensorBoard's table: tabs, line ends, bytes that are not text."""
-    return " ".join(name.encode("utf-8", "replace").decode().split())
 
 
 def show_grid(args: argparse.Namespace) -> int:

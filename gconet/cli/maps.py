@@ -21,7 +21,6 @@ import argparse
 import math
 import os
 from collections.abc import Container, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -32,14 +31,14 @@ from gconet.applications.jobs import report_skipped
 from gconet.applications.outputs import FILE, check_masks, check_output
 from gconet.applications.page import write_maps_page
 from gconet.cli import add_checkpoint
-from gconet.data.groups import Group, gather_groups, leave_out, name_some, scan_groups
-from gconet.device import launched_ranks, use_gpu
+from gconet.data.groups import Group, gather_groups, leave_out, scan_groups
+from gconet.data.names import name_some
+from gconet.device import PATIENCE, launched_ranks, use_gpu
 from gconet.errors import ConfigError, DataError, counted, one_line
 from gconet.evaluation import format_table, score_folders
 from gconet.predictor import Predictor, write_maps
 
 DEMO = Path("data/demo")
-PATIENCE = timedelta(hours=2)  # of the ranks for the slowest one
 
 
 def main() -> int:

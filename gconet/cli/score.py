@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gconet.data.groups import check_option, name_folders
+from gconet.data.names import check_option, name_folders
 from gconet.errors import ConfigError, DataError, one_line
 from gconet.evaluation import CONVENTIONS, Scores, format_table, score_folders
 from gconet.evaluation.plots import find_events, plot_curves, write_tensorboard

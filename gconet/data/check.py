@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from gconet.data.groups import SUFFIXES, list_subfolders, normalise
+from gconet.data.groups import SUFFIXES, list_subfolders
 from gconet.data.images import load_image, load_mask
+from gconet.data.names import normalise
 from gconet.data.sets import known_sets
 from gconet.errors import DataError
 from gconet.progress import progress

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from gconet.data.groups import Group, name_some
+from gconet.data.groups import Group
+from gconet.data.names import name_some
 from gconet.errors import DataError
 
 # The arrays of a recorded file, and the kinds of NumPy types that each may have.

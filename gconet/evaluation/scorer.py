@@ -12,8 +12,9 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image
 
-from gconet.data.groups import list_groups, name_some, pair_folders
+from gconet.data.groups import list_groups, pair_folders
 from gconet.data.images import load_map, load_mask
+from gconet.data.names import name_some
 from gconet.errors import DataError
 from gconet.evaluation.distractors import measure_response
 from gconet.evaluation.metrics import MapScore, check_convention, score_map

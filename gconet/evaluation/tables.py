@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gconet.data.groups import name_some
+from gconet.data.names import name_some
 from gconet.evaluation.published import published_results
 from gconet.evaluation.scores import Scores
 

@@ -1,0 +1,94 @@
+"""From a picture's file to a decoded PIL picture, or one line that says why not."""
+
+import io
+import os
+import stat
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, features
+
+from gconet.errors import ConfigError, DataError
+
+# What is decoded, whatever a file's suffix: Pillow knows more, some of it by starting other programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
+LIMIT = "GCONET_MAX_PIXELS"  # environment variable: most pixels of a picture
+
+
+def decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """What `convert` makes of the picture at `path`; raises as `load_image`, also for its DataError."""
+    if limit := os.environ.get(LIMIT):
+        if not limit.isdecimal() or int(limit) == 0:
+            raise ConfigError(f"{LIMIT}={limit}: give the pixels that a picture may have, as a whole number")
+        Image.MAX_IMAGE_PIXELS = int(limit) // 2  # Pillow refuses twice as many
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for ever
+            raise DataError("is not a regular file")
+        try:
+            image, deep = _open(path)
+        except ValueError as error:
+            if "text" not in str(error).lower():  # Pillow gives up on a PNG file's comments of 1 MB or more
+                raise
+            image, deep = _open(io.BytesIO(without_text(path.read_bytes())))
+        if deep and 0 < np.asarray(image.convert("RGB")).max() < 16:  # Pillow keeps each colour's high byte
+            raise DataError("uses at most 12 of its 16 bits a colour; stretch them to 16, or save it with 8")
+        return convert(image)
+    except MemoryError:
+        raise
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except Image.DecompressionBombError:
+        raise DataError(
+            f"{path}: has more pixels than are safe to decode; if you trust it, allow more with {LIMIT}=…, "
+            "by default 178956970"
+        ) from None
+    except Image.UnidentifiedImageError as error:
+        suffix, known = path.suffix.lower(), decoders()
+        for kind, suffixes, needed in (
+            ("HEIF", (".heic", ".heif"), "pip install 'gconet[heic]'"),
+            ("AVIF", (".avif",), "pip install 'pillow>=11.3'"),
+        ):
+            if suffix in suffixes and kind not in known:
+                raise DataError(f"{path}: {suffix} pictures need {needed}") from None
+        raise DataError(f"{path}: cannot be read as an image ({error}); replace or remove it") from None
+    except Exception as error:  # Pillow's decoders raise a dozen unrelated types on damaged files
+        raise DataError(f"{path}: cannot be read as an image ({error}); replace or remove it") from None
+
+
+def _open(file: Path | io.BytesIO) -> tuple[Image.Image, bool]:
+    """The decoded picture, and whether its file has 16 bits a colour."""
+    image: Image.Image = Image.open(file, formats=decoders())
+    deep = image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
+    image.load()
+    return image, deep
+
+
+@lru_cache(1)
+def decoders() -> tuple[str, ...]:
+    """Those of `FORMATS` that this installation can decode; HEIF by the extra package pillow-heif."""
+    # Pillow warns of half as many pixels as it refuses; `LIMIT` has its own message
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    missing = set() if features.check("avif") else {"AVIF"}
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        missing.add("HEIF")
+    else:
+        register_heif_opener()
+    return tuple(kind for kind in FORMATS if kind not in missing)
+
+
+def without_text(png: bytes) -> bytes:
+    """A PNG file without its text chunks: comments, which may hold more than Pillow accepts."""
+    kept, start = [png[:8]], 8
+    while start < len(png):
+        end = start + 12 + int.from_bytes(png[start : start + 4], "big")  # length, kind, data, checksum
+        if png[start + 4 : start + 8] not in (b"tEXt", b"zTXt", b"iTXt"):
+            kept.append(png[start:end])
+        start = end
+    return b"".join(kept)

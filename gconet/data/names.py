@@ -1,0 +1,51 @@
+"""Names of groups, pictures and folders: plain ones, in one Unicode form, and a few of them for a message."""
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from gconet.errors import ConfigError, DataError
+
+
+def check_name(name: str) -> None:
+    """Raise DataError if `name` is not the name of one file or folder, and could lead elsewhere."""
+    if name in ("", ".", "..") or {"/", "\\", "\0"} & set(name):
+        raise DataError(f"{name!r} is not a usable name for a group or a picture; rename its folder or file")
+
+
+def check_option(option: str, name: str) -> None:
+    """Raise ConfigError if `name`, given to an `option`, is not a plain name and could lead elsewhere."""
+    try:
+        check_name(name)
+    except DataError:
+        raise ConfigError(f"{option} {name!r}: that is not a plain name, as a folder has; give one") from None
+
+
+def normalise(name: str) -> str:
+    """`name` in Unicode's composed form (NFC): macOS writes names in the other, and both must pair."""
+    return unicodedata.normalize("NFC", name)
+
+
+def name_some(names: list[str], most: int = 5) -> str:
+    """The first few of `names`, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more if names else "nothing"
+
+
+def name_folders(texts: Sequence[str], option: str) -> dict[str, Path]:
+    """Name → folder for each NAME=DIR of a repeatable `option`; a DIR alone is named after itself.
+
+    Raises ConfigError if two share a name, or one is not a plain name.
+    """
+    folders: dict[str, Path] = {}
+    for text in texts:
+        before, equals, after = text.partition("=")
+        name, folder = (before, after) if equals and not Path(text).is_dir() else ("", text)
+        name = name or Path(folder).resolve().name
+        check_option(option, name)
+        if name in folders:
+            raise ConfigError(
+                f"two {option} are named {name!r}; give each a name of its own: {option} NAME=DIR"
+            )
+        folders[name] = Path(folder)
+    return folders
