@@ -66,6 +66,8 @@ class Run:
         settings = yaml.safe_dump(config_to_dict(self.config), sort_keys=False)
         (self.folder / "config.yaml").write_text(settings, encoding="utf-8")
         self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=first if resumed else None)
+        if not resumed:
+            self._board.add_text("config", f"```\n{settings}```")
         log = self.folder / "log.jsonl"
         if log.exists() and not log.read_bytes().endswith(b"\n"):  # a kill cut its last line
             with log.open("a") as file:

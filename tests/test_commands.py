@@ -176,7 +176,7 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
 def test_what_the_bare_commands_need_is_named(run, tmp_path):
     fails(run, "test.py", cwd=tmp_path, status=1, saying="no folder data/demo/images")
     fails(run, "scripts/evaluate.py", cwd=tmp_path, status=1, saying="no folder data/demo/gts")
-    fails(run, "scripts/evaluate.py", "--plot", "curves.pdf", cwd=tmp_path, status=2, saying="name a .png")
+    fails(run, "scripts/evaluate.py", "--plot", "curves.gif", cwd=tmp_path, status=2, saying=".png, .pdf or")
 
 
 def test_an_unreadable_picture_is_left_out_or_with_strict_stops_all(run, checkpoint, toy, tmp_path):

@@ -2,9 +2,11 @@
 
 import csv
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -211,9 +213,41 @@ def test_the_table_in_its_styles(folders: Path) -> None:
     assert text[1].split()[-4:] == ["P@.5", "J@.5", "P@ad", "J@ad"]
     assert text[2].split()[-3] == f"{scores.j_half:.3f}"
     latex = format_table(scores, style="latex")
-    assert f"my\\_maps & 4 & {' & '.join(figures)} &" in latex
+    assert f"my\\_maps & {' & '.join(figures)} \\\\".replace("0.", ".") in latex
     with pytest.raises(ValueError, match="text, markdown, latex"):
         format_table(scores, style="html")
+
+
+def test_latex_is_a_papers_table(folders: Path) -> None:
+    """By hand: the sets side by side, and per column the best and the second best as printed."""
+    one = score_folders(folders / "maps", folders / "gts", method="ours", dataset="CoCA")
+    a = replace(one, max_e=0.7804, s_measure=0.6, max_f=0.5741, mae=0.1131)
+    b = replace(a, dataset="toy", mae=1.0, max_f=math.nan)
+    text = format_table(a, b, style="latex", rows=["GCoNet", "GCoNet+"]).splitlines()
+    assert text[:2] == ["% toolbox convention", "% ours: 4 of 1295 images of CoCA"]
+    assert text[2:4] == [r"\begin{tabular}{lcccccccc}", r"\toprule"]
+    assert text[4] == r"& \multicolumn{4}{c}{CoCA} & \multicolumn{4}{c}{toy} \\"
+    assert text[5] == r"\cmidrule(lr){2-5}\cmidrule(lr){6-9}"
+    assert text[6].startswith(
+        r"& max E $\uparrow$ & S $\uparrow$ & max F $\uparrow$ & MAE $\downarrow$ & max E"
+    )
+    assert text[8:12] == [
+        r"GCoNet (CVPR 2021) & .760 & .673 & .544 & \underline{.105} &  &  &  &  \\",
+        r"GCoNet+ (TPAMI 2023, VGG16-BN, D) & \underline{.786} & \underline{.691} & \underline{.574} & "
+        r".113 &  &  &  &  \\",
+        r"GCoNet+ (TPAMI 2023, VGG16-BN, D+CS) & \textbf{.814} & \textbf{.738} & \textbf{.637} & "
+        r"\textbf{.081} &  &  &  &  \\",
+        r"ours & .780 & .600 & \underline{.574} & .113 & .780 & .600 & -- & 1.000 \\",
+    ]
+    assert format_table(a, style="latex", published=False).count("\n") == 10
+
+
+def test_only_some_published_rows(folders: Path, run: Run) -> None:
+    one = score_folders(folders / "maps", folders / "gts", method="ours", dataset="CoCA")
+    rows = [line.split()[0] for line in format_table(one, rows=["GICD"]).splitlines()[2:4]]
+    assert rows == ["ours", "GICD"] and "GCoNet" not in format_table(one, rows=["GICD"])
+    refused = run("scripts/evaluate.py", "--rows", "GICD,Nobody", status=2)
+    assert "--rows: no published row of Nobody; there are CBCD, GWD" in refused.stderr
 
 
 def test_csv_has_a_line_per_set_group_and_image(folders: Path) -> None:

@@ -5,11 +5,13 @@ import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from gconet.data.names import check_option, name_folders
 from gconet.errors import ConfigError, DataError, one_line
 from gconet.evaluation import CONVENTIONS, Scores, format_table, score_folders
 from gconet.evaluation.plots import find_events, plot_curves, write_tensorboard
+from gconet.evaluation.published import published_methods
 from gconet.evaluation.records import format_csv, format_json
 
 EPILOG = """\
@@ -67,8 +69,8 @@ def main() -> int:
         for name, folder in sets.items()
         for method, maps in methods.items()
     ]
-    groups = args.groups or args.distractors is not None
-    layout = {"published": args.published, "groups": groups, "segmentation": args.segmentation}
+    layout: dict[str, Any] = {"published": args.published, "rows": args.rows}
+    layout |= {"groups": args.groups or args.distractors is not None, "segmentation": args.segmentation}
     for kind, path in files.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,16 +121,21 @@ def parse_arguments() -> argparse.Namespace:
         default=True,
         help="published rows below CoCA, CoSOD3k and Cosal2015 (default: yes)",
     )
+    add("--rows", type=lambda names: names.split(","), metavar="A,B", help="only these published methods")
     add("--json", type=Path, metavar="FILE", help="figures, curves, groups and images")
     add("--csv", type=Path, metavar="FILE", help="figures of sets, groups and images")
     add("--markdown", type=Path, metavar="FILE", help="the table")
-    add("--latex", type=Path, metavar="FILE", help="the table, for the package booktabs")
-    add("--plot", type=Path, metavar="FILE", help="PR, F- and E-measure curves as PNG (needs matplotlib)")
+    add("--latex", type=Path, metavar="FILE", help="sets side by side, best in bold, for booktabs")
+    add("--plot", type=Path, metavar="FILE", help="PR, F and E curves: .png, .pdf or .svg (needs matplotlib)")
     add("--tensorboard", type=Path, metavar="DIR", help="curves and figures as scalars, run <method>/<set>")
     add("--overwrite", action="store_true", help="replace output files that exist")
     args = parser.parse_args()
-    if args.plot and args.plot.suffix.lower() != ".png":
-        parser.error(f"--plot {args.plot}: curves are written as PNG; name a .png file")
+    if args.plot and args.plot.suffix.lower() not in (".png", ".pdf", ".svg"):
+        parser.error(f"--plot {args.plot}: name a file that ends in .png, .pdf or .svg")
+    if unknown := [name for name in args.rows or [] if name not in published_methods()]:
+        raise ConfigError(
+            f"--rows: no published row of {unknown[0]}; there are {', '.join(published_methods())}"
+        )
     if args.workers < 0:
         parser.error("--workers must be 0 or more")
     if args.sets is not None and not all(args.sets):
@@ -151,7 +158,7 @@ def check_outputs(paths: list[Path], *, overwrite: bool) -> None:
             raise ConfigError(f"cannot write {path}: choose a file in a folder that can be written to")
 
 
-def write_file(kind: str, path: Path, scores: list[Scores], layout: dict[str, bool]) -> None:
+def write_file(kind: str, path: Path, scores: list[Scores], layout: dict[str, Any]) -> None:
     """Write the scores to `path` as one of `FILES`."""
     if kind == "plot":
         plot_curves(scores, path)

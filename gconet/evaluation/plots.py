@@ -14,7 +14,7 @@ PANELS = (  # title, x curve, y curve, x label, y label
 
 
 def plot_curves(scores: Sequence[Scores], path: Path) -> None:
-    """Draw PR, F- and E-measure curves to `path` (PNG), a row of panels per set, a line per method.
+    """Draw PR, F and E curves to `path` (.png, .pdf or .svg), a row of panels per set, a line per method.
 
     Raises ConfigError if matplotlib is not installed.
     """
@@ -34,7 +34,7 @@ def plot_curves(scores: Sequence[Scores], path: Path) -> None:
             axis.set(xlim=(0, 1), ylim=(0, 1))
             axis.grid(alpha=0.3)
         row[0].legend(loc="lower left")
-    figure.savefig(path, dpi=150, format="png")
+    figure.savefig(path, dpi=150)
 
 
 def find_events(run: Path) -> list[Path]:

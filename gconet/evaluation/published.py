@@ -31,6 +31,12 @@ def published_results(dataset: str) -> list[Published]:
     return found
 
 
+def published_methods() -> list[str]:
+    """The names of all methods with published rows, each once."""
+    names = [row["method"] for table in COMPARED for row in load_tables()[table]["rows"]]
+    return list(dict.fromkeys(names))
+
+
 @cache
 def load_tables() -> dict[str, Any]:
     """The file as it is: table → {read_from, rows}."""

@@ -3,11 +3,12 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gconet.data.names import name_some
-from gconet.evaluation.published import published_results
+from gconet.evaluation.latex import SPECIAL, side_by_side
+from gconet.evaluation.published import ORDER, published_results
 from gconet.evaluation.scores import Scores
 
 STYLES = ("text", "markdown", "latex")
@@ -23,8 +24,6 @@ COLUMNS = {  # in the order of the paper's tables; then what they leave out
 }
 SEGMENTATION_COLUMNS = {"p_half": "P@.5", "j_half": "J@.5", "p_adaptive": "P@ad", "j_adaptive": "J@ad"}
 DISTRACTOR_COLUMNS = {"on_object": "on", "on_distractors": "off", "object_ratio": "on/off"}
-LATEX_SPECIAL = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"~": "\\textasciitilde{}",
-                              "^": "\\textasciicircum{}", "\\": "\\textbackslash{}"})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,23 +42,33 @@ def format_table(
     published: bool = True,
     groups: bool = False,
     segmentation: bool = False,
+    rows: Sequence[str] | None = None,
 ) -> str:
-    """One table per data set, methods as rows; `style` is one of `STYLES`.
+    """One table per data set, methods as rows; `style` is one of `STYLES`. LaTeX: all sets side by side.
 
-    `published` adds the published rows if the set is one of the three benchmarks, `groups` a row
-    per group, `segmentation` the columns P and J at 0.5 and at the adaptive threshold. Scores with
-    figures on distractors get columns for them. What was left out of the scores is said below the table.
+    `published` adds the published rows if the set is one of the three benchmarks, of the methods in
+    `rows` if they are given; `groups` a row per group (not in LaTeX), `segmentation` the columns P and J at
+    0.5 and at the adaptive threshold. Scores with figures on distractors get columns for them. What was left
+    out of the scores is said below the table.
     """
     columns = COLUMNS | (SEGMENTATION_COLUMNS if segmentation else {})
     columns |= DISTRACTOR_COLUMNS if any(one.distractors for one in scores) else {}
     if style not in STYLES:
         raise ValueError(f"style {style!r} is not one of {', '.join(STYLES)}")
-    render = {"text": render_text, "markdown": render_markdown, "latex": render_latex}[style]
+    if style == "latex":
+        figures = {
+            **{name: COLUMNS[name] for name in ORDER},
+            **{k: v for k, v in columns.items() if k not in COLUMNS},
+        }
+        return side_by_side(scores, figures, rows if published else ())
+    render = {"text": render_text, "markdown": render_markdown}[style]
     sets: dict[tuple[str, str], list[Scores]] = {}
     for one in scores:
         sets.setdefault((one.dataset, one.convention), []).append(one)
     return "\n\n".join(
-        render(build_table(dataset, convention, group, columns, published=published, groups=groups))
+        render(
+            build_table(dataset, convention, group, columns, published=published, groups=groups, rows=rows)
+        )
         for (dataset, convention), group in sets.items()
     )
 
@@ -72,16 +81,17 @@ def build_table(
     *,
     published: bool,
     groups: bool,
+    rows: Sequence[str] | None = None,
 ) -> Table:
     """The rows and notes of one data set's table; `columns` maps figures to their headings."""
-    rows, notes = [], []
+    lines, notes = [], []
     for one in scores:
         method = one.method or "maps"
         total = one.expected_images
         images = f"{one.images}" if total in (None, one.images) else f"{one.images} of {total}"
-        rows.append(format_row(method, images, one.figures(), columns))
+        lines.append(format_row(method, images, one.figures(), columns))
         if groups:
-            rows += [
+            lines += [
                 format_row(f"  {name}", str(group.images), group.figures(), columns)
                 for name, group in one.groups.items()
             ]
@@ -91,12 +101,12 @@ def build_table(
         if one.extra:
             names = name_some(list(one.extra))
             notes.append(f"{method}: {len(one.extra)} left out, without a mask: {names}")
-    others = published_results(dataset) if published else []
-    rows += [format_row(f"{row.method} ({row.source})", "", row.figures, columns) for row in others]
+    others = [row for row in published_results(dataset) if published and (rows is None or row.method in rows)]
+    lines += [format_row(f"{row.method} ({row.source})", "", row.figures, columns) for row in others]
     if others:
         notes.append("rows with a venue are published results, under the toolbox's convention")
     title = f"{dataset or 'scores'}, {convention} convention"
-    return Table(title, ("", "images", *columns.values()), tuple(rows), tuple(notes))
+    return Table(title, ("", "images", *columns.values()), tuple(lines), tuple(notes))
 
 
 def format_row(
@@ -136,7 +146,7 @@ def render_latex(table: Table) -> str:
     """A tabular with the rules of `booktabs`; title and notes as comments."""
 
     def line(cells: tuple[str, ...]) -> str:
-        return " & ".join(cell.strip().translate(LATEX_SPECIAL) for cell in cells) + r" \\"
+        return " & ".join(cell.strip().translate(SPECIAL) for cell in cells) + r" \\"
 
     return "\n".join([
         f"% {table.title}",
