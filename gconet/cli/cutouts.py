@@ -67,9 +67,14 @@ def main() -> int:
             raise errors[0]
     if covered and args.page:
         legend = "Picture, co-saliency map, cut-out" + (", new background" if "backgrounds" in kinds else "")
-        entries = make_entries(covered, "cutouts", cutout_panels, jaccard(scores, groups))
+        doubts = {job: ["full cut-out"] for job, own in covered.items() if own == 1}
+        doubts |= {job: ["empty cut-out"] for job, own in covered.items() if own == 0}
+        entries = make_entries(covered, "cutouts", cutout_panels, jaccard(scores, groups), doubts)
+        headings = ("picture", "map", "cut-out", "new background")
         title = f"Cut-outs: {args.output.resolve().name}"
-        said.append(f"to look at: {write_page(args.output, entries, title=title, legend=legend)}")
+        said.append(
+            f"to look at: {write_page(args.output, entries, title=title, legend=legend, headings=headings)}"
+        )
     if covered:
         print("\n".join(said))  # when all files are written: the reader may have gone
     return report_skipped(args.images, errors)
