@@ -49,11 +49,11 @@ def draw_figure(
     data = f' data-map="{shown.map}"' if shown.map else ""
     data += f' data-j="{" ".join(f"{1000 * j:.0f}" for j in shown.curve)}"' if shown.curve else ""
     data += " data-doubt" if shown.doubts else ""
-    first = len(strip.rows[0])
-    above, below = (
-        _draw_headings(strip.width, row, words)
-        for row, words in ((strip.rows[0], headings[:first]), (strip.rows[-1], headings[first:]))
-    )
+    above, below = "", ""
+    for row in strip.rows:  # of a second row, the headings are below
+        words, headings = headings[: len(row)], headings[len(row) :]
+        drawn = _draw_headings(strip.width, row, words)
+        above, below = (above, drawn) if above else (drawn, "")
     caption = [name, *([] if entry.score is None else [f"J {entry.score:.2f}"])]
     caption += [f"<strong>{html.escape(doubt)}</strong>" for doubt in shown.doubts]
     links = [
@@ -77,7 +77,7 @@ def _draw_headings(width: int, row: Sequence[int], words: Sequence[str]) -> str:
         return ""
     columns = [*row, *[width - sum(row)] * (width > sum(row))]
     equal = "" if len(set(columns)) == 1 else f' data-columns="{" ".join(map(str, columns))}"'
-    spans = "".join(f"<span>{html.escape(word)}</span>" for word in words[: len(row)])
+    spans = "".join(f"<span>{html.escape(word)}</span>" for word in words)
     return f'<div class="heads" aria-hidden="true"{equal}>{spans}</div>'
 
 

@@ -101,8 +101,9 @@ def write_page(
 
     figures: dict[str, list[str]] = {group: [] for group in groups}
     for place, ((group, entry), own) in enumerate(zip(entries, shown, strict=True)):
-        about = f"{', '.join(headings) or legend}: {group}, {entry.name}"
-        figures[group].append(draw_figure(output, place, entry, own, about, headings))
+        words = headings[: sum(map(len, own.strip.rows))]
+        about = f"{', '.join(words) or legend}: {group}, {entry.name}"
+        figures[group].append(draw_figure(output, place, entry, own, about, words))
     scored = any(entry.score is not None for _, entry in entries)
     doubtful = sum(bool(own.doubts) for own in shown)
     check = f'<button id="check" type="button" aria-pressed="false">Check these ({doubtful})</button>'

@@ -65,6 +65,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         if self.headers.get("Host") not in (f"127.0.0.1:{port}", f"localhost:{port}"):
             self.send_error(403, "for this computer only")  # another site's name that leads here
             return None
+        if self.path == "/favicon.ico":  # which browsers ask for
+            self.send_response(204)
+            self.end_headers()
+            return None
         name = os.fsdecode(unquote_to_bytes(urlsplit(self.path).path)).lstrip("/") or "index.html"
         try:
             path = Path(os.path.realpath(Path(self.directory) / name))
