@@ -483,3 +483,26 @@ def test_the_light_box_fits_a_phone(browser, results):
         x, y, width, height = browser.place(selector)
         assert width > 0 and x >= 0 and x + width <= 390 and y >= 0 and y + height <= 844, selector
     assert browser.place("#stage")[3] > 300
+
+
+def test_the_light_box_first_compares_with_the_result(browser, tmp_path):
+    """A cut-out, on squares where it is transparent; then with what one has chosen."""
+    files = {what: tmp_path / f"{what}.png" for what in ("map", "cut-out")}
+    Image.new("L", (40, 30), 200).save(files["map"])
+    cutout = np.zeros((30, 40, 4), np.uint8)
+    cutout[:, 20:] = 200, 0, 0, 255
+    Image.fromarray(cutout).save(files["cut-out"])
+    panels = [np.full((30, 40, 3), 90, np.uint8)] * 3
+    entries = [Entry(name, lambda: panels, files["cut-out"], files=files) for name in "ab"]
+    browser.open(write_page(tmp_path, {"g": entries}, title="t", legend="l"))
+    opens(browser)
+    assert browser.ask("return layer.selectedOptions[0].textContent") == "cut-out"
+    browser.slide("#split", 0)
+    x, y, width, height = (round(v) for v in browser.place("#canvas"))
+    seen = browser.look()[y + 5 : y + height - 5, x + 5 : x + width - 5]
+    left, right = seen[:, : width // 2 - 30], seen[:, width // 2 + 30 :]
+    assert np.abs(right - (200, 0, 0)).max() < 4
+    assert len(np.unique(left.reshape(-1, 3), axis=0)) == 2 and left.min() > 150
+    browser.ask("layer.value = 'mask'; layer.dispatchEvent(new Event('change')); stage.focus()")
+    browser.keys(RIGHT)
+    assert browser.ask("return layer.value") == "mask"

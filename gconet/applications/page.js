@@ -170,7 +170,9 @@ function show(figure) {
     }
   }
   layer.replaceChildren(...options)
-  layer.selectedIndex = Math.max(0, options.findIndex(option => option.textContent === kept))
+  const result = figure.querySelector(".strip a").getAttribute("href") // at first; then what was looked at last
+  const found = options.findIndex(option => kept ? option.textContent === kept : option.value === result)
+  layer.selectedIndex = Math.max(0, found)
   draw()
   fit()
   if (place + 1 < list.length) new Image().src = list[place + 1].dataset.large

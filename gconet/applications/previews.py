@@ -1,6 +1,7 @@
 """The pictures that a page shows: a strip of panels for its list, a larger picture for its light-box.
 
-DISK
+Both together take 60 kB for a photograph of 500 pixels and 150 kB for one of a camera, so that 3,000 of
+them take 0.2 to 0.5 GB.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ DENSITY = 2  # pixels of a panel's file for each CSS pixel, so that it is sharp 
 LARGE = 900  # pixels of the longer side of a picture in the light-box
 LEVELS = range(8, 256, 8)  # the light-box's thresholds, in the map's levels; HALF is one of them
 WHITE, CYAN = (255, 255, 255), (0, 255, 255)  # outlines
-MAGENTA = (255, 0, 170)  # the object; page.html has the same colour
+MAGENTA = (255, 0, 170)  # the object; page.html has the same
 DIM, STRONG = 0.6, 0.6  # brightness of the grey picture, and the most of the colour; page.css has the same
 
 
