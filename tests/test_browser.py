@@ -496,7 +496,10 @@ def test_the_light_box_first_compares_with_the_result(browser, tmp_path):
     entries = [Entry(name, lambda: panels, files["cut-out"], files=files) for name in "ab"]
     browser.open(write_page(tmp_path, {"g": entries}, title="t", legend="l"))
     opens(browser)
-    assert browser.ask("return layer.selectedOptions[0].textContent") == "cut-out"
+    assert browser.ask("return [layer.selectedOptions[0].textContent, threshold.disabled]") == [
+        "cut-out",
+        True,
+    ]
     browser.slide("#split", 0)
     x, y, width, height = (round(v) for v in browser.place("#canvas"))
     seen = browser.look()[y + 5 : y + height - 5, x + 5 : x + width - 5]
@@ -505,4 +508,4 @@ def test_the_light_box_first_compares_with_the_result(browser, tmp_path):
     assert len(np.unique(left.reshape(-1, 3), axis=0)) == 2 and left.min() > 150
     browser.ask("layer.value = 'mask'; layer.dispatchEvent(new Event('change')); stage.focus()")
     browser.keys(RIGHT)
-    assert browser.ask("return layer.value") == "mask"
+    assert browser.ask("return [layer.value, threshold.disabled]") == ["mask", False]

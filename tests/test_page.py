@@ -197,6 +197,15 @@ def test_more_than_three_panels_take_two_rows(tmp_path):
         assert np.abs(strip[y, x] - colour).max() < 12
 
 
+def test_panels_of_a_row_have_one_height_unless_one_is_very_flat(tmp_path):
+    panels = [np.full((240, 320, 3), 200, np.uint8), np.full((300, 300, 3), 200, np.uint8)]
+    strip = write_strip(tmp_path / "a.jpg", panels)
+    assert (strip.width, strip.height, strip.rows) == (320 + 240, 240, ((320, 240),))
+    assert np.asarray(Image.open(tmp_path / "a.jpg")).min() > 190
+    strip = write_strip(tmp_path / "b.jpg", [panels[0][:2], panels[1]])
+    assert (strip.height, strip.rows) == (150, ((320, 150),))
+
+
 def test_previews_have_two_pixels_for_each_of_the_page(tmp_path):
     for (h, w), size in (((1200, 1600), (400, 300)), ((1600, 1200), (225, 300)), ((400, 3000), (600, 80))):
         strip = write_strip(tmp_path / "a.jpg", [np.zeros((h, w, 3), np.uint8)])

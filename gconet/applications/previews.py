@@ -89,10 +89,13 @@ def jaccard_curve(m: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> list
 
 
 def write_strip(path: Path, panels: Sequence[RGB]) -> Strip:
-    """Save the panels side by side as a small JPEG, more than three in two rows."""
+    """Save the panels side by side as a small JPEG, more than three in two rows.
+
+    The panels of a row get the height of its lowest one, but at least half of the highest.
+    """
     small = [shrink(panel) for panel in panels]
     half = -(-len(small) // 2) if len(small) > 3 else len(small)
-    rows = [row for row in (small[:half], small[half:]) if row]
+    rows = [_level(row) for row in (small[:half], small[half:]) if row]
     heights = [max(panel.shape[0] for panel in row) for row in rows]
     widths = tuple(tuple(panel.shape[1] for panel in row) for row in rows)
     strip = np.zeros((sum(heights), max(map(sum, widths)), 3), np.uint8)
@@ -104,6 +107,11 @@ def write_strip(path: Path, panels: Sequence[RGB]) -> Strip:
     Image.fromarray(strip).save(path, quality=75)
     scale = min(1, HEIGHT / max(heights), WIDEST / max(map(max, widths)))
     return Strip(strip.shape[1], strip.shape[0], scale, widths)
+
+
+def _level(row: Sequence[RGB]) -> list[RGB]:
+    heights = [panel.shape[0] for panel in row]
+    return [shrink(panel, max(min(heights), -(-max(heights) // 2))) for panel in row]
 
 
 def write_large(path: Path, picture: npt.NDArray[np.uint8]) -> None:
