@@ -72,7 +72,8 @@ def test_the_installed_command_does_what_the_scripts_do(run, checkpoint, toy, tm
         assert path.read_bytes() == (tmp_path / "results/bikes/bikes" / path.name).read_bytes()
     run("gconet/__main__.py", "cutouts", "--images", group, "--maps", tmp_path / "maps",
         "--output", tmp_path / "cutouts")  # fmt: skip
-    assert len(list((tmp_path / "cutouts").rglob("*.png"))) == 8
+    written = [path.parent.name for path in (tmp_path / "cutouts").rglob("*.png")]
+    assert sorted(written) == 4 * [".previews"] + 8 * ["bikes"]  # the page's maps; masks and cut-outs
     for verb in VERBS:
         done = run("gconet/__main__.py", verb, "--help")
         assert done.stdout.startswith(f"usage: gconet {verb} ")

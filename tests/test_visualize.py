@@ -74,7 +74,7 @@ def test_a_matrix_shows_its_values_by_names():
 def test_attention_and_consensus_of_groups(run, checkpoint, toy, tmp_path):
     options = ["--checkpoint", checkpoint, "--images", toy / "images/toy"]
     run("scripts/visualize.py", "attention", *options, "--output", tmp_path / "a")
-    assert len(list((tmp_path / "a").glob("*/*.jpg"))) == 12 + 12  # with the page's previews
+    assert len(list((tmp_path / "a").glob("*/*.jpg"))) == 12 + 2 * 12  # with the page's previews
     assert (tmp_path / "a/index.html").read_text().count("<figure") == 12
 
     done = run("scripts/visualize.py", "consensus", *options, "--output", tmp_path / "c")

@@ -23,6 +23,10 @@ from gconet.data.names import name_some
 from gconet.errors import DataError, counted, one_line
 from gconet.progress import progress
 
+CALLED = {  # kinds of results → what the page calls one
+    "masks": "mask", "cutouts": "cut-out", "backgrounds": "new background", "crops": "thumbnail",
+    "explained": "explained", "overlay": "overlay",
+}  # fmt: skip
 LONGEST = 65500  # pixels of a picture's side, in the JPEG files that are written
 MOST = 20  # skipped files that are named one by one
 
@@ -154,11 +158,18 @@ def make_entries(
     scores: Mapping[tuple[str, str], float] | None = None,
     doubts: Mapping[Path, Sequence[str]] | None = None,
 ) -> dict[str, list[Entry]]:
-    """The jobs for `write_page`: a click opens the result of that `kind`; `doubts` by picture."""
+    """The jobs for `write_page`: the result of that `kind` is what one chooses; `doubts` by picture."""
     entries: dict[str, list[Entry]] = {}
     for job in jobs:
         score = (scores or {}).get((job.group, job.item.stem))
-        note = ", ".join((doubts or {}).get(job.item.image, ()))
-        entry = Entry(job.item.stem, partial(panels, job), job.files[kind], score, note)
+        files = {
+            "original": job.item.image,
+            "map": job.item.map,
+            **{CALLED.get(k, k): p for k, p in job.files.items()},
+        }
+        files["ground truth"] = None if score is None else job.item.mask
+        known = {what: path for what, path in files.items() if path}
+        own = (doubts or {}).get(job.item.image, ())
+        entry = Entry(job.item.stem, partial(panels, job), job.files[kind], score, own, known)
         entries.setdefault(job.group, []).append(entry)
     return entries

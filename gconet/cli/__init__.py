@@ -17,6 +17,7 @@ VERBS = {
     "thumbnails": "every picture cropped to the common object",
     "score": "maps against masks, as the published tables do",
     "figures": "the paper's figures, of your own pictures",
+    "view": "a folder of results in the browser",
     "export": "the network as an ONNX file",
 }
 USAGE = "usage: gconet VERB ...\n\n" + "\n".join(f"  {verb:12}{what}" for verb, what in VERBS.items())

@@ -89,9 +89,15 @@ def main() -> int:
             raise errors[0]
     if covered and args.page:
         legend = "Picture, co-saliency map, cut-out" + (", new background" if background is not None else "")
+        for job, own in covered.items():
+            if own in (0, 1) and job.item.image not in doubts:
+                doubts[job.item.image] = ("full cut-out" if own else "empty cut-out",)
         entries = make_entries(covered, "cutouts", cutout_panels, jaccard(scores, names), doubts)
+        headings = ("picture", "map", "cut-out", "new background")
         title = f"Cut-outs: {args.output.resolve().name}"
-        said.append(f"to look at: {write_page(args.output, entries, title=title, legend=legend)}")
+        said.append(
+            f"to look at: {write_page(args.output, entries, title=title, legend=legend, headings=headings)}"
+        )
     if covered:
         print("\n".join(said))  # when all files are written: the reader may have gone
     return report_skipped(args.sources, errors)

@@ -29,7 +29,8 @@ from gconet.applications.consensus import cosine_similarity, group_distances
 from gconet.applications.figures import RGB, draw_grid, draw_matrix, overlay, spread_attention
 from gconet.applications.jobs import Job, check_sides, make_entries, report_skipped, run_jobs
 from gconet.applications.outputs import check_output
-from gconet.applications.page import shrink, write_page
+from gconet.applications.page import write_page
+from gconet.applications.previews import shrink
 from gconet.applications.projector import PROJECTOR, check_projector, write_projector
 from gconet.cli import add_checkpoint
 from gconet.data.groups import Group, leave_out, scan_groups
@@ -70,7 +71,13 @@ def show_attention(args: argparse.Namespace) -> int:
     errors += failed
     jobs = [job for (job, _), _ in done]
     entries = make_entries(jobs, "overlay", lambda job: [load(job.item.image), load(job.files["overlay"])])
-    page = write_page(args.output, entries, title="Attention of GAM", legend="Picture, attention")
+    page = write_page(
+        args.output,
+        entries,
+        title="Attention of GAM",
+        legend="Picture, attention",
+        headings=("picture", "attention"),
+    )
     print(f"{counted(len(jobs), 'picture')} of {counted(len(groups), 'group')}\nto look at: {page}")
     return report_skipped(args.images, errors)
 

@@ -61,7 +61,8 @@ def main() -> int:
             legend = "Picture with the object's box (yellow), enlarged (red), the crop (white); thumbnail"
         entries = make_entries((job for job, _ in crops), "crops", thumbnail_panels)
         title = f"Thumbnails: {args.output.resolve().name}"
-        said.append(f"to look at: {write_page(args.output, entries, title=title, legend=legend)}")
+        page = write_page(args.output, entries, title=title, legend=legend, headings=("picture", "thumbnail"))
+        said.append(f"to look at: {page}")
     if crops:
         print("\n".join(said))  # when all files are written: the reader may have gone
     return report_skipped(args.images, errors)

@@ -1,0 +1,107 @@
+"""The images of a page as HTML, every name escaped: no file name can become markup."""
+
+import base64
+import hashlib
+import html
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from gconet.applications.figures import RGB
+from gconet.applications.previews import Strip
+
+MAP, TRUTH = "map", "ground truth"  # of `Entry.files`
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image of a page."""
+
+    name: str
+    # pictures (H,W,3) of any sizes, shown side by side; the light-box shows the first one
+    panels: Callable[[], Sequence[RGB]]
+    link: Path  # the result, in the page's folder: saved if the picture is chosen
+    score: float | None = None  # in [0,1], higher is better
+    doubts: Sequence[str] = ()  # why a person should look at it
+    # what it is → file, to link to; the light-box cuts the `MAP` and compares it with the `TRUTH`
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What was written for an entry, and found out about it."""
+
+    strip: Strip
+    small: str  # these three: links from the page
+    large: str
+    map: str = ""
+    curve: Sequence[float] = ()  # of `jaccard_curve`
+    doubts: Sequence[str] = ()
+
+
+def draw_figure(
+    output: Path, place: int, entry: Entry, shown: Shown, about: str, headings: Sequence[str]
+) -> str:
+    """One entry as HTML; `about` is for those who cannot see it."""
+    strip, name = shown.strip, html.escape(entry.name)
+    data = f' data-map="{shown.map}"' if shown.map else ""
+    data += f' data-j="{" ".join(f"{1000 * j:.0f}" for j in shown.curve)}"' if shown.curve else ""
+    data += " data-doubt" if shown.doubts else ""
+    above, below = "", ""
+    for row in strip.rows:  # of a second row, the headings are below
+        words, headings = headings[: len(row)], headings[len(row) :]
+        drawn = _draw_headings(strip.width, row, words)
+        above, below = (above, drawn) if above else (drawn, "")
+    caption = [name, *([] if entry.score is None else [f"J {entry.score:.2f}"])]
+    caption += [f"<strong>{html.escape(doubt)}</strong>" for doubt in shown.doubts]
+    links = [
+        f'<a href="{link_to(path, output)}">{html.escape(what)}</a>' for what, path in entry.files.items()
+    ]
+    return (
+        f'<figure data-place="{place}" data-score="{1 if entry.score is None else entry.score:.4f}" '
+        f'data-name="{name}" data-large="{shown.large}"{data}><div class="strip">{above}'
+        f'<a href="{link_to(entry.link, output)}" aria-haspopup="dialog">'
+        f'<img src="{shown.small}" width="{max(1, round(strip.width * strip.scale))}" '
+        f'height="{max(1, round(strip.height * strip.scale))}" loading="lazy" decoding="async" '
+        f'alt="{html.escape(about)}"></a>{below}</div>'
+        f'<figcaption><label><input type="checkbox" checked> {" · ".join(caption)}</label>'
+        f'<span class="files">{" ".join(links)}</span></figcaption></figure>'
+    )
+
+
+def _draw_headings(width: int, row: Sequence[int], words: Sequence[str]) -> str:
+    """The headings over panels of the widths in `row`, in a strip of that `width`."""
+    if not words:
+        return ""
+    columns = [*row, *[width - sum(row)] * (width > sum(row))]
+    equal = "" if len(set(columns)) == 1 else f' data-columns="{" ".join(map(str, columns))}"'
+    spans = "".join(f"<span>{html.escape(word)}</span>" for word in words)
+    return f'<div class="heads" aria-hidden="true"{equal}>{spans}</div>'
+
+
+def draw_section(number: int, group: str, figures: Sequence[str], entries: Sequence[Entry]) -> str:
+    """One group as HTML."""
+    scores = [entry.score for entry in entries if entry.score is not None]
+    mean = sum(scores) / len(scores) if scores else 1.0
+    told = f", mean J {mean:.2f}" if scores else ""
+    return (
+        f'<section id="g{number}" data-place="{number}" data-score="{mean:.4f}" '
+        f'data-name="{html.escape(group)}"><h2>{html.escape(group)} ({len(figures)}{told})</h2>\n'
+        f'<div class="images">{"".join(figures)}</div></section>'
+    )
+
+
+def link_to(target: Path, folder: Path) -> str:
+    """A relative link from a page in `folder`, every character of the names percent-encoded."""
+    try:
+        parts = Path(os.path.relpath(target, folder)).parts
+    except ValueError:  # on another drive of Windows
+        return target.resolve().as_uri()
+    return "/".join(quote(part, safe="", errors="surrogateescape") for part in parts)
+
+
+def digest(text: str) -> str:
+    """What lets a browser run this very style or script, and no other, in a Content-Security-Policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
