@@ -15,7 +15,7 @@ from gconet.applications.matting import Grey, Mask, clean_colours, fit, soften
 from gconet.evaluation.segmentation import adaptive_level
 
 # chosen on training pictures of DUTS_class, 118 and later 126, by the Jaccard index
-SIDE = 320  # pixels of the longer side for GrabCut, as large as those pictures; 240 was .004 lower
+SIDE = 320  # pixels of the longer side for GrabCut, as large as those pictures; masks by 240 were .004 lower
 ROUNDS = 2  # of GrabCut
 SURELY_NOT = 0.05  # of the threshold: less is background
 SURELY = 0.7  # of the way from the threshold to 255: more is object
