@@ -1,0 +1,79 @@
+"""How close cut-outs' masks come to true masks: J, and F of the boundary within 3 pixels.
+
+    python scripts/tools/measure_cutouts.py --masks results/cutouts/masks --gts data/gts/PASCAL_coseg
+
+Precision is the share of the mask's outline that lies near the true one, recall the share of the true
+one near the mask's, F their harmonic mean, 0 if only one of the two has an outline. All figures are
+means over pictures.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gconet.errors import DataError, run_command
+
+Mask = npt.NDArray[np.bool_]
+
+
+def main() -> int:
+    args = parse_args()
+    figures = []
+    truths = {path.relative_to(args.gts).with_suffix(""): path for path in args.gts.rglob("*.*")}
+    for path in sorted(args.masks.rglob("*.png")):
+        name = path.relative_to(args.masks).with_suffix("")
+        if name not in truths:
+            raise DataError(f"{name} has no mask in {args.gts}")
+        mask, truth = (np.asarray(Image.open(p).convert("L")) >= 128 for p in (path, truths[name]))
+        figures.append((jaccard(mask, truth), *boundary(mask, truth, args.tolerance)))
+    if not figures:
+        raise DataError(f"no mask in {args.masks}")
+    j, precision, recall, f = np.mean(figures, axis=0)
+    print(
+        f"{len(figures)} masks: J {j:.4f}; boundary within {args.tolerance} pixels: "
+        f"F {f:.4f}, precision {precision:.4f}, recall {recall:.4f}"
+    )
+    return 0
+
+
+def jaccard(mask: Mask, truth: Mask) -> float:
+    union = int((mask | truth).sum())
+    return int((mask & truth).sum()) / union if union else 1.0
+
+
+def boundary(mask: Mask, truth: Mask, tolerance: float) -> tuple[float, float, float]:
+    """Precision, recall and F of the boundary of `mask` within `tolerance` pixels of that of `truth`."""
+    own, true = outline(mask), outline(truth)
+    if not own.any() or not true.any():
+        return (float(own.any() == true.any()),) * 3
+    far_true, far_own = (
+        cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        for edge in (true, own)
+    )
+    precision, recall = float((far_true[own] <= tolerance).mean()), float((far_own[true] <= tolerance).mean())
+    return precision, recall, 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def outline(mask: Mask) -> Mask:
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    return np.asarray(mask & (cv2.erode(mask.astype(np.uint8), cross) == 0))  # the picture's rim is none
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--masks", type=Path, required=True, metavar="DIR", help="OUTPUT/masks of cosegment.py"
+    )
+    parser.add_argument("--gts", type=Path, required=True, metavar="DIR", help="true masks in the same tree")
+    parser.add_argument("--tolerance", type=float, default=3, help="pixels (default: %(default)s)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run_command(main)
