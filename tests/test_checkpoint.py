@@ -189,3 +189,21 @@ def test_integer_buffers_are_loaded_and_integers_in_place_of_weights_are_not(tmp
     damaged = {**trained.state_dict(), "weight": torch.ones(3, dtype=torch.int64)}
     with pytest.raises(CheckpointError, match="a.pt: damaged: weight is torch.int64, not floating-point"):
         load_state(fresh, damaged, tmp_path / "a.pt")
+
+
+def test_the_mean_of_checkpoints(run, tmp_path):
+    models = [build_model(load_config(None, [f"seed={seed}"])) for seed in (0, 1)]
+    for i, model in enumerate(models):
+        save_checkpoint(tmp_path / f"{i}.pt", config=load_config(None, [f"seed={i}"]), model=model)
+    given = ["scripts/tools/average_weights.py", tmp_path / "0.pt", tmp_path / "1.pt"]
+    run(*given, "--output", tmp_path / "mean.pt")
+    mean, config = load_model(tmp_path / "mean.pt")
+    assert config.seed == 1
+    for name, tensor in mean.state_dict().items():
+        a, b = (model.state_dict()[name] for model in models)
+        assert torch.allclose(tensor, (a + b) / 2)
+    assert "exists" in run(*given, "--output", tmp_path / "mean.pt", status=1).stderr
+    other = load_config(None, ["gam.enabled=false"])
+    save_checkpoint(tmp_path / "2.pt", config=other, model=build_model(other))
+    refused = run(*given, tmp_path / "2.pt", "--output", tmp_path / "x.pt", status=1).stderr
+    assert "0.pt: of another architecture than" in refused

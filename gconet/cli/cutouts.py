@@ -70,7 +70,8 @@ def main() -> int:
     for share, what in ((0.0, "empty cut-out"), (1.0, "full cut-out")):
         if some := [f"{job.group}/{job.item.stem}" for job, own in covered.items() if own == share]:
             print(f"warning: {counted(len(some), what)} ({one_line(name_some(some))})", file=sys.stderr)
-    said.append(f"{counted(len(covered), 'cut-out')} of {counted(len(names), 'group')} in {args.output}")
+    made = f"{counted(len(covered), 'cut-out')} of {counted(len(names), 'group')} in {args.output}"
+    said, check = [*said[:1], made], said[1:]
     if args.thumbnails:
         crops, failed = make_thumbnails(list(covered), aspect=(1, 1), shape=(256, 256), strict=args.strict)
         errors += failed
@@ -87,6 +88,7 @@ def main() -> int:
             errors.append(error)
         if args.strict and errors:
             raise errors[0]
+    said += check
     if covered and args.page:
         legend = "Picture, co-saliency map, cut-out" + (", new background" if background is not None else "")
         for job, own in covered.items():

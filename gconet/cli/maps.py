@@ -92,7 +92,8 @@ def main() -> int:
         except DataError as error:  # no mask at all can be read: the maps are there all the same
             errors.append(error)
         if scores:
-            said.append(format_table(scores, segmentation=True, groups=args.distractors is not None))
+            table = format_table(scores, segmentation=True, groups=args.distractors is not None)
+            said.insert(1, table)  # what to check comes last
             errors += map(DataError, scores.unreadable)
         if args.page:
             said.append(f"to look at: {write_maps_page(args.output, done, scores, doubts)}")
