@@ -8,7 +8,7 @@ writes, for every picture, <output>/maps/<group>/<stem>.png, its co-saliency map
 <output>/masks/<group>/<stem>.png, the object in white; <output>/cutouts/<group>/<stem>.png, the object
 alone with soft, transparent edges; with --background, <output>/backgrounds/<group>/<stem>.jpg, the
 object before it; with --thumbnails, <output>/crops/<group>/<stem>.jpg; and <output>/index.html, a page to
-look at them all. With --maps it needs no network; about 20 pictures a second on each core.
+look at them all. With --maps it needs no network; about 15 pictures a second on each core.
 
 Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
