@@ -54,19 +54,23 @@ def plan_jobs(configs: Sequence[Path], seeds: Sequence[int], overrides: Sequence
     for part in (configs[:2], configs[2:]):
         for seed in seeds:
             for path in part:
-                own = (*overrides, f"seed={seed}", f"name=ablation-{path.stem}-seed{seed}")
+                named = (*overrides, f"seed={seed}", f"name=ablation-{path.stem}-seed{seed}")
+                own = (*named, *machine(load_config(path, named)))
                 jobs.append(Job(path.stem, path, own, load_config(path, own)))
+    for key in ("root", "train_set", "episodes"):  # else their budgets would not be one
+        if len({getattr(job.config.data, key) for job in jobs}) > 1:
+            raise ConfigError(f"data.{key} differs between the configurations; give all the same")
     return jobs
 
 
-def fix_machine(overrides: Sequence[str]) -> list[str]:
-    """`overrides` with the device and precision that `auto` stands for, which differ between machines."""
-    train = load_config(None, overrides).train
-    device = pick_device(train.device)
-    dtype = pick_precision(train.precision, device)
-    auto = "bf16" if dtype.itemsize == 2 else "fp32"
-    precision = auto if train.precision == "auto" else train.precision
-    return [*overrides, f"train.device={device}", f"train.precision={precision}"]
+def machine(config: Config) -> list[str]:
+    """The device and precision that `auto` stands for, which differ between machines, as overrides."""
+    device = pick_device(config.train.device)
+    precision = config.train.precision
+    if precision == "auto":
+        precision = "bf16" if pick_precision(precision, device).itemsize == 2 else "fp32"
+    pick_precision(precision, device)  # raises ConfigError if the machine lacks it
+    return [f"train.device={device}", f"train.precision={precision}"]
 
 
 def settings_of(config: Config) -> dict[str, Any]:
@@ -75,7 +79,8 @@ def settings_of(config: Config) -> dict[str, Any]:
     for key, value in config_to_dict(config).items():
         flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
     flat["train.device"] = config.train.device.partition(":")[0]
-    flat["encoder.weights"] = Path(config.encoder.weights).name  # a file may lie elsewhere on another machine
+    for key in ("encoder.weights", "data.episodes", "init"):  # a file may lie elsewhere on another machine
+        flat[key] = flat[key] and Path(flat[key]).name
     return {name: value for name, value in flat.items() if name not in FREE}
 
 
@@ -145,7 +150,8 @@ def ablation_table(dataset: str, records: Sequence[Record], note: str) -> Table:
     rows: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda record: (record.label, record.seed)):
         same = json.dumps([record.label, {**settings_of(Config()), **record.settings}], sort_keys=True)
-        rows.setdefault(same, []).append(record)
+        if record.seed not in [known.seed for known in rows.setdefault(same, [])]:  # a copy counts once
+            rows[same].append(record)
     groups = [group for _, group in sorted(rows.items())]
     settings = [{**settings_of(Config()), **group[0].settings} for group in groups]
     differing = [key for key in settings[0] if any(row[key] != settings[0][key] for row in settings)]
@@ -159,11 +165,11 @@ def ablation_table(dataset: str, records: Sequence[Record], note: str) -> Table:
     for group, row in zip(groups, settings, strict=True):
         differs = ["x" if row[key] else "" for key in varying] + [str(row[key]) for key in others]
         measured = [format_spread([record.figures[name] for record in group]) for name in columns]
-        theirs = published[frozenset(name for key, name in MODULES.items() if row[key])] if beside else {}
+        theirs = published.get(frozenset(name for key, name in MODULES.items() if row[key]), {})
         printed = [f"{theirs[name][i]:.3f}" for name, i in beside.values()] if theirs else [""] * len(beside)
         lines.append((group[0].label, *differs, *measured, *printed))
     header = ("", *(MODULES[key] for key in varying), *others, *columns.values(), *beside)
-    seeds = {group[0].label: ", ".join(str(record.seed) for record in group) for group in groups}
+    seeds = [(group[0].label, ", ".join(str(record.seed) for record in group)) for group in groups]
     explained = "d: mean cosine distance of images' parts of the consensus, within and between groups"
     return Table(dataset, header, tuple(lines), (note, name_seeds(seeds), explained))
 
@@ -176,13 +182,13 @@ def published_columns(dataset: str) -> dict[str, tuple[str, int]]:
     return {f"paper S, {name}": (name, ORDER.index("s_measure")) for name in known.values()}
 
 
-def name_seeds(seeds: Mapping[str, str]) -> str:
-    """Which seeds the rows are of: a difference within one seed is not one of means."""
-    if len(set(seeds.values())) == 1:
-        text = f"seeds of every row: {next(iter(seeds.values()))}"
+def name_seeds(seeds: Sequence[tuple[str, str]]) -> str:
+    """Which seeds the rows, (label, seeds), are of: a difference within one seed is not one of means."""
+    if len({own for _, own in seeds}) == 1:
+        text = f"seeds of every row: {seeds[0][1]}"
     else:
-        text = "seeds differ; " + "; ".join(f"{label}: {own}" for label, own in seeds.items())
-    return text + (" (mean ± half the range)" if any("," in own for own in seeds.values()) else "")
+        text = "seeds differ; " + "; ".join(f"{label}: {own}" for label, own in seeds)
+    return text + (" (mean ± half the range)" if any("," in own for _, own in seeds) else "")
 
 
 def format_spread(values: Sequence[float]) -> str:

@@ -33,18 +33,21 @@ def plan_group(
     device: torch.device,
     precision: torch.dtype,
     memory: int | None = None,
+    consensus_bytes: int | None = None,
 ) -> Plan:
     """The fastest plan for a group of `images` at `size` pixels a side within `memory` bytes.
 
     `memory` counts what the group takes beyond the network and the program. None: on a GPU what is
     free; on a CPU half of what is free, but at most 1 GiB if that is enough. Raises ConfigError
-    if `memory` is too little for the group.
+    if `memory` is too little for the group. `consensus_bytes`: what the consensus takes for each number of
+    stage 5, by default GAM's.
     """
     number = precision.itemsize
     *sides, grid = (-(-size // stride) for stride in encoder.strides)  # pixels a side of the stages
     coarse = encoder.channels[-1] * grid**2  # numbers of an image at stage 5
     always = images * (2 * 3 * size**2 + coarse * number)  # this and the next group's pixels; stage 5
-    consensus = images * coarse * (3 * number + 4 * (number != 4))  # stage 5 as one, queries, keys
+    gam = 3 * number + 4 * (number != 4)  # stage 5 as one, queries, keys
+    consensus = images * coarse * (consensus_bytes or gam)
     network = 6 * WIDTH * size**2 * number  # of one image on its way, about
     laterals = [images * WIDTH * side**2 * number for side in reversed(sides)]  # coarsest first
 

@@ -148,7 +148,7 @@ class Predictor:
         return cosine_to_others(torch.cat(seen).cpu().numpy())
 
     def attention(self, group: Pictures) -> Floats:
-        """Where GAM found the consensus (section 3.2): (N,h,w), 1 without GAM.
+        """Where GAM found the consensus (section 3.2): (N,h,w); 1 for the plain mean.
 
         The sum over an image is 1, or over the group if GAM's softmax is over the group.
         """
@@ -178,6 +178,7 @@ class Predictor:
             device=self.device,
             precision=self.precision,
             memory=self.memory,
+            consensus_bytes=getattr(self.model.affinity, "bytes_per_number", None),
         )
 
     @contextmanager
@@ -229,7 +230,7 @@ def write_maps(
     total = sum(map(len, files))
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-        progress((), "maps", total, unit="image", hidden=not shown) as bar,
+        progress(None, "maps", total, unit="image", hidden=not shown) as bar,
     ):
         for group, pictures in zip(groups, read, strict=True):
             folder = output / group.name

@@ -1,4 +1,4 @@
-"""How far a command is: a bar on a terminal, a line a minute elsewhere."""
+"""Progress reports: a bar on a terminal, a line a minute elsewhere."""
 
 import sys
 import time
@@ -12,12 +12,12 @@ EVERY = 60.0  # seconds between lines
 
 
 def progress(
-    items: Iterable[T], desc: str, total: int | None = None, *, unit: str, hidden: bool = False
+    items: Iterable[T] | None, desc: str, total: int | None = None, *, unit: str, hidden: bool = False
 ) -> Any:
     """`items` with a progress report on stderr, as tqdm's; without items, `update` moves it."""
     if hidden or sys.stderr.isatty():
-        return tqdm(items or None, desc, total, unit=unit, disable=hidden)
-    return Lines(items, desc, total, unit)
+        return tqdm(items, desc, total, unit=unit, disable=hidden)
+    return Lines(items or (), desc, total, unit)
 
 
 class Lines(Generic[T]):

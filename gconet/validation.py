@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from gconet.config import Config
 from gconet.data.groups import Group
@@ -15,6 +14,7 @@ from gconet.errors import DataError
 from gconet.evaluation import score_arrays
 from gconet.models import GCoNet
 from gconet.predictor import Map, Predictor
+from gconet.progress import progress
 
 
 def validate(
@@ -35,7 +35,7 @@ def _pairs(
 ) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """(group, stem, map, mask) of every image, one at a time."""
     read = read_groups([[item.image for item in group.items] for group in groups], predictor.size)
-    bar = tqdm(groups, desc="validate", unit="group", leave=False, disable=None)
+    bar = progress(groups, "validate", len(groups), unit="group")
     for group, pictures in zip(bar, read, strict=True):
         maps: list[Map] = []
         predictor.predict(pictures, maps.append)

@@ -26,16 +26,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
-
-from tqdm import tqdm
 
 from gconet.ablation import (
     Job,
     Record,
     ablation_table,
     difference,
-    fix_machine,
     plan_jobs,
     read_record,
     saved_step,
@@ -49,6 +47,7 @@ from gconet.evaluation import score_folders
 from gconet.evaluation.distractors import mean_known
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
 from gconet.lock import hold
+from gconet.progress import progress
 from gconet.run import LAST, RESUMABLE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +65,7 @@ class TimeIsUp(Exception):
 def main() -> int:
     args = parse_args()
     deadline = None if args.minutes is None else time.monotonic() + 60 * args.minutes
-    jobs = plan_jobs(args.configs, args.seeds, fix_machine(args.overrides))
+    jobs = plan_jobs(args.configs, args.seeds, args.overrides)
     root = Path(jobs[0].config.data.root)
     for name in args.sets:
         scan_set(root, name)
@@ -140,7 +139,7 @@ def train(job: Job, last: int, budget: list[str], deadline: float | None) -> Non
     except subprocess.TimeoutExpired:
         process.terminate()  # it saves, and ends
         status = process.wait()
-        if status in (0, OVER):
+        if status in (0, OVER, -signal.SIGTERM):  # the last: before its first step
             raise TimeIsUp from None
     except KeyboardInterrupt:
         process.wait()
@@ -159,6 +158,8 @@ def measure(job: Job, output: Path, names: list[str]) -> None:
     from gconet.predictor import Predictor, write_maps
 
     folder, root, settings = output / job.config.name, Path(job.config.data.root), job.config.train
+    folder.mkdir(parents=True, exist_ok=True)
+    keep_losses(job.folder / "log.jsonl", folder / "losses.csv")
     predictor = Predictor.load(job.folder / LAST, device=settings.device, precision=settings.precision)
     for name in names:
         groups = scan_set(root, name)
@@ -169,23 +170,24 @@ def measure(job: Job, output: Path, names: list[str]) -> None:
                 Path(maps), root / "gts" / name, distractors=others if others.is_dir() else None
             ).figures()
         files = [[item.image for item in group.items] for group in groups]
-        read = tqdm(read_groups(files, predictor.size), desc="consensus", total=len(files), disable=None)
+        read = progress(read_groups(files, predictor.size), "consensus", len(files), unit="group")
         distances = group_distances([predictor.consensus(pictures) for pictures in read])
         figures |= {
             k: mean_known(map(float, v)) for k, v in zip(("within", "between"), distances, strict=True)
         }
         record = Record(job.label, job.config.seed, settings_of(job.config), figures)
         record.write(folder / f"{name}.json")
-    keep_losses(job.folder / "log.jsonl", folder / "losses.csv")
 
 
 def keep_losses(log: Path, table: Path, every: int = 100) -> None:
     """Write the mean of each loss over every hundred steps, from a run's log to a small table."""
-    steps = [
-        line
-        for line in map(json.loads, log.read_text(encoding="utf-8").splitlines())
-        if line["event"] == "step"
-    ]
+    lines = {}
+    for line in log.read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError):  # a line that a kill has cut
+            record = json.loads(line)
+            if record["event"] == "step":
+                lines[record["step"]] = record  # of a step done twice, the later one counts
+    steps = [lines[step] for step in sorted(lines)]
     losses = [name for name in ("saliency", "collaboration", "classification", "total") if name in steps[-1]]
     with table.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -221,7 +223,12 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--configs", nargs="+", metavar="FILE", help="default: the six rows of Table 1, 6,1,5,2,3,4")
+    add(
+        "--configs",
+        nargs="+",
+        metavar="FILE",
+        help="default: the six rows of Table 1, the whole model and the baseline first",
+    )
     add(
         "--sets",
         type=lambda text: list(dict.fromkeys(text.split(","))),

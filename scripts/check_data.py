@@ -13,7 +13,7 @@ The layout that is expected, as published:
   data/images/<set>/<class>/<stem>.jpg     an image
   data/gts/<set>/<class>/<stem>.png        its mask: the same stem, the same size
   data/distractors/<set>/<class>/<stem>.png    if there: a mask of the other objects, for every image
-Each may be jpg, jpeg, png, webp or bmp.
+Each may be jpg, jpeg, png, webp, bmp, avif, heic or heif.
 
 Totals are known for:
   {totals}

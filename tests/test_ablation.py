@@ -20,6 +20,7 @@ from gconet.errors import ConfigError, DataError
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
 from gconet.models import build_training_model
 from tests.conftest import ROOT
+from tests.test_scripts_data import load_script
 
 ROWS = sorted((ROOT / "configs/ablation").glob("*.yaml"))
 FIGURES = {
@@ -116,6 +117,12 @@ def test_rows_of_ones_own_are_labelled_by_what_differs():
     # runs of one name with other settings are never averaged
     apart = ablation_table("cosal2015", [*records, Record("mine", 1, slow, FIGURES)], "")
     assert [row[:2] for row in apart.rows] == [("mine", "0.0001"), ("mine", "1e-05"), ("slow", "1e-05")]
+    # modules in a combination that is not in the paper; two rows of one name; a copy of a record
+    odd = {**plain, "gcm.enabled": False}
+    table = ablation_table("cosal2015", [records[0], Record("odd", 0, odd, FIGURES)], "")
+    assert table.rows[1][0] == "odd" and table.rows[1][-1] == "" and "paper S" in table.header
+    table = ablation_table("x", [*records[:1], Record("mine", 5, slow, FIGURES), records[0]], "")
+    assert table.notes[1] == "seeds differ; mine: 0; mine: 5" and "±" not in str(table.rows)
     mixed = {**plain, "train.precision": "bf16"}
     assert "train.precision" in ablation_table("x", [*records, Record("a", 0, mixed, FIGURES)], "").header
 
@@ -141,6 +148,28 @@ def test_the_most_telling_runs_come_first():
     ]  # fmt: skip
     with pytest.raises(ConfigError, match="two files are called 1-baseline"):
         plan_jobs([ROWS[0], ROWS[0]], [0], [])
+
+
+def test_a_configurations_own_precision_is_kept(tmp_path):
+    for name, text in (("f", "train: {precision: fp32}"), ("g", "train: {precision: bf16}"), ("h", "{}")):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    paths = [tmp_path / f"{name}.yaml" for name in "fgh"]
+    jobs = plan_jobs(paths, [0], ["train.device=cpu"])
+    assert [job.config.train.precision for job in jobs[:2]] == ["fp32", "bf16"]
+    assert jobs[2].config.train.precision in ("fp32", "bf16")
+    (tmp_path / "g.yaml").write_text("data: {train_set: other}")
+    with pytest.raises(ConfigError, match="data.train_set differs between the configurations"):
+        plan_jobs(paths, [0], ["train.device=cpu"])
+
+
+def test_the_log_of_a_killed_run_is_read(tmp_path):
+    lines = [
+        {"event": "step", "step": i, "saliency": v, "total": v} for i, v in ((0, 1.0), (1, 9.0), (1, 3.0))
+    ]
+    text = "\n".join(map(json.dumps, lines[:2])) + '\n{"event": "st\n' + json.dumps(lines[2]) + "\n"
+    (tmp_path / "log.jsonl").write_text(text)
+    load_script("ablate").keep_losses(tmp_path / "log.jsonl", tmp_path / "losses.csv")
+    assert (tmp_path / "losses.csv").read_text().split() == ["step,saliency,total", "2,2,2"]
 
 
 def arguments(toy, steps=3):

@@ -17,6 +17,7 @@ from PIL import Image
 
 from gconet.errors import DataError
 from gconet.evaluation import CONVENTIONS, Scores, format_table, score_arrays, score_folders, score_map
+from gconet.evaluation.latex import rank
 from gconet.evaluation.plots import plot_curves, write_tensorboard
 from gconet.evaluation.published import published_results
 from gconet.evaluation.records import format_csv, format_json
@@ -240,6 +241,9 @@ def test_latex_is_a_papers_table(folders: Path) -> None:
         r"ours & .780 & .600 & \underline{.574} & .113 & .780 & .600 & -- & 1.000 \\",
     ]
     assert format_table(a, style="latex", published=False).count("\n") == 10
+    assert rank([9.5, 12.0, math.nan], "object_ratio") == ("12.000", "9.500")
+    assert rank([0.2, 0.4], "on_distractors") == (".200", ".400")
+    assert rank([math.nan, math.nan], "on_object") == rank([0.3], "mae") == ("", "")
 
 
 def test_only_some_published_rows(folders: Path, run: Run) -> None:

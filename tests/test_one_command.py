@@ -77,6 +77,22 @@ def test_a_picture_that_cannot_be_read_is_left_out_of_everything(call, photos):
         call(cutouts, photos / "in", "--output", photos / "strict", "--strict")
 
 
+def test_results_of_a_picture_that_is_left_out_later_do_not_stay(call, photos, toy):
+    masks = shutil.copytree(
+        toy / "gts/toy" / sorted((toy / "gts/toy").iterdir())[0].name, photos / "gts/cats"
+    )
+    given = [photos / "in", "--gts", masks.parent, "--output", photos / "out", "--overwrite"]
+    assert call(cutouts, *given)[0] == 0
+    (photos / "in/cats/001.jpg").write_bytes(b"x")
+    status, printed = call(cutouts, *given)
+    assert status == 1 and "cut-out" in printed.out
+    for kind in ("maps", "masks", "cutouts"):
+        assert (
+            not (photos / f"out/{kind}/cats/001.png").exists()
+            and (photos / f"out/{kind}/cats/002.png").exists()
+        )
+
+
 def test_wrong_sources_are_named(call, photos):
     some, file = photos / "in/cats", photos / "in/cats/000.jpg"
     for given, text in (
@@ -97,6 +113,8 @@ def test_wrong_sources_are_named(call, photos):
     ):
         with pytest.raises(DataError, match=text):
             call(cutouts, *given, "--output", photos / "out")
+    with pytest.raises(ConfigError, match="000.jpg lies in --output"):  # it could be replaced by its map
+        call(maps, file, photos / "in/cats/001.jpg", "--output", photos / "in", "--overwrite")
     with pytest.raises(ConfigError, match="lies in --images"):
         call(cutouts, some, photos / "loose", "--output", some / "out")
     assert not (photos / "out").exists()
@@ -172,7 +190,7 @@ def test_progress_elsewhere_than_on_a_terminal_is_a_line_a_minute(monkeypatch, c
         "maps: 3 of 10 images, 2:55 left", "maps: 6 of 10 images, 1:40 left",
         "maps: 9 of 10 images, 0:25 left",
     ]  # fmt: skip
-    with progress((), "cut", None, unit="image") as bar:
+    with progress(None, "cut", None, unit="image") as bar:
         now[0] += 61
         bar.update(7)
     assert capsys.readouterr().err == "cut: 7 images\n"

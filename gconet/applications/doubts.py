@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gconet.applications.jobs import run_jobs
+from gconet.applications.markup import EMPTY, STRAY
 from gconet.data.groups import Group
 from gconet.data.images import load_map
 
-STRAY = "likely a stray"
+WHOLE_PICTURE, PIECED, GREY = "the whole picture", "in pieces", "unsure map"
+KINDS = (STRAY, EMPTY, WHOLE_PICTURE, PIECED, GREY)  # the worst first
 MARGIN = 0.2  # a stray's presence is this far below its group's median; docs/distractors.md
 # chosen on 400 pictures of 20 classes of DUTS_class, so that each marks at most 1 in 50 maps of J > 0.7
 UNSURE = 0.6  # share of what is not black that is grey, between the two levels
@@ -36,15 +38,15 @@ def map_doubts(m: npt.NDArray[np.uint8]) -> list[str]:
     m = np.asarray(cv2.resize(m, size, interpolation=cv2.INTER_AREA))
     mask = (m >= 128).astype(np.uint8)
     if not mask.any():
-        return ["empty map"]
+        return [EMPTY]
     doubts = []
     if mask.mean() >= WHOLE:
-        doubts.append("the whole picture")
+        doubts.append(WHOLE_PICTURE)
     if ((m > BLACK) & (m < WHITE)).sum() > UNSURE * (m > BLACK).sum():
-        doubts.append("unsure map")
+        doubts.append(GREY)
     areas = cv2.connectedComponentsWithStats(mask, connectivity=8)[2][1:, cv2.CC_STAT_AREA]
     if areas.max() < PIECES * areas.sum():
-        doubts.append("in pieces")
+        doubts.append(PIECED)
     return doubts
 
 

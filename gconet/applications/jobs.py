@@ -1,4 +1,4 @@
-"""What the applications do alike: a job for every picture and its map, unusable ones left out and named."""
+"""Shared by the applications: a job for every picture and its map, unusable ones left out and named."""
 
 import argparse
 import os

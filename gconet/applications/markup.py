@@ -13,6 +13,8 @@ from gconet.applications.figures import RGB
 from gconet.applications.previews import Strip
 
 MAP, TRUTH = "map", "ground truth"  # of `Entry.files`
+STRAY, EMPTY, EMPTY_CUTOUT = "likely a stray", "empty map", "empty cut-out"  # doubts
+REJECTED = (STRAY, EMPTY, EMPTY_CUTOUT)  # not ticked at first
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def draw_figure(
         above, below = (above, drawn) if above else (drawn, "")
     caption = [name, *([] if entry.score is None else [f"J {entry.score:.2f}"])]
     caption += [f"<strong>{html.escape(doubt)}</strong>" for doubt in shown.doubts]
+    ticked = "" if set(shown.doubts) & set(REJECTED) else " checked"
     links = [
         f'<a href="{link_to(path, output)}">{html.escape(what)}</a>' for what, path in entry.files.items()
     ]
@@ -66,7 +69,7 @@ def draw_figure(
         f'<img src="{shown.small}" width="{max(1, round(strip.width * strip.scale))}" '
         f'height="{max(1, round(strip.height * strip.scale))}" loading="lazy" decoding="async" '
         f'alt="{html.escape(about)}"></a>{below}</div>'
-        f'<figcaption><label><input type="checkbox" checked> {" · ".join(caption)}</label>'
+        f'<figcaption><label><input type="checkbox"{ticked}> {" · ".join(caption)}</label>'
         f'<span class="files">{" ".join(links)}</span></figcaption></figure>'
     )
 

@@ -122,6 +122,7 @@ def mean(x: npt.NDArray[Any], radius: int) -> npt.NDArray[Any]:
 
 
 def disc(radius: int) -> npt.NDArray[Any]:
+    """A round window for erosion and dilation, (2r+1,2r+1)."""
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
 
 

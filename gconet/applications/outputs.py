@@ -35,6 +35,10 @@ def check_output(
         for folder in ([given] if isinstance(given, Path) else given or ())
         if folder.is_dir()  # a picture by itself may lie anywhere
     ]
+    for given in sources.values():
+        files = [path for path in ([given] if isinstance(given, Path) else given or ()) if path.is_file()]
+        if inside := [path for path in files if path.resolve().is_relative_to(place)]:
+            raise ConfigError(f"{inside[0]} lies in --output {output}; name another folder")
     for option, folder in folders_read:
         if place.is_relative_to(folder.resolve()):
             raise ConfigError(f"--output {output} lies in {option} {folder}; name another folder")

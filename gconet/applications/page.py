@@ -15,9 +15,20 @@ from pathlib import Path
 from string import Template
 
 import numpy as np
+from PIL import Image
 
 from gconet.applications.figures import RGB as RGB
-from gconet.applications.markup import MAP, TRUTH, Entry, Shown, digest, draw_figure, draw_section, link_to
+from gconet.applications.markup import (
+    EMPTY,
+    MAP,
+    TRUTH,
+    Entry,
+    Shown,
+    digest,
+    draw_figure,
+    draw_section,
+    link_to,
+)
 from gconet.applications.previews import LEVELS, jaccard_curve, map_panels, write_large, write_strip
 from gconet.data.groups import Group, Item
 from gconet.data.images import load_map, load_mask
@@ -157,6 +168,14 @@ def prepare(output: Path, number: int, entry: Entry) -> Shown:
         file = stem.with_name(f"{stem.name}-map.png")  # `gconet view` shows nothing outside the folder
         write_large(file, m)
     truth = entry.files.get(TRUTH)
-    curve = jaccard_curve(m, np.asarray(load_mask(truth))) if truth else ()
-    doubts = [*entry.doubts, *["empty map"] * bool(m.max() < HALF)]
+    curve: Sequence[float] = ()
+    if truth:
+        mask = load_mask(truth)
+        scored = Image.fromarray(m)
+        if scored.size != mask.size:  # as the scorer does
+            scored = scored.resize(mask.size, Image.Resampling.BILINEAR)
+        curve = jaccard_curve(np.asarray(scored), np.asarray(mask))
+    doubts = list(entry.doubts)
+    if m.max() < HALF and EMPTY not in doubts:
+        doubts.append(EMPTY)
     return Shown(size, *links, link_to(file, output), curve, doubts)

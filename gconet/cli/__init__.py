@@ -21,7 +21,8 @@ VERBS = {
     "export": "the network as an ONNX file",
 }
 USAGE = "usage: gconet VERB ...\n\n" + "\n".join(f"  {verb:12}{what}" for verb, what in VERBS.items())
-USAGE += "\n\ngconet VERB --help shows its options; gconet --version."
+USAGE += "\n\ngconet VERB --help shows its options; gconet --version.\n"
+USAGE += "example: gconet cutouts photos/bikes --output results/bikes --thumbnails"
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:

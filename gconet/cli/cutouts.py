@@ -2,13 +2,15 @@
 
     gconet cutouts photos/bikes --output out --thumbnails
     gconet cutouts bikes cats more/*.jpg --output out          several groups; single files of a folder
-    python scripts/cosegment.py --images data/demo/images --maps results/demo --output results/cutouts
+    gconet cutouts data/demo/images --maps results/demo --output results/cutouts
 
 writes, for every picture, <output>/maps/<group>/<stem>.png, its co-saliency map, unless --maps has them;
 <output>/masks/<group>/<stem>.png, the object in white; <output>/cutouts/<group>/<stem>.png, the object
 alone with soft, transparent edges; with --background, <output>/backgrounds/<group>/<stem>.jpg, the
 object before it; with --thumbnails, <output>/crops/<group>/<stem>.jpg; and <output>/index.html, a page to
-look at them all. With --maps it needs no network; about 15 pictures a second on each core.
+look at them all. The last lines name the maps to check: likely strays, and maps that are empty, cover the
+whole picture, fall into pieces, or are mostly grey ("unsure"). With --maps it runs no network; about 15
+pictures a second on each core.
 
 Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
@@ -36,6 +38,7 @@ from gconet.applications.jobs import (
     report_skipped,
     run_jobs,
 )
+from gconet.applications.markup import EMPTY_CUTOUT
 from gconet.applications.outputs import check_masks, check_output
 from gconet.applications.page import RGB, jaccard, write_page
 from gconet.cli import add_checkpoint
@@ -62,6 +65,11 @@ def main() -> int:
     else:
         groups, doubts, said, errors = make_maps(args)
         jobs = make_jobs(groups, args.output, kinds)
+    kept = {path for job in jobs for path in job.files.values()}
+    for kind in kinds:  # an earlier result must not pass for one of a picture that is left out now
+        for path in (args.output / kind).glob("*/*"):
+            if path not in kept and any(path.parent.name == job.group for job in jobs):
+                path.unlink()
     work = partial(write_cutout, background=background)
     done, failed = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
     errors += failed
@@ -80,7 +88,7 @@ def main() -> int:
     scores = None
     if covered and args.gts:
         try:
-            scores = score_folders(args.output / "masks", args.gts, allow_missing=True)
+            scores = score_folders(args.output / "masks", args.gts, allow_missing=True, groups=names)
             errors += map(DataError, scores.unreadable)
             maps = args.maps or args.output / "maps"
             said.append(format_scores(score_folders(maps, args.gts, allow_missing=True), scores))
@@ -93,7 +101,7 @@ def main() -> int:
         legend = "Picture, co-saliency map, cut-out" + (", new background" if background is not None else "")
         for job, own in covered.items():
             if own in (0, 1) and job.item.image not in doubts:
-                doubts[job.item.image] = ("full cut-out" if own else "empty cut-out",)
+                doubts[job.item.image] = ("full cut-out" if own else EMPTY_CUTOUT,)
         entries = make_entries(covered, "cutouts", cutout_panels, jaccard(scores, names), doubts)
         headings = ("picture", "map", "cut-out", "new background")
         title = f"Cut-outs: {args.output.resolve().name}"

@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from gconet.applications.doubts import find_doubts, write_presence
+from gconet.applications.doubts import KINDS, find_doubts, write_presence
 from gconet.applications.jobs import report_skipped
 from gconet.applications.outputs import FILE, check_masks, check_output
 from gconet.applications.page import write_maps_page
@@ -120,9 +120,19 @@ def settle(
     doubts = find_doubts(done, output, presence)
     write_presence(output / FILE, done, presence, doubts)
     if doubts:
-        pictures = [(f"{g.name}/{i.stem}", doubts.get(i.image)) for g in done for i in g.items]
-        names = name_some([f"{name} ({', '.join(own)})" for name, own in pictures if own])
+        found = [(doubts[i.image], f"{g.name}/{i.stem}") for g in done for i in g.items if i.image in doubts]
+        found.sort(key=lambda one: KINDS.index(one[0][0]))  # the worst first
+        names = name_some([f"{name} ({', '.join(own)})" for own, name in found])
         said.append(f"check {len(doubts)} of {total}: {one_line(names)}; all are in {output / FILE}")
+    for group in done:
+        if len(group.items) > 1 and 2 * sum(i.image in doubts for i in group.items) > len(group.items):
+            said.append(
+                f"{one_line(group.name)}: most maps are doubtful. If some pictures may lack the object, take "
+                "them out, the lowest presence first, and run again"
+            )
+    if alone := [group.name for group in done if len(group.items) == 1]:
+        names = one_line(name_some(alone))
+        said.append(f"{names}: a picture by itself has no group; its map marks what is salient")
     return done, doubts, said
 
 

@@ -38,7 +38,7 @@ def main() -> int:
         )
     with make_server(args.folder, args.port) as server:
         address = f"http://127.0.0.1:{server.server_port}/"
-        print(f"{args.folder} is shown at {address}; press Ctrl-C to end", flush=True)
+        print(f"{args.folder} is shown until you press Ctrl-C, at\n{address}", flush=True)
         if args.browser:  # in a thread: a browser in the terminal would not return
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
         server.serve_forever()

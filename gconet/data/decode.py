@@ -25,7 +25,7 @@ def decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.I
             raise ConfigError(f"{LIMIT}={limit}: give the pixels that a picture may have, as a whole number")
         Image.MAX_IMAGE_PIXELS = int(limit) // 2  # Pillow refuses twice as many
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for ever
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
             raise DataError("is not a regular file")
         try:
             image, deep = _open(path)
@@ -47,7 +47,7 @@ def decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.I
             f"{path}: has more pixels than are safe to decode; if you trust it, allow more with {LIMIT}=…, "
             "by default 178956970"
         ) from None
-    except Image.UnidentifiedImageError as error:
+    except Image.UnidentifiedImageError:
         suffix, known = path.suffix.lower(), decoders()
         for kind, suffixes, needed in (
             ("HEIF", (".heic", ".heif"), "pip install 'gconet[heic]'"),
@@ -55,7 +55,7 @@ def decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.I
         ):
             if suffix in suffixes and kind not in known:
                 raise DataError(f"{path}: {suffix} pictures need {needed}") from None
-        raise DataError(f"{path}: cannot be read as an image ({error}); replace or remove it") from None
+        raise DataError(f"{path}: cannot be read as an image; replace or remove it") from None
     except Exception as error:  # Pillow's decoders raise a dozen unrelated types on damaged files
         raise DataError(f"{path}: cannot be read as an image ({error}); replace or remove it") from None
 

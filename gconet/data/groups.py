@@ -107,7 +107,7 @@ def gather_groups(sources: Sequence[Path]) -> tuple[Group, ...]:
         elif source.suffix.lower() not in SUFFIXES:
             raise DataError(f"{source} is not a picture by its suffix; readable are {', '.join(SUFFIXES)}")
         else:
-            files.setdefault(source.absolute().parent, []).append(source)
+            files.setdefault(source.resolve().parent, []).append(source.resolve().parent / source.name)
     for folder, paths in files.items():
         named = dict(sorted(name_files(folder, list(dict.fromkeys(paths)), twins=True).items()))
         groups.append(
@@ -212,7 +212,7 @@ def pair_folders(
     images: dict[str, dict[str, Path]], root: Path, what: str, *, partly: bool = False
 ) -> dict[tuple[str, str], Path]:
     """(group, stem) → file below `root` for each of `images`; a single group on both sides pairs
-    whatever its name. `what` they are goes into the messages; if `partly`, single ones may lack."""
+    whatever its name. `what` they are goes into the messages; if `partly`, some pictures may have none."""
     found = list_groups(root, allow_empty=partly)
     if len(images) == len(found) == 1:
         found = dict(zip(images, found.values(), strict=True))

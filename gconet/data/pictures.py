@@ -44,6 +44,8 @@ def list_pictures(source: str | Path | Picture | Sequence[Picture]) -> Sequence[
         return list(source)
     if not isinstance(source, str | Path):
         return source
+    if not Path(source).exists():
+        raise DataError(f"{source}: no such file or folder")
     if not Path(source).is_dir():
         return [source]
     groups = list_groups(Path(source), twins=True)

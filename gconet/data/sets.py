@@ -17,6 +17,10 @@ class KnownSet:
     paper: bool = False  # in the paper's tables
     distractors: bool = False  # has masks of the other objects
 
+    def __post_init__(self) -> None:
+        if (self.images is None) != (self.groups is None):
+            raise ValueError("sets.yaml: give images and groups, or neither")
+
 
 @cache
 def known_sets() -> dict[str, KnownSet]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from gconet.evaluation.published import published_results
 from gconet.evaluation.scores import Scores
 
-LOWER = ("mae",)  # the figures of which less is better
+LOWER = ("mae", "on_distractors")  # the figures of which less is better
 SPECIAL = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}"}
@@ -63,10 +63,11 @@ def side_by_side(
 
 def rank(values: Sequence[float], figure: str) -> tuple[str, str]:
     """The best and the second best of a column, as printed; empty texts for a column of one."""
-    printed = sorted({short(value) for value in values if not math.isnan(value)}, reverse=figure not in LOWER)
-    if len(values) < 2:
+    known = sorted((value for value in values if not math.isnan(value)), reverse=figure not in LOWER)
+    if len(known) < 2:
         return "", ""
-    return printed[0], printed[1] if len(printed) > 1 else ""
+    best, *rest = dict.fromkeys(map(short, known))
+    return best, rest[0] if rest else ""
 
 
 def mark(value: float | None, best: tuple[str, str]) -> str:

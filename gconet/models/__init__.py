@@ -78,8 +78,8 @@ def pick(known: Mapping[str, Part], key: str, name: str) -> Part:
 def seeded(config: Config, name: str, make: Callable[[], Part]) -> Part:
     """`make()`, its random weights a function of the seed and the part's name alone.
 
-    So switching a module off leaves the others' first weights as they are. PyTorch's generators go
-    on as if nothing had been drawn.
+    So switching a module off leaves the others' first weights as they are. PyTorch's own
+    random state is unchanged.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(zlib.crc32(f"{config.seed} {name}".encode()))

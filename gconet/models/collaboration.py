@@ -18,7 +18,7 @@ class GroupCollaboratingModule(nn.Module):
     def forward(
         self, features: tuple[Tensor, Tensor], consensus: tuple[Tensor, Tensor], size: tuple[int, int]
     ) -> Tensor:
-        """Both groups' F (N,C,h,w) and E (1,C,1,1) → logits (4N,1,H,W) at the input size (H,W).
+        """Both groups' F (N,C,h,w) and E (see `Consensus`) → logits (4N,1,H,W) at the input size (H,W).
 
         The own half (F₁E₁, F₂E₂) comes first and is to be the ground truth; the crossed half
         (F₁E₂, F₂E₁) is to be zero.

@@ -46,7 +46,7 @@ class Encoder(nn.Module):
         parts = self.parts()
         if trainable not in parts:
             raise ConfigError(
-                f"encoder.trainable: no {trainable} in this encoder; there are {', '.join(parts)}"
+                f"encoder.trainable: no {trainable} in this encoder; choose from {', '.join(parts)}"
             )
         self.requires_grad_(False)
         for module in parts[trainable]:
@@ -139,5 +139,5 @@ def _load_file(path: Path) -> dict[str, Tensor]:
         return {str(name): value for name, value in state.items()}
     except Exception:  # of many unrelated types, with advice to load unsafely
         raise CheckpointError(
-            f"{path}: cannot be read as weights: it is damaged, or no state dict of PyTorch"
+            f"{path}: cannot be read as weights: it is damaged, or not a state dict of PyTorch"
         ) from None

@@ -20,6 +20,8 @@ class PrototypeConsensus(nn.Module):
     image's seed is arbitrary.
     """
 
+    bytes_per_number = 20  # of stage 5: unit features, their rows and keys, E, in float32; and the features
+
     def forward(self, features: Tensor, block: int | None = BLOCK) -> Consensus:
         """Features of one group (N,C,h,w) → its consensus, whose E is (N,C,h,w)."""
         N, C, h, w = features.shape
@@ -28,8 +30,10 @@ class PrototypeConsensus(nn.Module):
             seed = best_matches(unit, unit, block).argmax(1)  # (N,) of P positions
         unit = unit.flatten(2)  # (N,C,P)
         seeds = unit.gather(2, seed.view(N, 1, 1).expand(N, C, 1))[..., 0]  # (N,C)
-        # an image at a time, so that memory stays linear in N
-        votes = torch.stack([(seeds @ image).relu().mean(0) for image in unit.unbind()])  # (N,P)
+        if block is None:
+            votes = torch.einsum("mc,ncp->nmp", seeds, unit).relu().mean(1)  # (N,P)
+        else:  # an image at a time, so that memory stays linear in N
+            votes = torch.stack([(seeds @ image).relu().mean(0) for image in unit.unbind()])
         low, high = votes.amin(1, keepdim=True), votes.amax(1, keepdim=True)
         R = ((votes - low) / (high - low + 1e-12)).view(N, 1, h, w)
         prototype = (features * R).mean((0, 2, 3), keepdim=True)
