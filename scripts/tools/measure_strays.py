@@ -2,9 +2,9 @@
 
     python scripts/tools/measure_strays.py --images data/images/PASCAL_coseg
 
-Every group gets strays, one for each five pictures of its own, drawn at random from the other groups
-(no file that the group has), and goes through the network once with them. Prints the area under the
-ROC curve (AUC) over all pictures, and what the marks of test.py would be at a few margins.
+Every group gets strays, by default one for each five pictures of its own, drawn at random from the other
+groups (no file that the group has), and goes through the network once with them. Prints the area under
+the ROC curve (AUC) over all pictures, and what the marks of test.py would be at a few margins.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main() -> int:
         others = [path for other, files in groups.items() if other != name for path in files]
         strays: list[Path] = []
         for i in random.permutation(len(others)):
-            if len(strays) == max(1, len(own) // 5):
+            if len(strays) == max(1, len(own) // args.every):
                 break
             if others[i].read_bytes() not in contents:
                 strays.append(others[i])
@@ -65,6 +65,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="a folder of groups")
     add_checkpoint(parser)
+    parser.add_argument("--every", type=int, default=5, help="a stray for so many own pictures (default: 5)")
     parser.add_argument("--seed", type=int, default=5, help="of the strays (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="default: %(default)s")
     parser.add_argument("--precision", default="auto", help="default: %(default)s")
