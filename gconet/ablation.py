@@ -1,8 +1,10 @@
 """An ablation: what each of its runs is trained with, what it scored, and one table of all of them."""
 
+import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,25 @@ def read_record(path: Path) -> Record:
     if not whole:
         raise DataError(f"{path} holds no scores of a run; move it away, and the run is scored again")
     return record
+
+
+def keep_losses(log: Path, table: Path, every: int = 100) -> None:
+    """Write the mean of each loss over every hundred steps, from a run's log to a small table."""
+    lines = {}
+    for line in log.read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError):  # a line that a kill has cut
+            record = json.loads(line)
+            if record["event"] == "step":
+                lines[record["step"]] = record  # of a step done twice, the later one counts
+    steps = [lines[step] for step in sorted(lines)]
+    losses = [name for name in ("saliency", "collaboration", "classification", "total") if name in steps[-1]]
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", *losses])
+        for begin in range(0, len(steps), every):
+            part = steps[begin : begin + every]
+            means = [sum(step[name] for step in part) / len(part) for name in losses]
+            writer.writerow([part[-1]["step"] + 1, *(f"{mean:.5g}" for mean in means)])
 
 
 def ablation_table(dataset: str, records: Sequence[Record], note: str) -> Table:

@@ -18,15 +18,12 @@ Exit status: 0 when all runs are scored or --minutes have passed, 1 for failures
 """
 
 import argparse
-import csv
-import json
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from gconet.ablation import (
@@ -34,6 +31,7 @@ from gconet.ablation import (
     Record,
     ablation_table,
     difference,
+    keep_losses,
     plan_jobs,
     read_record,
     saved_step,
@@ -177,25 +175,6 @@ def measure(job: Job, output: Path, names: list[str]) -> None:
         }
         record = Record(job.label, job.config.seed, settings_of(job.config), figures)
         record.write(folder / f"{name}.json")
-
-
-def keep_losses(log: Path, table: Path, every: int = 100) -> None:
-    """Write the mean of each loss over every hundred steps, from a run's log to a small table."""
-    lines = {}
-    for line in log.read_text(encoding="utf-8").splitlines():
-        with suppress(ValueError):  # a line that a kill has cut
-            record = json.loads(line)
-            if record["event"] == "step":
-                lines[record["step"]] = record  # of a step done twice, the later one counts
-    steps = [lines[step] for step in sorted(lines)]
-    losses = [name for name in ("saliency", "collaboration", "classification", "total") if name in steps[-1]]
-    with table.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["step", *losses])
-        for begin in range(0, len(steps), every):
-            part = steps[begin : begin + every]
-            means = [sum(step[name] for step in part) / len(part) for name in losses]
-            writer.writerow([part[-1]["step"] + 1, *(f"{mean:.5g}" for mean in means)])
 
 
 def write_tables(output: Path, names: list[str], last: int) -> list[str]:

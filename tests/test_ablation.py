@@ -13,14 +13,21 @@ import time
 import pytest
 import torch
 
-from gconet.ablation import Record, ablation_table, difference, plan_jobs, read_record, settings_of
+from gconet.ablation import (
+    Record,
+    ablation_table,
+    difference,
+    keep_losses,
+    plan_jobs,
+    read_record,
+    settings_of,
+)
 from gconet.checkpoint import read_checkpoint
 from gconet.config import config_to_dict, load_config
 from gconet.errors import ConfigError, DataError
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
 from gconet.models import build_training_model
 from tests.conftest import ROOT
-from tests.test_scripts_data import load_script
 
 ROWS = sorted((ROOT / "configs/ablation").glob("*.yaml"))
 FIGURES = {
@@ -168,7 +175,7 @@ def test_the_log_of_a_killed_run_is_read(tmp_path):
     ]
     text = "\n".join(map(json.dumps, lines[:2])) + '\n{"event": "st\n' + json.dumps(lines[2]) + "\n"
     (tmp_path / "log.jsonl").write_text(text)
-    load_script("ablate").keep_losses(tmp_path / "log.jsonl", tmp_path / "losses.csv")
+    keep_losses(tmp_path / "log.jsonl", tmp_path / "losses.csv")
     assert (tmp_path / "losses.csv").read_text().split() == ["step,saliency,total", "2,2,2"]
 
 

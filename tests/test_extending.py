@@ -129,8 +129,7 @@ def test_maps_have_the_inputs_size_whatever_the_strides(name, size):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "settings",
-    [["encoder.name=vgg16_bn"], ["encoder.name=resnet50"], ["gam.kind=prototype"], ["gam.kind=mean"]],
+    "setting", ["encoder.name=vgg16_bn", "encoder.name=resnet50", "gam.kind=prototype", "gam.kind=mean"]
 )
 def test_other_parts_export_to_onnx(run, tmp_path, setting):
     pytest.importorskip("onnxruntime")
