@@ -1,6 +1,7 @@
 """The page of a run: complete, escaped, small, without network; and `gconet view`, which serves it."""
 
 import base64
+import contextlib
 import hashlib
 import http.client
 import os
@@ -347,8 +348,11 @@ def test_the_view_command(run, ask, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "gconet", "view", tmp_path / "out", "--no-browser"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        # a shell's background job ignores Ctrl-C, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process, contextlib.ExitStack() as stack:  # fmt: skip
+        stack.callback(process.kill)  # if anything fails, or it would be waited for
         assert "until you press Ctrl-C" in process.stdout.readline()
         host, port = re.fullmatch(r"http://([\d.]+):(\d+)/\n", process.stdout.readline()).groups()
         connection = http.client.HTTPConnection(host, int(port), timeout=10)

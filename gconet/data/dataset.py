@@ -195,7 +195,8 @@ def make_loader(
     if dataset.on_gpu:
         yield from (dataset[step] for step in range(first, last))
         return
-    workers = min(workers, os.cpu_count() or 1, shared_batches(dataset.largest_batch) // AHEAD)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(workers, cores, shared_batches(dataset.largest_batch) // AHEAD)
     loader = DataLoader(
         dataset,
         sampler=range(first, last),
@@ -224,7 +225,8 @@ def shared_batches(size: int) -> int:
     if not os.access(SHM, os.W_OK):
         return 0
     room = os.statvfs(SHM)
-    return room.f_bavail * room.f_frsize // 2 // size
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # of torchrun, which share it
+    return room.f_bavail * room.f_frsize // 2 // size // processes
 
 
 def _outlive_signals(worker: int) -> None:
