@@ -83,9 +83,11 @@ def test_results_of_a_picture_that_is_left_out_later_do_not_stay(call, photos, t
     )
     given = [photos / "in", "--gts", masks.parent, "--output", photos / "out", "--overwrite"]
     assert call(cutouts, *given)[0] == 0
+    (photos / "out/cutouts/cats/mine.txt").write_text("kept")
     (photos / "in/cats/001.jpg").write_bytes(b"x")
     status, printed = call(cutouts, *given)
     assert status == 1 and "cut-out" in printed.out
+    assert (photos / "out/cutouts/cats/mine.txt").read_text() == "kept"
     for kind in ("maps", "masks", "cutouts"):
         assert (
             not (photos / f"out/{kind}/cats/001.png").exists()

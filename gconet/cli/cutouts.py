@@ -63,13 +63,8 @@ def main() -> int:
     if args.maps:
         jobs = plan_jobs(args, kinds)
     else:
-        groups, doubts, said, errors = make_maps(args)
+        groups, doubts, said, errors = make_maps(args, kinds)
         jobs = make_jobs(groups, args.output, kinds)
-    kept = {path for job in jobs for path in job.files.values()}
-    for kind in kinds:  # an earlier result must not pass for one of a picture that is left out now
-        for path in (args.output / kind).glob("*/*"):
-            if path not in kept and any(path.parent.name == job.group for job in jobs):
-                path.unlink()
     work = partial(write_cutout, background=background)
     done, failed = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
     errors += failed
@@ -114,7 +109,7 @@ def main() -> int:
 
 
 def make_maps(
-    args: argparse.Namespace,
+    args: argparse.Namespace, kinds: Mapping[str, str]
 ) -> tuple[list[Group], dict[Path, tuple[str, ...]], list[str], list[DataError]]:
     """Write the maps to <output>/maps; returns the groups with them, doubts, what to say, and errors."""
     one = len(args.sources) == 1 and not args.sources[0].is_file()
@@ -129,6 +124,11 @@ def make_maps(
     predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
     folder = args.output / "maps"
     presence, skipped = write_maps(predictor, groups, folder, strict=args.strict)
+    for group in groups:
+        for item in group.items:
+            if item.image in skipped:  # an earlier result must not pass for this picture's
+                for kind, suffix in kinds.items():
+                    (args.output / kind / group.name / f"{item.stem}.{suffix}").unlink(missing_ok=True)
     done, doubts, said = settle(groups, folder, presence, skipped)
     with_maps = [
         replace(g, items=tuple(replace(i, map=folder / g.name / f"{i.stem}.png") for i in g.items))
