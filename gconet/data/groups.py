@@ -107,7 +107,8 @@ def gather_groups(sources: Sequence[Path]) -> tuple[Group, ...]:
         elif source.suffix.lower() not in SUFFIXES:
             raise DataError(f"{source} is not a picture by its suffix; readable are {', '.join(SUFFIXES)}")
         else:
-            files.setdefault(source.resolve().parent, []).append(source.resolve().parent / source.name)
+            folder = source.parent.resolve()  # a file may be named in two ways
+            files.setdefault(folder, []).append(folder / source.name)
     for folder, paths in files.items():
         named = dict(sorted(name_files(folder, list(dict.fromkeys(paths)), twins=True).items()))
         groups.append(
