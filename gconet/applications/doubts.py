@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from gconet.applications.jobs import run_jobs
 from gconet.applications.markup import EMPTY, STRAY
+from gconet.applications.matting import fit
 from gconet.data.groups import Group
 from gconet.data.images import load_map
+from gconet.evaluation.segmentation import HALF
 
 WHOLE_PICTURE, PIECED, GREY = "the whole picture", "in pieces", "unsure map"
 KINDS = (STRAY, EMPTY, WHOLE_PICTURE, PIECED, GREY)  # the worst first
@@ -33,10 +35,8 @@ def find_strays(presence: Sequence[float], margin: float = MARGIN) -> list[bool]
 
 def map_doubts(m: npt.NDArray[np.uint8]) -> list[str]:
     """What is doubtful about a map (H,W) by itself, in words; mostly nothing."""
-    scale = SIDE / max(SIDE, *m.shape)
-    size = max(1, round(m.shape[1] * scale)), max(1, round(m.shape[0] * scale))
-    m = np.asarray(cv2.resize(m, size, interpolation=cv2.INTER_AREA))
-    mask = (m >= 128).astype(np.uint8)
+    m = fit(m, SIDE)
+    mask = (m >= HALF).astype(np.uint8)
     if not mask.any():
         return [EMPTY]
     doubts = []

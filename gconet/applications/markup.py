@@ -88,10 +88,10 @@ def draw_section(number: int, group: str, figures: Sequence[str], entries: Seque
     """One group as HTML."""
     scores = [entry.score for entry in entries if entry.score is not None]
     mean = sum(scores) / len(scores) if scores else 1.0
-    told = f", mean J {mean:.2f}" if scores else ""
+    average = f", mean J {mean:.2f}" if scores else ""
     return (
         f'<section id="g{number}" data-place="{number}" data-score="{mean:.4f}" '
-        f'data-name="{html.escape(group)}"><h2>{html.escape(group)} ({len(figures)}{told})</h2>\n'
+        f'data-name="{html.escape(group)}"><h2>{html.escape(group)} ({len(figures)}{average})</h2>\n'
         f'<div class="images">{"".join(figures)}</div></section>'
     )
 

@@ -17,7 +17,6 @@ from string import Template
 import numpy as np
 from PIL import Image
 
-from gconet.applications.figures import RGB as RGB
 from gconet.applications.markup import (
     EMPTY,
     MAP,

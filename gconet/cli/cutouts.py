@@ -27,6 +27,7 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from gconet.applications.cosegmentation import blend, blur_background, cover, cut_out, segment
+from gconet.applications.figures import RGB
 from gconet.applications.jobs import (
     Job,
     add_options,
@@ -40,10 +41,10 @@ from gconet.applications.jobs import (
 )
 from gconet.applications.markup import EMPTY_CUTOUT
 from gconet.applications.outputs import check_masks, check_output
-from gconet.applications.page import RGB, jaccard, write_page
+from gconet.applications.page import jaccard, write_page
 from gconet.cli import add_checkpoint
 from gconet.cli.thumbnails import make_thumbnails
-from gconet.data.groups import Group, gather_groups, scan_groups
+from gconet.data.groups import Group, scan_sources
 from gconet.data.images import load_image, load_opacity
 from gconet.data.names import name_some
 from gconet.errors import ConfigError, DataError, counted, one_line
@@ -112,8 +113,7 @@ def make_maps(
     args: argparse.Namespace, kinds: Mapping[str, str]
 ) -> tuple[list[Group], dict[Path, tuple[str, ...]], list[str], list[DataError]]:
     """Write the maps to <output>/maps; returns the groups with them, doubts, what to say, and errors."""
-    one = len(args.sources) == 1 and not args.sources[0].is_file()
-    groups = scan_groups(args.sources[0], args.gts) if one else gather_groups(args.sources)
+    groups = scan_sources(args.sources, args.gts)
     sources = {"--images": args.sources, "--gts": args.gts}
     check_output(args.output, sources, overwrite=args.overwrite, page=args.page)
     if args.gts:

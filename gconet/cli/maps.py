@@ -31,7 +31,7 @@ from gconet.applications.jobs import report_skipped
 from gconet.applications.outputs import FILE, check_masks, check_output
 from gconet.applications.page import write_maps_page
 from gconet.cli import add_checkpoint
-from gconet.data.groups import Group, gather_groups, leave_out, scan_groups
+from gconet.data.groups import Group, leave_out, scan_sources
 from gconet.data.names import name_some
 from gconet.device import PATIENCE, launched_ranks, use_gpu
 from gconet.errors import ConfigError, DataError, counted, one_line
@@ -49,10 +49,7 @@ def main() -> int:
         if args.device in ("auto", "cuda") and torch.cuda.is_available():
             use_gpu(local)
     sources = {"--images": args.sources, "--gts": args.gts, "--distractors": args.distractors}
-    if len(args.sources) == 1 and not args.sources[0].is_file():
-        groups = scan_groups(args.sources[0], args.gts, distractors=args.distractors)
-    else:
-        groups = gather_groups(args.sources)
+    groups = scan_sources(args.sources, args.gts, args.distractors)
     folders = [group.name for group in groups]
     check_output(args.output, sources, overwrite=args.overwrite, page=args.page, folders=folders)
     if args.gts:

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from gconet.applications.figures import RGB
 from gconet.applications.jobs import (
     Job,
     add_options,
@@ -30,7 +31,7 @@ from gconet.applications.jobs import (
     report_skipped,
     run_jobs,
 )
-from gconet.applications.page import RGB, write_page
+from gconet.applications.page import write_page
 from gconet.applications.thumbnails import Box, Found, choose_sizes, find_boxes, place_crop
 from gconet.data.images import load_image, load_with_mask
 from gconet.errors import ConfigError, DataError, counted

@@ -91,6 +91,15 @@ def scan_groups(
     )
 
 
+def scan_sources(
+    sources: Sequence[Path], gts: Path | None = None, distractors: Path | None = None
+) -> tuple[Group, ...]:
+    """`scan_groups` of one folder with its masks, or else `gather_groups`, which has none."""
+    if len(sources) == 1 and not sources[0].is_file():
+        return scan_groups(sources[0], gts, distractors=distractors)
+    return gather_groups(sources)
+
+
 def gather_groups(sources: Sequence[Path]) -> tuple[Group, ...]:
     """The groups of several folders, as `scan_groups` reads each, and of single picture files.
 

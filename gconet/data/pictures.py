@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -113,5 +113,6 @@ def _collect(loading: Loading, size: int, skipped: dict[Path, DataError] | None)
         sizes.append(own)
         names.append(Path(picture).name if isinstance(picture, str | Path) else str(place))
     stems = [Path(name).stem for name in names]
-    names = [stem if stems.count(stem) == 1 else name for stem, name in zip(stems, names, strict=True)]
+    shared = Counter(stems)
+    names = [stem if shared[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
     return Pictures(pixels[: len(sizes)], sizes, names)
