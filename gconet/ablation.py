@@ -152,7 +152,9 @@ def keep_losses(log: Path, table: Path, every: int = 100) -> None:
             if record["event"] == "step":
                 lines[record["step"]] = record  # of a step done twice, the later one counts
     steps = [lines[step] for step in sorted(lines)]
-    losses = [name for name in ("saliency", "collaboration", "classification", "total") if name in steps[-1]]
+    losses = [
+        name for name in ("saliency", "collaboration", "classification", "bce", "total") if name in steps[-1]
+    ]
     with table.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["step", *losses])

@@ -179,6 +179,20 @@ def test_the_log_of_a_killed_run_is_read(tmp_path):
     assert (tmp_path / "losses.csv").read_text().split() == ["step,saliency,total", "2,2,2"]
 
 
+def test_losses_are_drawn(tmp_path, run, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/losses.csv").write_text("step,saliency,total\n100,2,2\n200,1,1\n")
+    draw = ("scripts/tools/draw_losses.py", tmp_path / "a", "--output", tmp_path / "losses.svg")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "matplotlib.figure", None)
+        assert "pip install 'gconet[plot]'" in run(*draw, status=2).stderr
+    pytest.importorskip("matplotlib")
+    run(*draw)
+    assert "</svg>" in (tmp_path / "losses.svg").read_text()
+    assert "exists" in run(*draw, status=2).stderr
+    assert "neither" in run(draw[0], tmp_path, "--output", tmp_path / "b.svg", status=1).stderr
+
+
 def arguments(toy, steps=3):
     return [
         "--sets", "toy_test", "--steps", steps, "--seeds", "0,1", "--output", "ablation", f"data.root={toy}",

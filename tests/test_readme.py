@@ -68,6 +68,17 @@ def test_the_readmes_python_runs_and_prints_what_it_says(monkeypatch, capsys):
         assert m.dtype == np.uint8 and m.shape[::-1] == Image.open(path).size
 
 
+def test_the_python_page_runs_and_prints_what_it_says(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    page = TEXTS[ROOT / "docs/python.md"]
+    parts = re.findall(r"```python\n(.*?)```\n```\n(.*?)```", page, re.S)
+    assert len(parts) == page.count("```python") > 3
+    names = {}
+    for code, said in parts:
+        exec(code, names)
+        assert capsys.readouterr().out == said
+
+
 def test_links_exist():
     for page, text in TEXTS.items():
         links = [part.split(")")[0] for part in text.split("](")[1:]]

@@ -1,0 +1,70 @@
+"""Draw the losses of several runs: a panel for each loss, a line for each run.
+
+    python scripts/tools/draw_losses.py runs/a runs/d --output losses.svg
+    python scripts/tools/draw_losses.py results/ablation/2000-steps/* --output table1.svg
+
+A run is a folder with the log.jsonl of train.py or the losses.csv of ablate.py. Lines are means over every
+hundred steps. Needs matplotlib: pip install 'gconet[plot]'.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gconet.ablation import keep_losses
+from gconet.errors import ConfigError, DataError, run_command
+
+TITLES = {
+    "saliency": "saliency (soft IoU)",
+    "collaboration": "collaboration (GCM, focal)",
+    "classification": "classification (ACM, cross-entropy)",
+    "bce": "cross-entropy of the finest map",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="a folder; its name is in the legend"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a new .svg, .png or .pdf")
+    args = parser.parse_args()
+    if args.output.exists():
+        raise ConfigError(f"--output {args.output} exists; name another file")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ConfigError("plots need matplotlib: pip install 'gconet[plot]'") from None
+    runs = {run.name: read_losses(run) for run in args.runs}
+    names = [name for name in TITLES if any(name in curves for curves in runs.values())]
+    figure = Figure(figsize=(4.2 * len(names), 3.2), layout="constrained")
+    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for run, curves in runs.items():
+            if name in curves:
+                axis.plot(curves["step"], curves[name], label=run, linewidth=1.2)
+        axis.set(title=TITLES[name], xlabel="step")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize="small")
+    figure.savefig(args.output, dpi=110)
+    return 0
+
+
+def read_losses(run: Path) -> dict[str, list[float]]:
+    """The curves of a run, by the columns of its losses.csv; raises DataError if it has none."""
+    with TemporaryDirectory() as folder:
+        table = run / "losses.csv"
+        if not table.is_file():
+            if not (run / "log.jsonl").is_file():
+                raise DataError(f"{run} has neither losses.csv nor log.jsonl; give a run's folder")
+            table = Path(folder) / "losses.csv"
+            keep_losses(run / "log.jsonl", table)
+        with table.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in rows[0]}
+
+
+if __name__ == "__main__":
+    run_command(main)
