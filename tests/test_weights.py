@@ -63,15 +63,18 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch, change):
 def test_the_bare_commands_end_in_maps_scores_and_a_page(run, tmp_path):
     shutil.copytree(DEMO, tmp_path / "data/demo")
     done = run("test.py", cwd=tmp_path)
-    assert "23 maps of 4 groups in results/demo" in done.stdout and "J@.5" in done.stdout
+    assert "34 maps of 6 groups in results/demo" in done.stdout and "J@.5" in done.stdout
     assert (tmp_path / "results/demo/index.html").is_file()
     options = ["--segmentation", "--distractors", "data/demo/others"]
     table = run("scripts/evaluate.py", *options, cwd=tmp_path).stdout.splitlines()
     assert table[1:] == done.stdout.splitlines()[2:][: len(table) - 1]
     scores = score_folders(tmp_path / "results/demo", DEMO / "gts")
-    print(scores.figures())
-    # 0.792 in bf16; marking every object perfectly, whatever the group, reaches 0.356
-    assert scores.figures()["j_half"] > 0.75
+    j_half = {name: group.figures()["j_half"] for name, group in scores.groups.items()}
+    print(j_half)
+    hard = [j_half[name] * scores.groups[name].images for name in ("bird", "car", "cattle", "guitar")]
+    # 0.786 in bf16; 0.783 on the composites, where marking every object perfectly reaches 0.488
+    assert scores.figures()["j_half"] > 0.75 and sum(hard) / 23 > 0.74
+    assert j_half["album_birds"] > 0.8 and j_half["album_fish"] > 0.7  # 0.846 and 0.748
 
 
 def test_weights_by_name(run, tmp_path):
@@ -85,13 +88,15 @@ def test_weights_by_name(run, tmp_path):
         gconet.load_pretrained("best")
     run("test.py", "--checkpoint", "paper", "--output", tmp_path / "maps", cwd=ROOT)
     j_half = score_folders(tmp_path / "maps", DEMO / "gts").figures()["j_half"]
-    assert 0.45 < j_half < 0.48  # 0.462 in bf16, 0.460 in float32
+    assert 0.61 < j_half < 0.64  # 0.626 in bf16
 
 
 def test_the_common_object_is_picked_over_the_others(model):
     """The map is brighter on it in most pictures, also of guitars, which the training set does not hold."""
     predictor, picked = Predictor(copy.deepcopy(model), device="cpu", precision="fp32"), {}
     for group in scan_groups(DEMO / "images", DEMO / "gts"):
+        if group.name.startswith("album"):  # photographs without other objects
+            continue
         picked[group.name] = 0
         maps = predictor([item.image for item in group.items])
         for item, m in zip(group.items, maps, strict=True):

@@ -1,16 +1,17 @@
-"""Compose the demo groups: photographed objects on painted landscapes, with distractors.
+"""Compose the demo's hard groups: photographed objects on photographs, with distractors.
 
-    apt-get download tuxpaint-stamps-default && dpkg -x tuxpaint-stamps-default_*.deb stamps
-    python scripts/tools/make_demo.py --stamps stamps/usr/share/tuxpaint/stamps --output demo
+    apt-get download lomiri-wallpapers-16.04 mate-backgrounds tuxpaint-data tuxpaint-stamps-default
+    for package in *.deb; do dpkg -x "$package" packages; done
+    python scripts/tools/make_demo.py --packages packages --output demo
 
 Writes <output>/images/<group>/<nn>.jpg, <output>/gts/<group>/<nn>.png and, with the masks of the
-distractors, <output>/others/<group>/<nn>.png; the same files for the same stamps. Every picture holds an
-instance of its group's object and one or two other objects, as bright and often larger, which occur only
-once in the group: who sees one picture alone cannot know which object is meant. Sources and licence:
-data/demo/README.md.
+distractors, <output>/others/<group>/<nn>.png; the same files for the same packages. Every picture holds an
+instance of its group's object and one or two others, which occur only once in the group: who sees one
+picture alone cannot know which object is meant. Sources, rules and licences: data/demo/README.md.
 """
 
 import argparse
+from itertools import cycle
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ import numpy as np
 
 from gconet.errors import ConfigError, DataError, run_command
 
-WIDTH, HEIGHT = 320, 240  # pixels
+WIDTH, HEIGHT = 480, 360  # pixels
 
 # each group's pictures: the common object's stamp, then the distractors'; a group's place sets its seeds
 GROUPS = {
@@ -55,36 +56,54 @@ GROUPS = {
     ),
 }
 
-# top of the picture, horizon, bottom: colours as (R,G,B)
-LANDSCAPES = (
-    ((150, 185, 220), (215, 225, 230), (95, 125, 60)),  # meadow
-    ((185, 200, 215), (230, 225, 215), (190, 165, 120)),  # sand
-    ((120, 135, 150), (185, 190, 190), (110, 105, 100)),  # street
-    ((200, 185, 160), (215, 200, 175), (125, 85, 55)),  # room
-    ((140, 165, 150), (165, 180, 150), (75, 85, 50)),  # edge of a wood
+# the photographs that a group's pictures take in turn, and how far down their open ground begins
+BACKGROUNDS = (
+    ("aitzgorri_by_Aitzol_Berasategi.jpg", 0.76),  # meadow
+    ("picosdeeuropa_by_Aitzol_Berasategi.jpg", 0.72),  # mountains
+    ("Storm.jpg", 0.9),  # road
+    ("mudstone.jpg", 0.6),
+    ("sheep.jpg", 0.72),  # pasture
 )
+
+# heights in metres; what is not listed is about 1.5 m high
+METRES = {
+    name: metres
+    for metres, names in {
+        0.1: "camera_35mm mandarine yellowpepper",
+        0.15: "binoculars flower4 iris rubberduck teapot",
+        0.22: "basketball kettle pitcher_small soccer toolbox",
+        0.3: "pigeon",
+        0.5: "crow drum_tomtom_floor duck hen rooster violin",
+        0.8: "gander peacock seagull turkey",
+        1: "guitar2 guitar_classical guitar_electric guitar_electric_bass tiger",
+        3: "elephant",
+    }.items()
+    for name in names.split()
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stamps", type=Path, required=True, metavar="DIR", help="the package's stamps")
+    parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="the unpacked packages")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new folder")
     args = parser.parse_args()
     if args.output.exists():
         raise ConfigError(f"--output {args.output} exists; name a new folder")
     drawn = {"cartoon", "seasonal"}  # folders of drawings
-    files = {p.stem: p for p in sorted(args.stamps.rglob("*.png")) if not drawn & {*p.parts}}
-    used = {stamp for pictures in GROUPS.values() for picture in pictures for stamp in picture}
-    if missing := sorted(used - files.keys()):
-        raise DataError(f"--stamps {args.stamps} lacks {missing[0]}.png; unpack tuxpaint-stamps-default")
+    files = {p.name: p for p in sorted(args.packages.rglob("*.[jp][pn]g")) if not drawn & {*p.parts}}
+    used = {f"{stamp}.png" for pictures in GROUPS.values() for picture in pictures for stamp in picture}
+    if missing := sorted((used | {name for name, _ in BACKGROUNDS}) - files.keys()):
+        raise DataError(f"--packages {args.packages} lacks {missing[0]}; unpack the packages named in --help")
     for g, (group, pictures) in enumerate(GROUPS.items()):
-        for i, stamps in enumerate(pictures):
-            image, masks = compose([files[stamp] for stamp in stamps], np.random.RandomState(100 * g + i))
+        for i, (stamps, (background, ground)) in enumerate(zip(pictures, cycle(BACKGROUNDS), strict=False)):
+            r = np.random.RandomState(100 * g + i)
+            objects = {stamp: files[f"{stamp}.png"] for stamp in stamps}
+            image, masks = compose(read_background(files[background], r), ground, objects, r)
             common, others = masks[0], np.bitwise_or.reduce(masks[1:])
             for side, suffix, pixels in (
-                ("images", ".jpg", image[..., ::-1]),
+                ("images", ".jpg", image),
                 ("gts", ".png", common),
                 ("others", ".png", others),
             ):
@@ -96,31 +115,60 @@ def main() -> int:
     return 0
 
 
-def compose(stamps: list[Path], r: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-    """A picture (H,W,3) RGB of all `stamps` side by side, in any order, and their masks (n,H,W)."""
-    image: np.ndarray
-    image, horizon = landscape(r)
-    masks = np.zeros((len(stamps), HEIGHT, WIDTH), np.uint8)
-    slot = WIDTH // len(stamps)
-    for place, which in enumerate(r.permutation(len(stamps))):
-        colour, alpha = read_stamp(stamps[which], slot - 10, int(HEIGHT * r.uniform(0.5, 0.68)), r)
-        h, w = alpha.shape
-        x = place * slot + r.randint(5, max(6, slot - w - 4))
-        y = r.randint(max(4, min(horizon + 25 - h, HEIGHT - h - 6)), HEIGHT - h - 4)
-        ground = np.zeros((HEIGHT, WIDTH), np.float32)
-        cv2.ellipse(ground, (x + w // 2, y + h - 3), (w // 2, max(4, h // 16)), 0, 0, 360, 0.5, -1)
-        image = image * (1 - cv2.GaussianBlur(ground, (0, 0), 5)[..., None])
-        here = image[y : y + h, x : x + w]
-        here[:] = alpha[..., None] * colour + (1 - alpha[..., None]) * here
-        masks[which, y : y + h, x : x + w] = np.where(alpha > 0.5, 255, 0)
-    noisy: np.ndarray = image + r.normal(0, 3, image.shape)
-    return noisy.clip(0, 255).astype(np.uint8), masks
+def compose(
+    image: np.ndarray, ground: float, objects: dict[str, Path], r: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """The photograph (H,W,3) BGR uint8 with `objects` side by side in any order, and their masks (n,H,W).
+
+    `objects` are stamps' names and files; they stand below the part `ground` of the height, or fly.
+    """
+    widest = 0.94 * WIDTH / len(objects)
+    stamps = [read_stamp(path, METRES.get(name, 1.5), widest, r) for name, path in objects.items()]
+    widths = [stamp.shape[1] for stamp, _ in stamps]
+    gaps = r.dirichlet([4.0] * (len(stamps) + 1)) * (WIDTH - sum(widths))
+    order = r.permutation(len(stamps))
+    layers, shadow = [], np.zeros((HEIGHT, WIDTH), np.float32)
+    for which, (name, (stamp, distance)) in enumerate(zip(objects, stamps, strict=True)):
+        h, w = stamp.shape[:2]
+        place = list(order).index(which)
+        x = int(sum(gaps[: place + 1]) + sum(widths[k] for k in order[:place]))
+        flies = name == "seagull"
+        base = h + r.randint(15, 40) if flies else int(HEIGHT * (0.97 - (0.97 - ground) * distance))
+        layer = np.zeros((HEIGHT, WIDTH, 4), np.float32)
+        layer[base - h : base, x : x + w] = stamp
+        layers.append(layer)
+        if not flies:  # its outline laid on the ground, and darkness below what is near the ground
+            lay = np.array([[1, -0.3, 0.3 * base], [0, 0.16, 0.84 * base + 2]])
+            cast = cv2.warpAffine(layer[..., 3], lay, (WIDTH, HEIGHT))
+            below = np.zeros_like(cast)
+            below[base - 5 : base + 2] = layer[base - h // 6 : base, :, 3].max(0)
+            for part, blur, strength in ((cast, 3, 0.6), (below, 2.5, 0.7)):
+                shadow = np.maximum(shadow, strength * cv2.GaussianBlur(part, (0, 0), blur))
+    light = image.mean((0, 1))  # of the scene: its colour, and how bright it is
+    tint = (light / light.mean()) ** 0.35 * np.clip((light.mean() / 115) ** 0.5, 0.7, 1.1)
+    result: np.ndarray = image * (1 - shadow[..., None])
+    for layer in layers:
+        result = layer[..., :3] * tint + (1 - layer[..., 3:]) * result
+    result = result + r.normal(0, 2, result.shape)  # grain
+    masks = np.stack([np.where(layer[..., 3] > 0.5, 255, 0).astype(np.uint8) for layer in layers])
+    return result.clip(0, 255).astype(np.uint8), masks
+
+
+def read_background(path: Path, r: np.random.RandomState) -> np.ndarray:
+    """A part of the photograph, down to its lower edge: (H,W,3) BGR float32, mirrored or not."""
+    pixels: np.ndarray = np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR))
+    h, w = pixels.shape[:2]
+    scale = min(h / HEIGHT, w / WIDTH) * r.uniform(0.9, 1)
+    ch, cw = int(HEIGHT * scale), int(WIDTH * scale)
+    x = r.randint(w - cw + 1)
+    cut = pixels[h - ch :, x : x + cw][:, :: 1 if r.rand() < 0.5 else -1]
+    return cv2.resize(cut, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def read_stamp(
-    path: Path, width: int, height: int, r: np.random.RandomState
-) -> tuple[np.ndarray, np.ndarray]:
-    """The stamp cut to its object, as large as fits: RGB (h,w,3) in [0,255] and alpha (h,w) in [0,1]."""
+    path: Path, metres: float, widest: float, r: np.random.RandomState
+) -> tuple[np.ndarray, float]:
+    """The stamp cut to its object (h,w,4), BGR premultiplied by alpha in [0,1], and its distance in [0,1]."""
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:
         raise DataError(f"{path} is not a PNG with an alpha channel; unpack tuxpaint-stamps-default")
@@ -128,38 +176,17 @@ def read_stamp(
     cut = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
     solid = cut[..., 3:] / 255
     pixels = np.dstack([cut[..., :3] * solid, solid])  # premultiplied: hidden colours do not bleed in
-    scale = min(width / pixels.shape[1], height / pixels.shape[0])
+    height = HEIGHT * min(0.6, 0.48 * metres**0.5) * r.uniform(0.95, 1.1)
+    scale = min(height / pixels.shape[0], widest / pixels.shape[1])
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    if r.rand() < 0.5:
-        pixels = pixels[:, ::-1]
-    alpha = pixels[..., 3]
-    colour = pixels[..., 2::-1] / np.maximum(alpha, 1e-3)[..., None]
-    return (colour * r.uniform(0.85, 1.1)).clip(0, 255), alpha
-
-
-def landscape(r: np.random.RandomState) -> tuple[np.ndarray, int]:
-    """A painted background (H,W,3) float32 in [0,255], and the row of its horizon."""
-    top, middle, bottom = (np.array(c, np.float32) for c in LANDSCAPES[r.randint(len(LANDSCAPES))])
-    horizon = r.randint(HEIGHT // 4, HEIGHT // 2)
-    rows = np.arange(HEIGHT, dtype=np.float32)
-    sky = np.clip(rows / horizon, 0, 1)[:, None, None]
-    image = np.repeat(top * (1 - sky) + middle * sky, WIDTH, 1)
-    edge = horizon + 12 * (clouds(r)[0] - 0.5)  # hills
-    ground = 1 / (1 + np.exp(-(rows[:, None] - edge) / 2))[..., None]
-    image = image * (1 + 0.15 * (clouds(r) - 0.5)[..., None])
-    soil = bottom * (0.7 + 0.6 * clouds(r, finest=160)[..., None])
-    return (image * (1 - ground) + soil * ground).astype(np.float32), horizon
-
-
-def clouds(r: np.random.RandomState, finest: int = 40) -> np.ndarray:
-    """Fractal noise (H,W) in [0,1]."""
-    noise, cells, weight = np.zeros((HEIGHT, WIDTH), np.float32), 4, 1.0
-    while cells <= finest:
-        coarse = r.rand(cells * 3 // 4, cells).astype(np.float32)
-        noise += weight * cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-        cells, weight = cells * 2, weight * 0.6
-    return (noise - noise.min()) / (noise.max() - noise.min())
+    pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    pixels = cv2.GaussianBlur(pixels, (0, 0), 0.6)
+    alpha = np.clip(pixels[..., 3:] * 1.5 - 0.5, 0, 1)  # without the outermost half pixel, often bright
+    alpha[-5:] *= np.linspace(1, 0.2, 5, dtype=np.float32)[:, None, None]  # it sinks in a little
+    pixels = pixels / np.maximum(pixels[..., 3:], 1e-3) * alpha
+    # large objects stand farther away: from 500 to 60 pixels a metre
+    distance = 1 - np.log(size[1] / metres / 60) / np.log(500 / 60)
+    return pixels, float(np.clip(distance, 0, 1))
 
 
 if __name__ == "__main__":
