@@ -4,10 +4,10 @@ import multiprocessing
 from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -21,12 +21,10 @@ from gconet.evaluation.metrics import MapScore, check_convention, score_map
 from gconet.evaluation.scores import Scores, summarise_groups
 from gconet.progress import progress as report
 
-Outcome: TypeAlias = tuple[list[MapScore], list[DataError]]
 MAPS_PER_WORKER = 64  # at least; scoring fewer takes less time than starting a process
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """A map file, its mask file and, if given, the mask file of the distractors."""
 
     group: str
@@ -34,10 +32,6 @@ class Pair:
     map: Path
     mask: Path
     distractors: Path | None = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.group}/{self.stem}"
 
 
 def score_folders(
@@ -69,7 +63,7 @@ def score_folders(
     pairs, missing, extra = pair_maps(maps, gts, groups)
     if distractors:
         found = pair_folders(list_groups(gts), distractors, "distractor mask")
-        pairs = [replace(pair, distractors=found[pair.group, pair.stem]) for pair in pairs]
+        pairs = [pair._replace(distractors=found[pair.group, pair.stem]) for pair in pairs]
     if (missing or extra) and not allow_missing:
         faults = []
         if missing:
@@ -83,16 +77,15 @@ def score_folders(
     results = report(
         measure(pairs, convention, workers), f"score {maps}", len(pairs), unit="map", hidden=not progress
     )
-    for pair, (scored, why) in zip(pairs, results, strict=True):
-        for score in scored:
-            measured.setdefault(pair.group, {})[pair.stem] = score
-        for error in why:
-            broken[pair.name] = str(error)
+    for pair, result in zip(pairs, results, strict=True):
+        if isinstance(result, DataError):
+            broken[f"{pair.group}/{pair.stem}"] = str(result)
+        else:
+            measured.setdefault(pair.group, {})[pair.stem] = result
+    why = f"; the first: {next(iter(broken.values()))}" if broken else ""
     if broken and not allow_missing:
-        names, first = name_some(list(broken)), next(iter(broken.values()))
-        raise DataError(f"{len(broken)} cannot be scored: {names}; the first: {first}")
+        raise DataError(f"{len(broken)} cannot be scored: {name_some(list(broken))}{why}")
     if not measured:
-        why = f"; the first: {next(iter(broken.values()))}" if broken else ""
         raise DataError(
             f"no readable map in {maps} has a readable mask in {gts}; both need the same groups and "
             f"stems{why}"
@@ -102,9 +95,9 @@ def score_folders(
         convention=convention,
         method=method or maps.resolve().name,
         dataset=dataset or gts.resolve().name,
-        missing=sorted([*missing, *broken]),
-        unreadable=list(broken.values()),
-        extra=extra,
+        missing=tuple(sorted([*missing, *broken])),
+        unreadable=tuple(broken.values()),
+        extra=tuple(extra),
     )
 
 
@@ -118,28 +111,24 @@ def pair_maps(
     """
     mask_files = list_groups(gts)
     map_files = list_groups(maps, allow_empty=True)
-    map_files = {name: files for name, files in map_files.items() if groups is None or name in groups}
+    if groups is not None:
+        map_files = {name: files for name, files in map_files.items() if name in groups}
     if len(mask_files) == len(map_files) == 1:
         map_files = dict(zip(mask_files, map_files.values(), strict=True))
     pairs, missing = [], []
     for group, masks in mask_files.items():
         for stem, mask in masks.items():
-            found = map_files.get(group, {}).get(stem)
-            if found:
+            if found := map_files.get(group, {}).get(stem):
                 pairs.append(Pair(group, stem, found, mask))
             else:
                 missing.append(f"{group}/{stem}")
-    extra = [
-        f"{group}/{stem}"
-        for group, files in map_files.items()
-        for stem in files
-        if stem not in mask_files.get(group, {})
-    ]
+    named = ((group, stem) for group, files in map_files.items() for stem in files)
+    extra = [f"{group}/{stem}" for group, stem in named if stem not in mask_files.get(group, {})]
     return pairs, missing, extra
 
 
-def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[Outcome]:
-    """The scores and the errors of each pair, in their order: one of either."""
+def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapScore | DataError]:
+    """The score of each pair, in their order, or why it has none."""
     work = partial(attempt, convention=convention)
     workers = min(workers, len(pairs) // MAPS_PER_WORKER)
     if workers <= 1:
@@ -159,12 +148,12 @@ def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[Outcom
         raise DataError("a scoring process died, often for lack of memory; try --workers 1") from None
 
 
-def attempt(pair: Pair, *, convention: str) -> Outcome:
+def attempt(pair: Pair, *, convention: str) -> MapScore | DataError:
     """`score_pair` for another process: what it returns or raises."""
     try:
-        return [score_pair(pair, convention=convention)], []
+        return score_pair(pair, convention=convention)
     except DataError as error:
-        return [], [error]
+        return error
 
 
 def score_pair(pair: Pair, *, convention: str) -> MapScore:

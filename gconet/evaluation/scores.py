@@ -1,7 +1,7 @@
 """The scores of many maps: curves averaged over images, and the numbers read off the averages."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,40 +99,18 @@ def score_arrays(
 
 
 def summarise_groups(
-    measured: Mapping[str, Mapping[str, MapScore]],
-    *,
-    convention: str,
-    method: str = "",
-    dataset: str = "",
-    missing: Sequence[str] = (),
-    unreadable: Sequence[str] = (),
-    extra: Sequence[str] = (),
+    measured: Mapping[str, Mapping[str, MapScore]], *, convention: str, **labels: Any
 ) -> Scores:
     """Scores of a set, of its groups and of its images, from group name → stem → scores of the map.
 
-    The set's average runs over all its images, not over groups. Groups without images are left out.
+    The set's average runs over all its images, not over groups. `labels`: other fields of `Scores`.
     """
-    groups = {
-        name: summarise(
-            images.values(),
-            convention=convention,
-            per_image={
-                stem: summarise([one], convention=convention).figures() for stem, one in images.items()
-            },
-        )
-        for name, images in measured.items()
-        if images
-    }
-    return summarise(
-        (one for images in measured.values() for one in images.values()),
-        convention=convention,
-        method=method,
-        dataset=dataset,
-        groups=groups,
-        missing=tuple(missing),
-        unreadable=tuple(unreadable),
-        extra=tuple(extra),
-    )
+    groups = {}
+    for name, images in measured.items():
+        alone = {stem: summarise([one], convention=convention).figures() for stem, one in images.items()}
+        groups[name] = summarise(images.values(), convention=convention, per_image=alone)
+    every = (one for images in measured.values() for one in images.values())
+    return summarise(every, convention=convention, groups=groups, **labels)
 
 
 def summarise(scores: Iterable[MapScore], *, convention: str, **labels: Any) -> Scores:
@@ -146,21 +124,20 @@ def summarise(scores: Iterable[MapScore], *, convention: str, **labels: Any) -> 
     total = np.zeros_like(scores[0].curves)
     for score in scores:  # not `np.mean`, which would first copy the curves of a whole set
         total += score.curves
-    curves = {"threshold": thresholds(convention), **dict(zip(CURVES, total / len(scores), strict=True))}
-    labels |= {name: float(np.mean([getattr(score, name) for score in scores])) for name in SEGMENTATION}
-    labels["distractors"] = average_responses([score.response for score in scores if score.response])
+    f, e, precision, recall, fpr = curves = total / len(scores)
+    for name in ("mae", "s_measure", *SEGMENTATION):
+        labels[name] = float(np.mean([getattr(score, name) for score in scores]))
     return Scores(
         convention=convention,
         images=len(scores),
-        mae=float(np.mean([score.mae for score in scores])),
-        max_f=float(curves["f"].max()),
-        mean_f=float(curves["f"].mean()),
-        max_e=float(curves["e"].max()),
-        mean_e=float(curves["e"].mean()),
-        s_measure=float(np.mean([score.s_measure for score in scores])),
-        ap=average_precision(curves["precision"], curves["recall"]),
-        auc=area_under_roc(curves["recall"], curves["fpr"]),
-        curves=curves,
+        max_f=float(f.max()),
+        mean_f=float(f.mean()),
+        max_e=float(e.max()),
+        mean_e=float(e.mean()),
+        ap=average_precision(precision, recall),
+        auc=area_under_roc(recall, fpr),
+        distractors=average_responses([score.response for score in scores if score.response]),
+        curves={"threshold": thresholds(convention), **dict(zip(CURVES, curves, strict=True))},
         **labels,
     )
 
