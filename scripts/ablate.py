@@ -17,13 +17,13 @@ writes the tables. Compare runs of one kind of machine.
 Exit status: 0 when all runs are scored or --minutes have passed, 1 for failures, 2 for wrong arguments.
 """
 
-import argparse
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from gconet.ablation import (
@@ -188,10 +188,8 @@ def split(text: str) -> list[str]:
     return list(dict.fromkeys(text.split(",")))
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parse_args() -> Namespace:
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     add = parser.add_argument
     add(
         "--configs",

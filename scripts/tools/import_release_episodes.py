@@ -10,8 +10,8 @@ with paths ./data/images/DUTS_class/<class>/<stem>.jpg. As in their dataset.py, 
 an image and a first label counts, and the flip comes before the rotation.
 """
 
-import argparse
 import csv
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -32,9 +32,7 @@ Step = tuple[tuple[int, int], list[str], list[float], list[bool]]  # labels, nam
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(description=__doc__, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path, metavar="CHECKOUT", help="the authors' repository")
     parser.add_argument(
         "out",

@@ -7,7 +7,7 @@ one near the mask's, F their harmonic mean, 0 if only one of the two has an outl
 means over pictures.
 """
 
-import argparse
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 import cv2
@@ -21,7 +21,12 @@ Mask = npt.NDArray[np.bool_]
 
 
 def main() -> int:
-    args = parse_args()
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--masks", type=Path, required=True, metavar="DIR", help="OUTPUT/masks of cosegment.py")
+    add("--gts", type=Path, required=True, metavar="DIR", help="true masks in the same tree")
+    add("--tolerance", type=float, default=3, help="pixels (default: %(default)s)")
+    args = parser.parse_args()
     figures = []
     truths = {path.relative_to(args.gts).with_suffix(""): path for path in args.gts.rglob("*.*")}
     for path in sorted(args.masks.rglob("*.png")):
@@ -61,18 +66,6 @@ def boundary(mask: Mask, truth: Mask, tolerance: float) -> tuple[float, float, f
 def outline(mask: Mask) -> Mask:
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     return np.asarray(mask & (cv2.erode(mask.astype(np.uint8), cross) == 0))  # the picture's rim is none
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--masks", type=Path, required=True, metavar="DIR", help="OUTPUT/masks of cosegment.py"
-    )
-    parser.add_argument("--gts", type=Path, required=True, metavar="DIR", help="true masks in the same tree")
-    parser.add_argument("--tolerance", type=float, default=3, help="pixels (default: %(default)s)")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":
