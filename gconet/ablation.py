@@ -1,10 +1,8 @@
 """An ablation: what each of its runs is trained with, what it scored, and one table of all of them."""
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -145,25 +143,6 @@ def read_record(path: Path) -> Record:
     if not whole:
         raise DataError(f"{path} holds no scores of a run; move it away, and the run is scored again")
     return record
-
-
-def keep_losses(log: Path, table: Path, every: int = 100) -> None:
-    """Write the mean of each loss over every hundred steps, from a run's log to a small table."""
-    records = {}
-    for line in log.read_text(encoding="utf-8").splitlines():
-        with suppress(ValueError):  # a line that a kill has cut
-            record = json.loads(line)
-            if record["event"] == "step":
-                records[record["step"]] = record  # of a step done twice, the later one counts
-    steps = [records[step] for step in sorted(records)]
-    losses = [name for name in ("saliency", "collaboration", "classification", "total") if name in steps[-1]]
-    rows = [["step", *losses]]
-    for begin in range(0, len(steps), every):
-        part = steps[begin : begin + every]
-        means = [f"{sum(step[name] for step in part) / len(part):.5g}" for name in losses]
-        rows.append([str(part[-1]["step"] + 1), *means])
-    with table.open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
 
 
 def ablation_table(dataset: str, records: Sequence[Record], note: str) -> Table:

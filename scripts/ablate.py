@@ -9,10 +9,10 @@ Runs are runs/ablation-<config>-seed<k>; `tensorboard --logdir runs` shows their
 first two configurations run with every seed before the others start.
 
 <output>/<budget>-steps holds, for each run, the scores on each set (<set>.json), on distractors too if
-data.root has distractors/<set>, and the losses (losses.csv); and the tables (text, Markdown, CSV, LaTeX) of
-all runs there, a column for each setting that differs. It is all that a later call needs: copy it from one
-machine to another to share the work. Stopped at any point, the same command resumes; --minutes 0 only
-writes the tables. Compare runs of one kind of machine.
+data.root has distractors/<set>, and the tables (text, Markdown, CSV, LaTeX) of all runs there, a column for
+each setting that differs. It is all that a later call needs: copy it from one machine to another to share the
+work. Stopped at any point, the same command resumes; --minutes 0 only writes the tables. Compare runs of one
+kind of machine.
 
 Exit status: 0 when all runs are scored or --minutes have passed, 1 for failures, 2 for wrong arguments.
 """
@@ -31,7 +31,6 @@ from gconet.ablation import (
     Record,
     ablation_table,
     difference,
-    keep_losses,
     plan_jobs,
     read_record,
     saved_step,
@@ -148,10 +147,8 @@ def train(job: Job, last: int, budget: list[str], deadline: float | None) -> Non
 
 
 def measure(job: Job, output: Path, names: list[str]) -> None:
-    """Score a trained run on each set, with the distances of its consensus, and keep its losses."""
+    """Score a trained run on each set, with the distances of its consensus."""
     root, settings = Path(job.config.data.root), job.config.train
-    (output / job.config.name).mkdir(parents=True, exist_ok=True)
-    keep_losses(job.folder / "log.jsonl", output / job.config.name / "losses.csv")
     predictor = Predictor.load(job.folder / LAST, device=settings.device, precision=settings.precision)
     for name in names:
         groups = scan_set(root, name)
@@ -159,11 +156,12 @@ def measure(job: Job, output: Path, names: list[str]) -> None:
             write_maps(predictor, groups, Path(maps))
             folder = root / "distractors" / name
             others = folder if folder.is_dir() else None
-            figures = score_folders(Path(maps), root / "gts" / name, distractors=others).figures()
+            figures = score_folders(Path(maps), root / "gts" / name, distractors=others).figures
         files = [[item.image for item in group.items] for group in groups]
         read = progress(read_groups(files, predictor.size), "consensus", len(files), unit="group")
         distances = group_distances([predictor.consensus(pictures) for pictures in read])
-        figures["within"], figures["between"] = (mean_known(map(float, values)) for values in distances)
+        within, between = (mean_known(map(float, values)) for values in distances)
+        figures = {**figures, "within": within, "between": between}
         record = Record(job.label, job.config.seed, settings_of(job.config), figures)
         record.write(output / job.config.name / f"{name}.json")
 

@@ -13,15 +13,7 @@ import time
 import pytest
 import torch
 
-from gconet.ablation import (
-    Record,
-    ablation_table,
-    difference,
-    keep_losses,
-    plan_jobs,
-    read_record,
-    settings_of,
-)
+from gconet.ablation import Record, ablation_table, difference, plan_jobs, read_record, settings_of
 from gconet.checkpoint import read_checkpoint
 from gconet.config import config_to_dict, load_config
 from gconet.errors import ConfigError, DataError
@@ -169,16 +161,6 @@ def test_a_configurations_own_precision_is_kept(tmp_path):
         plan_jobs(paths, [0], ["train.device=cpu"])
 
 
-def test_the_log_of_a_killed_run_is_read(tmp_path):
-    lines = [
-        {"event": "step", "step": i, "saliency": v, "total": v} for i, v in ((0, 1.0), (1, 9.0), (1, 3.0))
-    ]
-    text = "\n".join(map(json.dumps, lines[:2])) + '\n{"event": "st\n' + json.dumps(lines[2]) + "\n"
-    (tmp_path / "log.jsonl").write_text(text)
-    keep_losses(tmp_path / "log.jsonl", tmp_path / "losses.csv")
-    assert (tmp_path / "losses.csv").read_text().split() == ["step,saliency,total", "2,2,2"]
-
-
 def arguments(toy, steps=3):
     return [
         "--sets", "toy_test", "--steps", steps, "--seeds", "0,1", "--output", "ablation", f"data.root={toy}",
@@ -224,8 +206,6 @@ def test_rows_one_by_one(run, toy, tmp_path):
     assert measured[-3] != "-" and measured[-2] == "-"  # the object's own mask: nothing is left beside it
     assert [path.name for path in runs.iterdir()] == ["ablation-4-acm-seed0"]
     assert "1 step a run, fp32 on cpu\nseeds of every row: 0\n" in printed
-    losses = list(csv.reader((output / "ablation-4-acm-seed0/losses.csv").open()))
-    assert losses[0] == ["step", "saliency", "classification", "total"] and losses[1][0] == "1"
 
     # what another machine made is taken as it is, and its weights are not needed
     record = output / "ablation-4-acm-seed0/toy_test.json"

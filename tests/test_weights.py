@@ -69,9 +69,9 @@ def test_the_bare_commands_end_in_maps_scores_and_a_page(run, tmp_path):
     table = run("scripts/evaluate.py", *options, cwd=tmp_path).stdout.splitlines()
     assert table[1:] == done.stdout.splitlines()[2:][: len(table) - 1]
     scores = score_folders(tmp_path / "results/demo", DEMO / "gts")
-    print(scores.figures())
+    print(scores.figures)
     # 0.792 in bf16; marking every object perfectly, whatever the group, reaches 0.356
-    assert scores.figures()["j_half"] > 0.75
+    assert scores.figures["j_half"] > 0.75
 
 
 def test_weights_by_name(run, tmp_path):
@@ -84,7 +84,7 @@ def test_weights_by_name(run, tmp_path):
     with pytest.raises(CheckpointError, match="best: no checkpoint .* with gconet: distractors, paper"):
         gconet.load_pretrained("best")
     run("test.py", "--checkpoint", "paper", "--output", tmp_path / "maps", cwd=ROOT)
-    j_half = score_folders(tmp_path / "maps", DEMO / "gts").figures()["j_half"]
+    j_half = score_folders(tmp_path / "maps", DEMO / "gts").figures["j_half"]
     assert 0.45 < j_half < 0.48  # 0.462 in bf16, 0.460 in float32
 
 

@@ -30,7 +30,7 @@ def side_by_side(
     notes = []
     for one in scores:
         own = rows.setdefault(one.method or "maps", {})
-        own.update({(one.dataset, figure): value for figure, value in one.figures().items()})
+        own.update({(one.dataset, figure): value for figure, value in one.figures.items()})
         if one.expected_images not in (None, one.images):
             notes.append(f"{one.method}: {one.images} of {one.expected_images} images of {one.dataset}")
     cells = [(dataset, figure) for dataset in sets for figure in columns]

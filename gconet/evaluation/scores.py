@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from gconet.data.sets import known_sets
-from gconet.evaluation.distractors import average_responses
+from gconet.evaluation.distractors import DISTRACTORS, average_responses
 from gconet.evaluation.metrics import CURVES, F64, U8, MapScore, score_map, thresholds
 
-FIGURES = ("mae", "max_f", "mean_f", "max_e", "mean_e", "s_measure", "ap", "auc")
 SEGMENTATION = ("p_half", "j_half", "p_adaptive", "j_adaptive")  # of `MapScore`, averaged over images
 
 
@@ -21,19 +20,7 @@ class Scores:
 
     convention: str
     images: int
-    mae: float
-    max_f: float
-    mean_f: float
-    max_e: float
-    mean_e: float
-    s_measure: float
-    ap: float
-    auc: float
-    p_half: float
-    j_half: float
-    p_adaptive: float
-    j_adaptive: float
-    distractors: Mapping[str, float] = field(default_factory=dict)  # of `average_responses`, if given
+    figures: Mapping[str, float]  # by name; only those of `average_responses` can be NaN
     curves: Mapping[str, F64]  # "threshold" and the names in CURVES, (T,) each
     method: str = ""
     dataset: str = ""
@@ -49,12 +36,10 @@ class Scores:
         totals = {name.lower(): known.images for name, known in known_sets().items()}
         return totals.get(self.dataset.lower())
 
-    def figures(self) -> dict[str, float]:
-        """All numbers by name, in the order of `FIGURES`, `SEGMENTATION` and, if given, `DISTRACTORS`.
-
-        Only the last can be NaN: see `average_responses`.
-        """
-        return {**{name: getattr(self, name) for name in FIGURES + SEGMENTATION}, **self.distractors}
+    @property
+    def distractors(self) -> bool:
+        """Whether there were masks of distractors."""
+        return DISTRACTORS[0] in self.figures
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and strings, ready for `json.dump`; None in place of NaN."""
@@ -64,13 +49,13 @@ class Scores:
             "convention": self.convention,
             "images": self.images,
             "expected_images": self.expected_images,
-            **without_nan(self.figures()),
+            **without_nan(self.figures),
             "missing": list(self.missing),
             "extra": list(self.extra),
             "groups": {
                 name: {
                     "images": group.images,
-                    **without_nan(group.figures()),
+                    **without_nan(group.figures),
                     "per_image": {stem: without_nan(own) for stem, own in group.per_image.items()},
                 }
                 for name, group in self.groups.items()
@@ -107,7 +92,7 @@ def summarise_groups(
     """
     groups = {}
     for name, images in measured.items():
-        alone = {stem: summarise([one], convention=convention).figures() for stem, one in images.items()}
+        alone = {stem: summarise([one], convention=convention).figures for stem, one in images.items()}
         groups[name] = summarise(images.values(), convention=convention, per_image=alone)
     every = (one for images in measured.values() for one in images.values())
     return summarise(every, convention=convention, groups=groups, **labels)
@@ -125,21 +110,24 @@ def summarise(scores: Iterable[MapScore], *, convention: str, **labels: Any) -> 
     for score in scores:  # not `np.mean`, which would first copy the curves of a whole set
         total += score.curves
     f, e, precision, recall, fpr = curves = total / len(scores)
-    for name in ("mae", "s_measure", *SEGMENTATION):
-        labels[name] = float(np.mean([getattr(score, name) for score in scores]))
-    return Scores(
-        convention=convention,
-        images=len(scores),
-        max_f=float(f.max()),
-        mean_f=float(f.mean()),
-        max_e=float(e.max()),
-        mean_e=float(e.mean()),
-        ap=average_precision(precision, recall),
-        auc=area_under_roc(recall, fpr),
-        distractors=average_responses([score.response for score in scores if score.response]),
-        curves={"threshold": thresholds(convention), **dict(zip(CURVES, curves, strict=True))},
-        **labels,
-    )
+
+    def mean(name: str) -> float:
+        return float(np.mean([getattr(score, name) for score in scores]))
+
+    figures = {
+        "mae": mean("mae"),
+        "max_f": float(f.max()),
+        "mean_f": float(f.mean()),
+        "max_e": float(e.max()),
+        "mean_e": float(e.mean()),
+        "s_measure": mean("s_measure"),
+        "ap": average_precision(precision, recall),
+        "auc": area_under_roc(recall, fpr),
+        **{name: mean(name) for name in SEGMENTATION},
+        **average_responses([score.response for score in scores if score.response]),
+    }
+    named = {"threshold": thresholds(convention), **dict(zip(CURVES, curves, strict=True))}
+    return Scores(convention=convention, images=len(scores), figures=figures, curves=named, **labels)
 
 
 def average_precision(precision: F64, recall: F64) -> float:

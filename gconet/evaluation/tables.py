@@ -84,10 +84,10 @@ def build_table(
         method = one.method or "maps"
         total = one.expected_images
         images = f"{one.images}" if total in (None, one.images) else f"{one.images} of {total}"
-        lines.append(format_row(method, images, one.figures(), columns))
+        lines.append(format_row(method, images, one.figures, columns))
         if groups:
             lines += [
-                format_row(f"  {name}", str(group.images), group.figures(), columns)
+                format_row(f"  {name}", str(group.images), group.figures, columns)
                 for name, group in one.groups.items()
             ]
         for names, what in ((one.missing, "a readable map and mask"), (one.extra, "a mask")):

@@ -127,7 +127,7 @@ def main() -> int:
         pick_precision(precision, args.device)
     if args.device.type == "cuda":
         print(torch.cuda.get_device_name(args.device))
-    timing.SUBJECTS[args.subject](args)
+    getattr(timing, f"benchmark_{args.subject.replace('-', '_')}")(args)
     return 0
 
 

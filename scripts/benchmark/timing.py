@@ -8,7 +8,6 @@ import sys
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -141,8 +140,9 @@ def training_settings(root: Path, args: Namespace, weights: str) -> list[str]:
     settings += [f"data.image_size={args.size}", f"data.group_size={args.group}"]
     if weights == "random":
         return [*settings, "encoder.weights=none"]
-    trainable = load_model(find_checkpoint(weights))[1].encoder.trainable
-    return [*settings, f"init={weights}", f"encoder.trainable={trainable}"]
+    checkpoint = find_checkpoint(weights).resolve()  # train.py runs in another folder
+    trainable = load_model(checkpoint)[1].encoder.trainable
+    return [*settings, f"init={checkpoint}", f"encoder.trainable={trainable}"]
 
 
 def measure(
@@ -225,11 +225,3 @@ def difference(reference: Path, ours: Path) -> str:
     ]
     values = np.concatenate([np.abs(a - b).ravel() for a, b in maps])
     return f"mean absolute difference {values.mean() / 255:.5f}, largest {values.max()} of 255 grey levels"
-
-
-SUBJECTS: dict[str, Callable[[Namespace], None]] = {
-    "inference": benchmark_inference,
-    "group-size": benchmark_group_size,
-    "train": benchmark_train,
-    "profile": benchmark_profile,
-}
