@@ -91,7 +91,9 @@ def parse_args() -> argparse.Namespace:
         add("--repeats", type=whole(), default=5, help="timed runs of each path (default 5)")
     for one in (inference, sizes):
         one.add_argument("--checkpoint", type=Path, help="weights (default: random ones)")
-        one.add_argument("--images", type=Path, help="a folder of pictures (default: made-up ones)")
+        one.add_argument(
+            "--images", type=Path, default=ROOT / "data/demo/images/guitar", help="a folder of pictures"
+        )
     for one in (train, profile):
         one.add_argument(
             "--group", type=whole(), default=16, help="images in each of two groups (default 16)"

@@ -15,7 +15,6 @@ from itertools import product
 from pathlib import Path
 from statistics import median
 
-import cv2
 import numpy as np
 import torch
 from paths import Run, our_maps, reference_maps, reference_step
@@ -37,7 +36,7 @@ _path: tuple[Run, torch.device]  # of this process
 
 def benchmark_inference(args: Namespace) -> None:
     """Print each path's median time, throughput, memory and ratio, and how its maps differ."""
-    print(f"weights: {args.checkpoint or 'random'}; pictures: {args.images or 'made up'}")
+    print(f"weights: {args.checkpoint or 'random'}; pictures: {args.images}")
     for count in args.groups:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -200,20 +199,15 @@ def print_row(name: str, seconds: list[float], images: int, peak: float, referen
     )
 
 
-def pictures(source: Path | None, folder: Path, count: int) -> list[Path]:
-    """`count` pictures in a new `folder`: blobs, or links to those in `source`, in turn if it has fewer."""
-    files = list(list_files(source).values()) if source and source.is_dir() else []
-    if source and not files:
+def pictures(source: Path, folder: Path, count: int) -> list[Path]:
+    """`count` links in a new `folder` to the pictures in `source`, in turn if it has fewer."""
+    files = list(list_files(source).values()) if source.is_dir() else []
+    if not files:
         raise ConfigError(f"--images {source} is not a folder of pictures; name one group")
     folder.mkdir(parents=True)
     for i in range(count):
-        if files:
-            path = files[i % len(files)].resolve()
-            (folder / f"{i:05d}{path.suffix}").symlink_to(path)
-        else:
-            coarse = np.random.RandomState(i).randint(0, 256, (9, 12, 3), np.uint8)
-            blobs = cv2.resize(coarse, (400, 300), interpolation=cv2.INTER_CUBIC)
-            Image.fromarray(blobs).save(folder / f"{i:05d}.jpg")
+        path = files[i % len(files)].resolve()
+        (folder / f"{i:05d}{path.suffix}").symlink_to(path)
     return sorted(folder.iterdir())
 
 
