@@ -65,11 +65,10 @@ def plan_jobs(configs: Sequence[Path], seeds: Sequence[int], overrides: Sequence
 
 def machine(config: Config) -> list[str]:
     """The device and precision that `auto` stands for, which differ between machines, as overrides."""
-    device = pick_device(config.train.device)
-    precision = config.train.precision
+    device, precision = pick_device(config.train.device), config.train.precision
+    dtype = pick_precision(precision, device)  # raises ConfigError if the machine lacks it
     if precision == "auto":
-        precision = "bf16" if pick_precision(precision, device).itemsize == 2 else "fp32"
-    pick_precision(precision, device)  # raises ConfigError if the machine lacks it
+        precision = "bf16" if dtype.itemsize == 2 else "fp32"
     return [f"train.device={device}", f"train.precision={precision}"]
 
 

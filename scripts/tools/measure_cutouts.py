@@ -16,6 +16,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from gconet.errors import DataError, run_command
+from gconet.evaluation.histogram import joint_histogram
+from gconet.evaluation.segmentation import HALF, precision_jaccard
 
 Mask = npt.NDArray[np.bool_]
 
@@ -33,8 +35,9 @@ def main() -> int:
         name = path.relative_to(args.masks).with_suffix("")
         if name not in truths:
             raise DataError(f"{name} has no mask in {args.gts}")
-        mask, truth = (np.asarray(Image.open(p).convert("L")) >= 128 for p in (path, truths[name]))
-        figures.append((jaccard(mask, truth), *boundary(mask, truth, args.tolerance)))
+        levels, true_levels = (np.asarray(Image.open(p).convert("L")) for p in (path, truths[name]))
+        _, j = precision_jaccard(joint_histogram(levels, true_levels), HALF)
+        figures.append((j, *boundary(levels >= HALF, true_levels >= HALF, args.tolerance)))
     if not figures:
         raise DataError(f"no mask in {args.masks}")
     j, precision, recall, f = np.mean(figures, axis=0)
@@ -43,11 +46,6 @@ def main() -> int:
         f"F {f:.4f}, precision {precision:.4f}, recall {recall:.4f}"
     )
     return 0
-
-
-def jaccard(mask: Mask, truth: Mask) -> float:
-    union = int((mask | truth).sum())
-    return int((mask & truth).sum()) / union if union else 1.0
 
 
 def boundary(mask: Mask, truth: Mask, tolerance: float) -> tuple[float, float, float]:
