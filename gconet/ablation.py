@@ -67,11 +67,10 @@ def plan_jobs(configs: Sequence[Path], seeds: Sequence[int], overrides: Sequence
 
 def machine(config: Config) -> list[str]:
     """The device and precision that `auto` stands for, which differ between machines, as overrides."""
-    device = pick_device(config.train.device)
-    precision = config.train.precision
+    device, precision = pick_device(config.train.device), config.train.precision
+    dtype = pick_precision(precision, device)  # raises ConfigError if the machine lacks it
     if precision == "auto":
-        precision = "bf16" if pick_precision(precision, device).itemsize == 2 else "fp32"
-    pick_precision(precision, device)  # raises ConfigError if the machine lacks it
+        precision = "bf16" if dtype.itemsize == 2 else "fp32"
     return [f"train.device={device}", f"train.precision={precision}"]
 
 
@@ -86,9 +85,14 @@ def settings_of(config: Config) -> dict[str, Any]:
     return {name: value for name, value in flat.items() if name not in FREE}
 
 
+def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` of a record; what an older one lacks had its default value."""
+    return {**settings_of(Config()), **settings}
+
+
 def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
-    """The first setting that differs, in words. What an older record lacks had its default value."""
-    theirs = {**settings_of(Config()), **theirs}
+    """The first setting that differs, in words."""
+    theirs = with_defaults(theirs)
     key = next((key for key in ours if theirs[key] != ours[key]), None)
     return key and f"{key}={theirs[key]}, not {ours[key]}"
 
@@ -104,8 +108,7 @@ def saved_step(job: Job) -> int | None:
     content = read_checkpoint(path)
     if wrong := difference(settings_of(saved_config(content, path)), settings_of(job.config)):
         raise ConfigError(f"{job.folder} was trained with {wrong}; move it away, or give the same settings")
-    step: int = (content.get("training") or {}).get("step", 0)
-    return step
+    return int((content.get("training") or {}).get("step", 0))
 
 
 @dataclass(frozen=True)
@@ -170,17 +173,16 @@ def ablation_table(dataset: str, records: Sequence[Record], note: str) -> Table:
     Figures are means over seeds ± half the range. If only the paper's modules differ, its own figures stand
     beside them: those on the same set, or else its S-measures on all three. At least one record is needed.
     """
-    rows: dict[str, list[Record]] = {}
+    rows: dict[str, dict[int, Record]] = {}
     for record in sorted(records, key=lambda record: (record.label, record.seed)):
-        same = json.dumps([record.label, {**settings_of(Config()), **record.settings}], sort_keys=True)
-        if record.seed not in [known.seed for known in rows.setdefault(same, [])]:  # a copy counts once
-            rows[same].append(record)
-    groups = [group for _, group in sorted(rows.items())]
-    settings = [{**settings_of(Config()), **group[0].settings} for group in groups]
+        same = json.dumps([record.label, with_defaults(record.settings)], sort_keys=True)
+        rows.setdefault(same, {}).setdefault(record.seed, record)  # a copy counts once
+    groups = [list(own.values()) for _, own in sorted(rows.items())]
+    settings = [with_defaults(group[0].settings) for group in groups]
     differing = [key for key in settings[0] if any(row[key] != settings[0][key] for row in settings)]
     varying = [key for key in MODULES if key in differing]
     others = [key for key in differing if key not in MODULES]
-    known = set.intersection(*(set(record.figures) for group in groups for record in group))
+    known = set.intersection(*(set(record.figures) for record in records))
     columns = MEASURED | (DISTRACTOR_COLUMNS if known >= set(DISTRACTOR_COLUMNS) else {})
     beside = published_columns(dataset) if varying and not others else {}
     published = {frozenset(row["modules"]): row for row in load_tables()["gconet_table_1"]["rows"]}
@@ -188,13 +190,20 @@ def ablation_table(dataset: str, records: Sequence[Record], note: str) -> Table:
     for group, row in zip(groups, settings, strict=True):
         differs = ["x" if row[key] else "" for key in varying] + [str(row[key]) for key in others]
         measured = [format_spread([record.figures[name] for record in group]) for name in columns]
-        theirs = published.get(frozenset(name for key, name in MODULES.items() if row[key]), {})
-        printed = [f"{theirs[name][i]:.3f}" for name, i in beside.values()] if theirs else [""] * len(beside)
+        theirs = published.get(frozenset(name for key, name in MODULES.items() if row[key]))
+        printed = [f"{theirs[name][i]:.3f}" if theirs else "" for name, i in beside.values()]
         lines.append((group[0].label, *differs, *measured, *printed))
     header = ("", *(MODULES[key] for key in varying), *others, *columns.values(), *beside)
-    seeds = [(group[0].label, ", ".join(str(record.seed) for record in group)) for group in groups]
+    seeds = [", ".join(str(record.seed) for record in group) for group in groups]
+    if len(set(seeds)) == 1:
+        named = f"seeds of every row: {seeds[0]}"
+    else:  # a difference within one seed is not one of means
+        named = "; ".join(
+            ["seeds differ", *(f"{row[0]}: {own}" for row, own in zip(lines, seeds, strict=True))]
+        )
+    named += " (mean ± half the range)" if any("," in own for own in seeds) else ""
     explained = "d: mean cosine distance of images' parts of the consensus, within and between groups"
-    return Table(dataset, header, tuple(lines), (note, name_seeds(seeds), explained))
+    return Table(dataset, header, tuple(lines), (note, named, explained))
 
 
 def published_columns(dataset: str) -> dict[str, tuple[str, int]]:
@@ -203,15 +212,6 @@ def published_columns(dataset: str) -> dict[str, tuple[str, int]]:
     if own := known.get(dataset.lower()):
         return {f"paper {COLUMNS[figure]}": (own, i) for i, figure in enumerate(ORDER)}
     return {f"paper S, {name}": (name, ORDER.index("s_measure")) for name in known.values()}
-
-
-def name_seeds(seeds: Sequence[tuple[str, str]]) -> str:
-    """Which seeds the rows, (label, seeds), are of: a difference within one seed is not one of means."""
-    if len({own for _, own in seeds}) == 1:
-        text = f"seeds of every row: {seeds[0][1]}"
-    else:
-        text = "seeds differ; " + "; ".join(f"{label}: {own}" for label, own in seeds)
-    return text + (" (mean ± half the range)" if any("," in own for _, own in seeds) else "")
 
 
 def format_spread(values: Sequence[float]) -> str:

@@ -63,19 +63,17 @@ def convert_official(source: Path, target: Path) -> None:
     """Write the authors' checkpoint `source` as one of ours; an existing `target` is not overwritten."""
     if target.exists():
         raise CheckpointError(f"{target} exists; name another file")
-    state = read_file(source)
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):  # with epoch and scheduler
-        state = state["state_dict"]
-    if isinstance(state, dict):
-        state = {str(name).removeprefix("module.").removeprefix("ginet."): t for name, t in state.items()}
-    if isinstance(state, dict) and state.get("format") == FORMAT:
+    content = read_file(source)
+    if isinstance(content, dict) and content.get("format") == FORMAT:
         raise CheckpointError(f"{source} is a checkpoint of this project already; use it as it is")
-    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+    # some files have the epoch and the scheduler beside it
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise CheckpointError(f"{source}: not a state dict, so not the authors' checkpoint")
-    ours = from_official(state)
+    state = {str(name).removeprefix("module.").removeprefix("ginet."): t for name, t in state.items()}
+    net = {n.removeprefix("net."): t for n, t in from_official(state).items() if n.startswith("net.")}
     config = Config()
     model = build_model(config)
-    net = {n.removeprefix("net."): t for n, t in ours.items() if n.startswith("net.")}
     load_state(model, net, source)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(target, config=config, model=model)

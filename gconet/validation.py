@@ -27,7 +27,7 @@ def validate(
     """
     size, precision = config.data.image_size, config.train.precision
     predictor = Predictor(copy.deepcopy(model), size=size, device=str(device), precision=precision)
-    return score_arrays(_pairs(predictor, groups)).figures()
+    return dict(score_arrays(_pairs(predictor, groups)).figures)
 
 
 def _pairs(

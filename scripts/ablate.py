@@ -17,13 +17,13 @@ writes the tables. Compare runs of one kind of machine.
 Exit status: 0 when all runs are scored or --minutes have passed, 1 for failures, 2 for wrong arguments.
 """
 
-import argparse
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from gconet.ablation import (
@@ -40,11 +40,13 @@ from gconet.ablation import (
 from gconet.applications.consensus import group_distances
 from gconet.data.episodes import RecordedEpisodes
 from gconet.data.groups import scan_set
+from gconet.data.pictures import read_groups
 from gconet.errors import ConfigError, GCoNetError, counted, run_command
 from gconet.evaluation import score_folders
 from gconet.evaluation.distractors import mean_known
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
 from gconet.lock import hold
+from gconet.predictor import Predictor, write_maps
 from gconet.progress import progress
 from gconet.run import LAST, RESUMABLE
 
@@ -73,14 +75,14 @@ def main() -> int:
     budget = [f"train.epochs={args.epochs or last}", f"train.steps={args.steps or 'null'}"]
     output = args.output / f"{last}-steps"
     todo = {job: [name for name in args.sets if not is_scored(job, output, name)] for job in jobs}
-    for job in [job for job in jobs if todo[job]]:  # what cannot be used is found before hours of training
+    left = [job for job in jobs if todo[job]]
+    for job in left:  # what cannot be used is found before hours of training
         if (step := saved_step(job) or 0) > last:
             raise ConfigError(
                 f"{job.folder} has done {step} steps, more than {last}; move it away, or ask for {step}"
             )
     for path in output.glob("*/*.json"):
         read_record(path)
-    left = [job for job in jobs if todo[job]]
     try:
         for job in list(left):
             print(job.config.name, flush=True)
@@ -119,15 +121,10 @@ def train(job: Job, last: int, budget: list[str], deadline: float | None) -> Non
         shutil.rmtree(job.folder)
         if held:
             held.close()
-    if step is None:
-        command = ["--config", str(job.base), *job.overrides, *budget]
-    else:
-        command = [
-            "--resume",
-            str(job.folder),
-            *(o for o in job.overrides if o.startswith(RESUMABLE)),
-            *budget,
-        ]
+    command = ["--config", str(job.base), *job.overrides, *budget]
+    if step is not None:
+        allowed = [override for override in job.overrides if override.startswith(RESUMABLE)]
+        command = ["--resume", str(job.folder), *allowed, *budget]
     if deadline and time.monotonic() > deadline:
         raise TimeIsUp
     process = subprocess.Popen([sys.executable, str(ROOT / "train.py"), *command])
@@ -152,10 +149,7 @@ def train(job: Job, last: int, budget: list[str], deadline: float | None) -> Non
 
 def measure(job: Job, output: Path, names: list[str]) -> None:
     """Score a trained run on each set, with the distances of its consensus, and keep its losses."""
-    from gconet.data.pictures import read_groups
-    from gconet.predictor import Predictor, write_maps
-
-    folder, root, settings = output / job.config.name, Path(job.config.data.root), job.config.train
+    root, settings, folder = Path(job.config.data.root), job.config.train, output / job.config.name
     folder.mkdir(parents=True, exist_ok=True)
     keep_losses(job.folder / "log.jsonl", folder / "losses.csv")
     predictor = Predictor.load(job.folder / LAST, device=settings.device, precision=settings.precision)
@@ -166,13 +160,12 @@ def measure(job: Job, output: Path, names: list[str]) -> None:
             others = root / "distractors" / name
             figures = score_folders(
                 Path(maps), root / "gts" / name, distractors=others if others.is_dir() else None
-            ).figures()
+            ).figures
         files = [[item.image for item in group.items] for group in groups]
         read = progress(read_groups(files, predictor.size), "consensus", len(files), unit="group")
         distances = group_distances([predictor.consensus(pictures) for pictures in read])
-        figures |= {
-            k: mean_known(map(float, v)) for k, v in zip(("within", "between"), distances, strict=True)
-        }
+        within, between = (mean_known(map(float, values)) for values in distances)
+        figures = {**figures, "within": within, "between": between}
         record = Record(job.label, job.config.seed, settings_of(job.config), figures)
         record.write(folder / f"{name}.json")
 
@@ -197,41 +190,32 @@ def split(text: str) -> list[str]:
     return list(dict.fromkeys(text.split(",")))
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parse_args() -> Namespace:
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     add = parser.add_argument
     add(
         "--configs",
         nargs="+",
+        default=[],
         metavar="FILE",
-        help="default: the six rows of Table 1, the whole model and the baseline first",
+        help="default: Table 1, its most telling rows first",
     )
-    add(
-        "--sets",
-        type=lambda text: list(dict.fromkeys(text.split(","))),
-        required=True,
-        metavar="A,B",
-        help="score on these sets of data.root",
-    )
+    add("--sets", type=split, required=True, metavar="A,B", help="score on these sets of data.root")
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--epochs", type=int, metavar="N", help="train every run for so many epochs")
     budget.add_argument("--steps", type=int, metavar="N", help="or for so many steps: a short schedule")
-    add("--seeds", default="0", metavar="0,1", help="default: %(default)s")
+    add("--seeds", type=split, default="0", metavar="0,1", help="default: %(default)s")
     add("--minutes", type=float, metavar="M", help="stop training after so long, to be resumed")
     add("--output", type=Path, default=Path("results/ablation"), metavar="DIR", help="default: %(default)s")
     add("overrides", nargs="*", metavar="key=value", help="settings of all runs")
     args = parser.parse_intermixed_args()  # settings and options in any order
-    given = args.configs or []
-    args.overrides += [text for text in given if "=" in text]  # --configs a.yaml b.yaml key=value
-    args.configs = [Path(text) for text in given if "=" not in text] or TABLE_1
-    try:
-        args.seeds = sorted({int(number) for number in args.seeds.split(",")})
-    except ValueError:
+    args.overrides += [text for text in args.configs if "=" in text]  # --configs a.yaml b.yaml key=value
+    args.configs = [Path(text) for text in args.configs if "=" not in text] or TABLE_1
+    if not all(seed.strip().isdecimal() for seed in args.seeds):
         raise ConfigError(
-            f"--seeds {args.seeds}: give whole numbers with commas between, as in 0,1"
-        ) from None
+            f"--seeds {','.join(args.seeds)}: give whole numbers with commas between, as in 0,1"
+        )
+    args.seeds = sorted(set(map(int, args.seeds)))
     for name in ("epochs", "steps"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise ConfigError(f"--{name} {value}: give at least 1")

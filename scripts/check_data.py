@@ -1,10 +1,10 @@
 """Check the data sets below a root folder: counts, pairs, sizes, readable files."""
 
-import argparse
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
-from gconet.data.check import SetReport, check_set, list_sets
+from gconet.data.check import check_set, list_sets
 from gconet.data.sets import known_sets
 from gconet.errors import counted, run_command
 
@@ -29,10 +29,10 @@ arguments. DUTS_class takes about half a minute."""
 
 def main() -> int:
     totals = ", ".join(f"{name} {k.images:,}/{k.groups}" for name, k in known_sets().items() if k.images)
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=__doc__,
         epilog=EPILOG.format(totals=f"{totals} (images/groups)"),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--root", type=Path, default=Path("data"), help="default data")
     parser.add_argument("--set", nargs="+", metavar="NAME", dest="names", help="default: all sets")
@@ -41,7 +41,16 @@ def main() -> int:
     if args.workers < 1:
         parser.error("--workers must be 1 or more")
     names = args.names or list_sets(args.root)
-    broken = [name for name in names if print_report(check_set(args.root, name, workers=args.workers)) > 0]
+    broken = []
+    for name in names:
+        report = check_set(args.root, name, workers=args.workers)
+        counts = f"{counted(report.groups, 'group')}, {report.images} images, {report.masks} masks"
+        counts += f", {report.distractors} distractor masks" if report.distractors else ""
+        verdict = counted(len(report.problems), "problem") if report.problems else "whole"
+        print(f"{name}: {counts}: {verdict}")
+        for problem in report.problems:
+            print(f"  {problem.kind}: {problem.path}: {problem.detail}")
+        broken += [name] if report.problems else []
     if broken:
         print(
             f"{len(broken)} of {len(names)} sets have problems ({', '.join(broken)}): replace, add "
@@ -49,18 +58,6 @@ def main() -> int:
             file=sys.stderr,
         )
     return 1 if broken else 0
-
-
-def print_report(report: SetReport) -> int:
-    """Print what was found of one set, and every problem; returns how many problems there are."""
-    count = len(report.problems)
-    verdict = counted(count, "problem") if count else "whole"
-    counts = f"{counted(report.groups, 'group')}, {report.images} images, {report.masks} masks"
-    counts += f", {report.distractors} distractor masks" if report.distractors else ""
-    print(f"{report.name}: {counts}: {verdict}")
-    for problem in report.problems:
-        print(f"  {problem.kind}: {problem.path}: {problem.detail}")
-    return count
 
 
 if __name__ == "__main__":

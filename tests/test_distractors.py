@@ -68,7 +68,7 @@ def test_the_response_by_hand(responses: Path) -> None:
 def test_distractors_are_scored_by_image_group_and_set(responses: Path) -> None:
     plain = score(responses)
     scores = score(responses, distractors=responses / "distractors")
-    assert scores.figures().items() >= plain.figures().items() and not plain.distractors
+    assert scores.figures.items() >= plain.figures.items() and not plain.distractors
     document = json.loads(format_json(scores))
     cat, dog = document["groups"]["cat"], document["groups"]["dog"]
 

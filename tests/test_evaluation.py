@@ -22,7 +22,7 @@ from gconet.evaluation.plots import plot_curves, write_tensorboard
 from gconet.evaluation.published import published_results
 from gconet.evaluation.records import format_csv, format_json
 from gconet.evaluation.scorer import MAPS_PER_WORKER
-from gconet.evaluation.scores import FIGURES
+from gconet.evaluation.tables import COLUMNS
 from tests.conftest import Done
 from tests.official import GOLDEN, needs_golden
 from tests.test_metrics import score_by_pysodmetrics
@@ -64,8 +64,8 @@ def test_golden_maps_score_as_eval_co_sod_prints() -> None:
     scores = score(METRICS)
     near = 1e-5 if int(PIL.__version__.split(".")[0]) >= 13 else 1e-4  # Pillow 13 resizes maps otherwise
     assert scores.images == expected["images"]
-    figures = scores.figures()
-    for name in FIGURES:
+    figures = scores.figures
+    for name in COLUMNS:
         assert figures[name] == pytest.approx(expected["s" if name == "s_measure" else name], abs=1e-5), name
     for ours, theirs in (
         ("f", "f_curve"),
@@ -85,12 +85,13 @@ def test_golden_maps_score_as_pysodmetrics() -> None:
         resized = map_.resize(mask.size, Image.Resampling.BILINEAR)
         theirs.append(score_by_pysodmetrics(np.asarray(resized), np.asarray(mask)))
     ours = score_folders(METRICS / "maps", METRICS / "gts", convention="pysodmetrics")
-    assert ours.mae == pytest.approx(np.mean([one["mae"] for one in theirs]), abs=1e-6)
-    assert ours.s_measure == pytest.approx(np.mean([one["s_measure"] for one in theirs]), abs=1e-6)
+    assert ours.figures["mae"] == pytest.approx(np.mean([one["mae"] for one in theirs]), abs=1e-6)
+    assert ours.figures["s_measure"] == pytest.approx(np.mean([one["s_measure"] for one in theirs]), abs=1e-6)
     for name in ("f", "e", "precision", "recall"):
         mean = np.mean([one[name] for one in theirs], axis=0)
         np.testing.assert_allclose(ours.curves[name], mean, rtol=0, atol=1e-6)
-    assert ours.max_e == pytest.approx(np.mean([one["e"] for one in theirs], axis=0).max(), abs=1e-6)
+    e = np.mean([one["e"] for one in theirs], axis=0)
+    assert ours.figures["max_e"] == pytest.approx(e.max(), abs=1e-6)
 
 
 def test_the_set_is_averaged_over_images_not_groups(folders: Path) -> None:
@@ -99,11 +100,13 @@ def test_the_set_is_averaged_over_images_not_groups(folders: Path) -> None:
         name: score_map(load(folders / f"maps/{name}.png"), load(folders / f"gts/{name}.png")).mae
         for name in ("cat/a", "cat/b", "cat/c", "dog/a")
     }
-    assert scores.mae == pytest.approx(np.mean(list(maes.values())))
-    assert scores.groups["cat"].mae == pytest.approx(np.mean([maes[n] for n in maes if n[:3] == "cat"]))
+    assert scores.figures["mae"] == pytest.approx(np.mean(list(maes.values())))
+    cats = np.mean([maes[n] for n in maes if n[:3] == "cat"])
+    assert scores.groups["cat"].figures["mae"] == pytest.approx(cats)
     assert scores.groups["dog"].images == 1
     assert scores.groups["cat"].per_image["b"]["mae"] == pytest.approx(maes["cat/b"])
-    assert scores.max_f == scores.curves["f"].max() != np.mean([g.max_f for g in scores.groups.values()])
+    of_groups = [group.figures["max_f"] for group in scores.groups.values()]
+    assert scores.figures["max_f"] == scores.curves["f"].max() != np.mean(of_groups)
 
 
 def test_arrays_score_as_files_in_any_order(folders: Path) -> None:
@@ -115,7 +118,7 @@ def test_arrays_score_as_files_in_any_order(folders: Path) -> None:
     for convention in CONVENTIONS:
         ours = score_arrays(maps, convention=convention)
         files = score_folders(folders / "maps", folders / "gts", convention=convention)
-        assert ours.figures() == pytest.approx(files.figures(), abs=1e-12)
+        assert ours.figures == pytest.approx(files.figures, abs=1e-12)
 
 
 def test_workers_change_nothing(tmp_path: Path) -> None:
@@ -131,7 +134,7 @@ def test_one_group_pairs_whatever_the_folders_names(folders: Path) -> None:
     scores = score_folders(folders / "maps/cat", folders / "gts/cat")
     assert scores.images == 3
     renamed = (folders / "maps/cat").rename(folders / "feline")
-    assert score_folders(renamed, folders / "gts/cat").figures() == scores.figures()
+    assert score_folders(renamed, folders / "gts/cat").figures == scores.figures
 
 
 def test_a_map_of_another_size_is_resized_to_its_mask(folders: Path) -> None:
@@ -140,7 +143,7 @@ def test_a_map_of_another_size_is_resized_to_its_mask(folders: Path) -> None:
     small.save(path)
     resized = np.asarray(small.resize((20, 16), Image.Resampling.BILINEAR))
     expected = score_map(resized, load(folders / "gts/dog/a.png"))
-    assert score(folders).groups["dog"].mae == expected.mae
+    assert score(folders).groups["dog"].figures["mae"] == expected.mae
 
 
 def test_what_does_not_pair_is_an_error_that_lists_it(folders: Path) -> None:
@@ -202,7 +205,7 @@ def test_published_rows_stand_in_the_table(folders: Path) -> None:
 
 def test_the_table_in_its_styles(folders: Path) -> None:
     scores = score_folders(folders / "maps", folders / "gts", method="my_maps", dataset="toy")
-    figures = [f"{getattr(scores, name):.3f}" for name in ("max_e", "s_measure", "max_f", "mae")]
+    figures = [f"{scores.figures[name]:.3f}" for name in ("max_e", "s_measure", "max_f", "mae")]
     text = format_table(scores, groups=True).splitlines()
     assert text[0] == "toy, toolbox convention"
     assert text[2].split()[:6] == ["my_maps", "4", *figures]
@@ -212,7 +215,7 @@ def test_the_table_in_its_styles(folders: Path) -> None:
     assert row.startswith(f"| my_maps | 4 | {' | '.join(figures)} |")
     text = format_table(scores, segmentation=True).splitlines()
     assert text[1].split()[-4:] == ["P@.5", "J@.5", "P@ad", "J@ad"]
-    assert text[2].split()[-3] == f"{scores.j_half:.3f}"
+    assert text[2].split()[-3] == f"{scores.figures['j_half']:.3f}"
     latex = format_table(scores, style="latex")
     assert f"my\\_maps & {' & '.join(figures)} \\\\".replace("0.", ".") in latex
     with pytest.raises(ValueError, match="text, markdown, latex"):
@@ -222,8 +225,9 @@ def test_the_table_in_its_styles(folders: Path) -> None:
 def test_latex_is_a_papers_table(folders: Path) -> None:
     """By hand: the sets side by side, and per column the best and the second best as printed."""
     one = score_folders(folders / "maps", folders / "gts", method="ours", dataset="CoCA")
-    a = replace(one, max_e=0.7804, s_measure=0.6, max_f=0.5741, mae=0.1131)
-    b = replace(a, dataset="toy", mae=1.0, max_f=math.nan)
+    figures = {"max_e": 0.7804, "s_measure": 0.6, "max_f": 0.5741, "mae": 0.1131}
+    a = replace(one, figures=figures)
+    b = replace(one, dataset="toy", figures={**figures, "mae": 1.0, "max_f": math.nan})
     text = format_table(a, b, style="latex", rows=["GCoNet", "GCoNet+"]).splitlines()
     assert text[:2] == ["% toolbox convention", "% ours: 4 of 1295 images of CoCA"]
     assert text[2:4] == [r"\begin{tabular}{lcccccccc}", r"\toprule"]
@@ -293,7 +297,7 @@ def test_plot_and_tensorboard_show_the_curves(folders: Path) -> None:
     assert [make_ndarray(event.tensor_proto) for event in curve] == pytest.approx(
         scores.curves["f"], abs=1e-6
     )
-    assert make_ndarray(events.Tensors("scores/mae")[0].tensor_proto) == pytest.approx(scores.mae)
+    assert make_ndarray(events.Tensors("scores/mae")[0].tensor_proto) == pytest.approx(scores.figures["mae"])
 
 
 def test_command_writes_what_is_asked_and_never_over_it(folders: Path, run: Run) -> None:

@@ -208,6 +208,6 @@ def test_scores_are_numbers_from_zero_to_one(pictures):
     for convention in CONVENTIONS:
         scores = score_arrays(iter(pairs), convention=convention)
         for own in (scores, *scores.groups.values()):
-            for name, value in own.figures().items():
+            for name, value in own.figures.items():
                 most = 2 if name.endswith("_e") else 1  # the toolbox divides E by the pixels less one
                 assert -1e-9 <= value <= most + 1e-9, name  # NaN neither

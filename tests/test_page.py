@@ -147,7 +147,7 @@ def test_with_scores_the_worst_can_come_first(toy, tmp_path):
         curve = [int(level) / 1000 for level in figure["data-j"].split()]
         assert curve[list(LEVELS).index(128)] == pytest.approx(j, abs=6e-4)
     again = score_folders(tmp_path, toy / "gts/toy")  # the page does not get into the maps' way
-    assert again.figures() == scores.figures()
+    assert again.figures == scores.figures
 
 
 def test_panels_of_pictures_of_any_size(tmp_path):

@@ -3,9 +3,12 @@
 `data.groups` stops at the first fault, as training must; here the user wants the whole list.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
 
 from gconet.data.groups import SUFFIXES, list_subfolders
 from gconet.data.images import load_image, load_mask
@@ -15,8 +18,7 @@ from gconet.errors import DataError
 from gconet.progress import progress
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong with a set; `path` is the file or folder to fix."""
 
     kind: str
@@ -24,8 +26,7 @@ class Problem:
     detail: str
 
 
-@dataclass(frozen=True)
-class SetReport:
+class SetReport(NamedTuple):
     """What was found of one set: counts of groups and files, and all its problems."""
 
     name: str
@@ -57,29 +58,55 @@ def check_set(root: Path, name: str, *, workers: int = 2) -> SetReport:
         sides["distractors"] = folder
     problems: list[Problem] = []
     found = {side: list_side(folder, problems) for side, folder in sides.items()}
-    pairs: list[tuple[Path | None, Path | None, Path]] = []
-    for side in list(sides)[1:]:
-        for group in sorted(found["images"].keys() | found[side].keys()):
-            images, masks = found["images"].get(group, {}), found[side].get(group, {})
-            for stem in sorted(images.keys() | masks.keys()):
-                pairs.append((images.get(stem), masks.get(stem), sides[side]))
+    files = [
+        (path, load_image if side == "images" else load_mask)
+        for side, own in found.items()
+        for path in own.values()
+    ]
+    sizes: dict[Path, tuple[int, int]] = {}  # of those that can be read
     with ThreadPoolExecutor(workers) as pool:
-        results = pool.map(lambda pair: check_pair(pair[0], pair[1], pair[2], sides["images"]), pairs)
-        for result in progress(results, name, len(pairs), unit="pair"):
-            problems += result
-    groups = len(found["images"])
-    files = {side: sum(map(len, folders.values())) for side, folders in found.items()}
-    problems += check_totals(name, sides["images"], files["images"], groups)
-    counts = files["images"], files["gts"], files.get("distractors", 0)
-    return SetReport(name, groups, *counts, tuple(dict.fromkeys(problems)))  # an image may stand in two pairs
+        results = progress(pool.map(lambda file: read_size(*file), files), name, len(files), unit="file")
+        for (path, _), result in zip(files, results, strict=True):
+            if isinstance(result, DataError):
+                problems.append(Problem("unusable", path, str(result).removeprefix(f"{path}: ")))
+            else:
+                sizes[path] = result
+    images, gts, *others = found.values()
+    for folder, masks in zip(list(sides.values())[1:], (gts, *others), strict=True):
+        for key in sorted(images.keys() | masks.keys()):
+            image, mask = images.get(key), masks.get(key)
+            if image and not mask:
+                wanted = folder / image.parent.name / image.stem
+                problems.append(Problem("no mask", image, f"expected {wanted}.png or another suffix"))
+            elif mask and not image:
+                wanted = sides["images"] / mask.parent.name / mask.stem
+                problems.append(Problem("no image", mask, f"expected {wanted}.jpg or another suffix"))
+            elif image in sizes and mask in sizes and sizes[image] != sizes[mask]:
+                (width, height), (mask_width, mask_height) = sizes[image], sizes[mask]
+                detail = f"is {mask_width}×{mask_height}, its image {width}×{height} ({image})"
+                problems.append(Problem("mask size", mask, detail))
+    groups = len({group for group, _ in images})
+    known = known_sets().get(name)
+    if known and known.images is not None and (known.images, known.groups) != (len(images), groups):
+        detail = f"{len(images)} images in {groups} groups, expected {known.images} in {known.groups}"
+        problems.append(Problem("wrong total", sides["images"], detail))
+    return SetReport(name, groups, len(images), len(gts), sum(map(len, others)), tuple(problems))
 
 
-def list_side(folder: Path, problems: list[Problem]) -> dict[str, dict[str, Path]]:
-    """Group → stem → file for one side of a set; appends what is wrong to `problems`."""
+def read_size(path: Path, load: Callable[[Path], Image.Image]) -> tuple[int, int] | DataError:
+    """Width and height of a picture that is decoded by `load`, or why it cannot be."""
+    try:
+        return load(path).size
+    except DataError as error:
+        return error
+
+
+def list_side(folder: Path, problems: list[Problem]) -> dict[tuple[str, str], Path]:
+    """(group, stem) → file for one side of a set; appends what is wrong to `problems`."""
     if not folder.is_dir():
         problems.append(Problem("missing folder", folder, "not there"))
         return {}
-    groups = {}
+    groups: dict[str, dict[str, Path]] = {}
     for path in list_folders(folder):
         name = normalise(path.name)  # as training pairs names
         if name in groups:
@@ -92,7 +119,7 @@ def list_side(folder: Path, problems: list[Problem]) -> dict[str, dict[str, Path
         problems.append(Problem("stray file", path, "lies beside the class folders, not in one"))
     if not groups:
         problems.append(Problem("empty set", folder, "no class folders in it"))
-    return groups
+    return {(name, stem): path for name, files in groups.items() for stem, path in files.items()}
 
 
 def list_stems(folder: Path, problems: list[Problem]) -> dict[str, Path]:
@@ -112,38 +139,3 @@ def list_stems(folder: Path, problems: list[Problem]) -> dict[str, Path]:
 def list_folders(folder: Path) -> list[Path]:
     """`list_subfolders`; none if `folder` does not exist."""
     return list_subfolders(folder) if folder.is_dir() else []
-
-
-def check_pair(image: Path | None, mask: Path | None, masks: Path, images: Path) -> list[Problem]:
-    """What is wrong with an image and its mask, either of which may be missing; decodes both.
-
-    `masks` and `images` are the folders of the set, for those that are missing.
-    """
-    problems = []
-    if image and not mask:
-        wanted = masks / image.parent.name / image.stem
-        problems.append(Problem("no mask", image, f"expected {wanted}.png or another suffix"))
-    if mask and not image:
-        wanted = images / mask.parent.name / mask.stem
-        problems.append(Problem("no image", mask, f"expected {wanted}.jpg or another suffix"))
-    sizes = []
-    for path, load in ((image, load_image), (mask, load_mask)):
-        if path:
-            try:
-                sizes.append(load(path).size)
-            except DataError as error:
-                problems.append(Problem("unusable", path, str(error).removeprefix(f"{path}: ")))
-    if image and mask and len(sizes) == 2 and sizes[0] != sizes[1]:
-        (width, height), (mask_width, mask_height) = sizes
-        detail = f"is {mask_width}×{mask_height}, its image {width}×{height} ({image})"
-        problems.append(Problem("mask size", mask, detail))
-    return problems
-
-
-def check_totals(name: str, folder: Path, images: int, groups: int) -> list[Problem]:
-    """Where the counts of a known set are not the published ones."""
-    known = known_sets().get(name)
-    if known is None or known.images is None or (images, groups) == (known.images, known.groups):
-        return []
-    detail = f"{images} images in {groups} groups, expected {known.images} in {known.groups}"
-    return [Problem("wrong total", folder, detail)]

@@ -24,41 +24,47 @@ def side_by_side(
     sets = list(dict.fromkeys(one.dataset for one in scores))
     rows: dict[str, dict[tuple[str, str], float]] = {}
     for dataset in sets:
-        for row in published_results(dataset):
-            if published is None or row.method in published:
-                own = rows.setdefault(f"{row.method} ({row.source})", {})
-                own.update({(dataset, figure): value for figure, value in row.figures.items()})
+        for row in published_results(dataset, published):
+            own = rows.setdefault(f"{row.method} ({row.source})", {})
+            own.update({(dataset, figure): value for figure, value in row.figures.items()})
     notes = []
     for one in scores:
         own = rows.setdefault(one.method or "maps", {})
-        own.update({(one.dataset, figure): value for figure, value in one.figures().items()})
+        own.update({(one.dataset, figure): value for figure, value in one.figures.items()})
         if one.expected_images not in (None, one.images):
-            notes.append(f"% {one.method}: {one.images} of {one.expected_images} images of {one.dataset}")
+            notes.append(f"{one.method}: {one.images} of {one.expected_images} images of {one.dataset}")
     cells = [(dataset, figure) for dataset in sets for figure in columns]
     marks = {cell: rank([own[cell] for own in rows.values() if cell in own], cell[1]) for cell in cells}
-    heads = [rf"\multicolumn{{{len(columns)}}}{{c}}{{{one.translate(SPECIAL)}}}" for one in sets]
     lines = [
-        f"{name.translate(SPECIAL)} & {' & '.join(mark(own.get(cell), marks[cell]) for cell in cells)}"
-        for name, own in rows.items()
+        [name.translate(SPECIAL), *(mark(own.get(c), marks[c]) for c in cells)] for name, own in rows.items()
     ]
-    arrow = {True: r"$\downarrow$", False: r"$\uparrow$"}
-    arrows = [f"{columns[figure]} {arrow[figure in LOWER]}" for _, figure in cells]
-    rules = [
-        rf"\cmidrule(lr){{{2 + i * len(columns)}-{1 + (i + 1) * len(columns)}}}" for i in range(len(sets))
-    ]
+    heads = [rf"\multicolumn{{{len(columns)}}}{{c}}{{{one.translate(SPECIAL)}}}" for one in sets]
+    ends = range(1, 1 + len(cells), len(columns))  # the column before each set's first
+    rules = "".join(rf"\cmidrule(lr){{{end + 1}-{end + len(columns)}}}" for end in ends)
+    arrows = [rf"{columns[f]} $\{'down' if f in LOWER else 'up'}arrow$" for _, f in cells]
+    head = [line(["", *heads]), rules, line(["", *arrows])]
+    return tabular([f"{scores[0].convention} convention", *notes], "l" + "c" * len(cells), head, lines)
+
+
+def tabular(
+    comments: Sequence[str], alignment: str, head: Sequence[str], rows: Sequence[Sequence[str]]
+) -> str:
+    """A tabular for the package booktabs, from the lines of its head and the cells of its rows."""
     return "\n".join([
-        f"% {scores[0].convention} convention" if scores else "%",
-        *notes,
-        rf"\begin{{tabular}}{{l{'c' * len(cells)}}}",
+        *(f"% {comment}" for comment in comments),
+        rf"\begin{{tabular}}{{{alignment}}}",
         r"\toprule",
-        f"& {' & '.join(heads)} " + r"\\",
-        "".join(rules),
-        f"& {' & '.join(arrows)} " + r"\\",
+        *head,
         r"\midrule",
-        *(line + r" \\" for line in lines),
+        *map(line, rows),
         r"\bottomrule",
         r"\end{tabular}",
     ])  # fmt: skip
+
+
+def line(cells: Sequence[str]) -> str:
+    """The cells of one row."""
+    return " & ".join(cells).lstrip() + r" \\"
 
 
 def rank(values: Sequence[float], figure: str) -> tuple[str, str]:

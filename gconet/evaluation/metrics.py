@@ -39,15 +39,6 @@ class MapScore:
     response: Response | None = None  # None if the distractors' mask was not given
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """How a convention reads the 256 levels of a map."""
-
-    offset: int  # where real numbers are compared, level m stands for (m - offset) / scale
-    scale: int
-    first: I64  # (T,) the lowest level that reaches each threshold; 256 if none does
-
-
 def score_map(map_u8: U8, gt_u8: U8, convention: str = "toolbox") -> MapScore:
     """Score one map (H, W) against its mask (H, W), both 8-bit grey, 255 the object.
 
@@ -74,16 +65,16 @@ def score_map(map_u8: U8, gt_u8: U8, convention: str = "toolbox") -> MapScore:
     greys = np.flatnonzero(joint.any(axis=0))  # present in the mask
     joint = joint.take(greys, axis=1)  # in rows: indexing would leave it in columns, slower below
     low, high = int(levels[0]), int(levels[-1])
-    stretch = toolbox_stretch(low, high) if toolbox else pysodmetrics_stretch(low, high)
-    offset, scale = (0, 255) if toolbox else (stretch.offset, stretch.scale)
+    offset, scale, first = stretch(low, high, toolbox=toolbox)
     return MapScore(
-        mae=mean_absolute_error(joint, greys / 255, offset, scale),
-        s_measure=s_measure(map_u8, gt_u8 >= 128, stretch.offset, stretch.scale, toolbox=toolbox),
+        # the toolbox takes MAE on the map as it is
+        mae=mean_absolute_error(joint, greys / 255, *((0, 255) if toolbox else (offset, scale))),
+        s_measure=s_measure(map_u8, gt_u8 >= 128, offset, scale, toolbox=toolbox),
         p_half=p_half,
         j_half=j_half,
         p_adaptive=p_adaptive,
         j_adaptive=j_adaptive,
-        curves=threshold_curves(joint, greys / 255, stretch.first, toolbox=toolbox),
+        curves=threshold_curves(joint, greys / 255, first, toolbox=toolbox),
     )
 
 
@@ -112,25 +103,26 @@ def toolbox_thresholds() -> npt.NDArray[np.float32]:
     return np.where(i < 127, i * step, 1 - (254 - i) * step).astype(np.float32)
 
 
-def toolbox_stretch(low: int, high: int) -> Stretch:
-    """The toolbox's map: (v - min) / (max - min + 1e-20) of v = level / 255, in float32 throughout.
+def stretch(low: int, high: int, *, toolbox: bool) -> tuple[int, int, I64]:
+    """How a convention reads a map of levels `low` to `high`: (offset, scale, first).
 
-    Levels and thresholds often coincide (in a map of levels 0 to 254, say), and then whether v >= t
-    holds hangs on float32 rounding, which is reproduced for each of the 256 levels.
+    Where real numbers are compared, level m stands for (m - offset) / scale. `first` (T,) is the lowest
+    level that reaches each threshold, 256 if none does.
+
+    The toolbox's map is (v - min) / (max - min + 1e-20) of v = level / 255, in float32 throughout. Levels
+    and thresholds often coincide (in a map of levels 0 to 254, say), and then whether v >= t holds hangs on
+    float32 rounding, which is reproduced for each of the 256 levels. PySODMetrics' map is stretched in
+    float64 unless it is constant, then cut down to 256 bins.
     """
-    v = np.arange(256, dtype=np.float32) / np.float32(255)
-    v = (v - v[low]) / (v[high] - v[low] + np.float32(1e-20))
-    first = np.searchsorted(v, toolbox_thresholds())
-    return Stretch(offset=low, scale=max(high - low, 1), first=first)
-
-
-def pysodmetrics_stretch(low: int, high: int) -> Stretch:
-    """PySODMetrics' map: stretched in float64 unless it is constant, then cut down to 256 bins."""
+    if toolbox:
+        v32 = np.arange(256, dtype=np.float32) / np.float32(255)
+        v32 = (v32 - v32[low]) / (v32[high] - v32[low] + np.float32(1e-20))
+        return low, max(high - low, 1), np.searchsorted(v32, toolbox_thresholds())
     v = np.arange(256) / 255
     if low < high:
         v = (v - v[low]) / (v[high] - v[low])
     first = np.searchsorted(np.trunc(v * 255), np.arange(256))
-    return Stretch(low, high - low, first) if low < high else Stretch(0, 255, first)
+    return (low, high - low, first) if low < high else (0, 255, first)
 
 
 def mean_absolute_error(joint: I32, mask: F64, offset: int, scale: int) -> float:

@@ -58,6 +58,6 @@ def write_tensorboard(scores: Sequence[Scores], root: Path) -> None:
         for name, curve in one.curves.items():
             for step, value in enumerate(curve):
                 writer.add_scalar(f"curves/{name}", value, step)
-        for name, value in one.figures().items():
+        for name, value in one.figures.items():
             writer.add_scalar(f"scores/{name}", value, 0)
         writer.close()

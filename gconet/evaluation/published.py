@@ -1,5 +1,6 @@
 """Published results, to print beside measured ones."""
 
+from collections.abc import Collection
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -18,13 +19,17 @@ class Published(NamedTuple):
     figures: dict[str, float]
 
 
-def published_results(dataset: str) -> list[Published]:
-    """The rows of `dataset` (CoCA, CoSOD3k or Cosal2015, in any case); empty for any other set."""
+def published_results(dataset: str, methods: Collection[str] | None = None) -> list[Published]:
+    """The rows of `dataset` (CoCA, CoSOD3k or Cosal2015, in any case); empty for any other set.
+
+    `methods`: the only ones, by default all.
+    """
     found = []
     for table in COMPARED:
         for row in load_tables()[table]["rows"]:
             names = {name.lower(): name for name, value in row.items() if isinstance(value, list)}
-            if name := names.get(dataset.lower()):
+            name = names.get(dataset.lower())
+            if name and (methods is None or row["method"] in methods):
                 told = (row[key] for key in ("venue", "backbone", "train") if key in row)
                 figures = dict(zip(ORDER, row[name], strict=True))
                 found.append(Published(row["method"], ", ".join(told), figures))

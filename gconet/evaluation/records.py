@@ -5,8 +5,7 @@ import io
 import json
 from collections.abc import Mapping
 
-from gconet.evaluation.distractors import DISTRACTORS
-from gconet.evaluation.scores import FIGURES, SEGMENTATION, Scores, without_nan
+from gconet.evaluation.scores import Scores, without_nan
 
 
 def format_json(*scores: Scores) -> str:
@@ -21,7 +20,7 @@ def format_csv(*scores: Scores) -> str:
 
     If any has figures on distractors, there are columns for them; a figure that is NaN is left empty.
     """
-    columns = [*FIGURES, *SEGMENTATION, *(DISTRACTORS if any(one.distractors for one in scores) else ())]
+    columns = list(dict.fromkeys(name for one in scores for name in one.figures))
 
     def cells(figures: Mapping[str, float]) -> list[float | None]:
         return [without_nan(figures).get(name) for name in columns]
@@ -31,9 +30,9 @@ def format_csv(*scores: Scores) -> str:
     table.writerow(["method", "set", "convention", "group", "image", "images", "expected_images", *columns])
     for one in scores:
         labels = [one.method, one.dataset, one.convention]
-        table.writerow([*labels, "", "", one.images, one.expected_images, *cells(one.figures())])
+        table.writerow([*labels, "", "", one.images, one.expected_images, *cells(one.figures)])
         for name, group in one.groups.items():
-            table.writerow([*labels, name, "", group.images, None, *cells(group.figures())])
+            table.writerow([*labels, name, "", group.images, None, *cells(group.figures)])
             for stem, figures in group.per_image.items():
                 table.writerow([*labels, name, stem, 1, None, *cells(figures)])
     return text.getvalue()

@@ -4,6 +4,8 @@ All of it follows from integer sums over each quadrant's background and object, 
 covariances are zero exactly when they should be, which `ssim` asks for.
 """
 
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
 import cv2
@@ -48,9 +50,7 @@ def s_measure(
     """
     row, column = split_at_centroid(mask, toolbox=toolbox)
     quadrants = quadrant_moments(map_u8, mask, row, column, offset, scale)
-    back, front = quadrants[0]
-    for more_back, more_front in quadrants[1:]:
-        back, front = back | more_back, front | more_front
+    back, front = (reduce(or_, own) for own in zip(*quadrants, strict=True))
     if front.n == 0:
         return 1 - back.mean
     if back.n == 0:

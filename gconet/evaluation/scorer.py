@@ -4,7 +4,7 @@ import multiprocessing
 from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -21,23 +21,8 @@ from gconet.evaluation.metrics import MapScore, check_convention, score_map
 from gconet.evaluation.scores import Scores, summarise_groups
 from gconet.progress import progress as report
 
-Outcome: TypeAlias = tuple[list[MapScore], list[DataError]]
+Pair: TypeAlias = tuple[Path, Path, Path | None]  # a map, its mask and, if given, that of the distractors
 MAPS_PER_WORKER = 64  # at least; scoring fewer takes less time than starting a process
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A map file, its mask file and, if given, the mask file of the distractors."""
-
-    group: str
-    stem: str
-    map: Path
-    mask: Path
-    distractors: Path | None = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.group}/{self.stem}"
 
 
 def score_folders(
@@ -55,7 +40,8 @@ def score_folders(
 ) -> Scores:
     """Score the maps under `maps` against the masks under `gts`: one group, or folders of groups.
 
-    Maps and masks pair by group and stem, whatever the suffix; a map of another size is resized to
+    Maps and masks pair by group and stem, whatever the suffix; a single group on both sides pairs whatever
+    its name. A map of another size is resized to
     its mask's. `workers` processes share the work, with 0 or 1 this one does it; the scores do
     not depend on it. `method` and `dataset` name the scores, by default after the two folders.
     `distractors` holds, for every mask under `gts`, one of the image's other objects, of the same size;
@@ -66,10 +52,19 @@ def score_folders(
     is scored, and the scores list what was left out. A missing mask of distractors is always an error.
     """
     check_convention(convention)
-    pairs, missing, extra = pair_maps(maps, gts, groups)
-    if distractors:
-        found = pair_folders(list_groups(gts), distractors, "distractor mask")
-        pairs = [replace(pair, distractors=found[pair.group, pair.stem]) for pair in pairs]
+    mask_files, map_files = list_groups(gts), list_groups(maps, allow_empty=True)
+    if groups is not None:
+        map_files = {name: files for name, files in map_files.items() if name in groups}
+    if len(mask_files) == len(map_files) == 1:  # then the groups' names do not matter
+        map_files = dict(zip(mask_files, map_files.values(), strict=True))
+    masks, found = (
+        {(group, stem): path for group, files in side.items() for stem, path in files.items()}
+        for side in (mask_files, map_files)
+    )
+    others = pair_folders(mask_files, distractors, "distractor mask") if distractors else {}
+    pairs = {name: (found[name], masks[name], others.get(name)) for name in masks if name in found}
+    missing = ["/".join(name) for name in masks if name not in found]
+    extra = ["/".join(name) for name in found if name not in masks]
     if (missing or extra) and not allow_missing:
         faults = []
         if missing:
@@ -80,19 +75,17 @@ def score_folders(
 
     measured: dict[str, dict[str, MapScore]] = {}
     broken: dict[str, str] = {}
-    results = report(
-        measure(pairs, convention, workers), f"score {maps}", len(pairs), unit="map", hidden=not progress
-    )
-    for pair, (scored, why) in zip(pairs, results, strict=True):
-        for score in scored:
-            measured.setdefault(pair.group, {})[pair.stem] = score
-        for error in why:
-            broken[pair.name] = str(error)
+    results = measure(list(pairs.values()), convention, workers)
+    results = report(results, f"score {maps}", len(pairs), unit="map", hidden=not progress)
+    for (group, stem), result in zip(pairs, results, strict=True):
+        if isinstance(result, DataError):
+            broken[f"{group}/{stem}"] = str(result)
+        else:
+            measured.setdefault(group, {})[stem] = result
+    why = f"; the first: {next(iter(broken.values()))}" if broken else ""
     if broken and not allow_missing:
-        names, first = name_some(list(broken)), next(iter(broken.values()))
-        raise DataError(f"{len(broken)} cannot be scored: {names}; the first: {first}")
+        raise DataError(f"{len(broken)} cannot be scored: {name_some(list(broken))}{why}")
     if not measured:
-        why = f"; the first: {next(iter(broken.values()))}" if broken else ""
         raise DataError(
             f"no readable map in {maps} has a readable mask in {gts}; both need the same groups and "
             f"stems{why}"
@@ -102,44 +95,14 @@ def score_folders(
         convention=convention,
         method=method or maps.resolve().name,
         dataset=dataset or gts.resolve().name,
-        missing=sorted([*missing, *broken]),
-        unreadable=list(broken.values()),
-        extra=extra,
+        missing=tuple(sorted([*missing, *broken])),
+        unreadable=tuple(broken.values()),
+        extra=tuple(extra),
     )
 
 
-def pair_maps(
-    maps: Path, gts: Path, groups: Collection[str] | None = None
-) -> tuple[list[Pair], list[str], list[str]]:
-    """The pairs, sorted by name; then the names of masks without map and of maps without mask.
-
-    A single group on both sides pairs whatever its name. Raises DataError if a folder is missing
-    or holds no pictures.
-    """
-    mask_files = list_groups(gts)
-    map_files = list_groups(maps, allow_empty=True)
-    map_files = {name: files for name, files in map_files.items() if groups is None or name in groups}
-    if len(mask_files) == len(map_files) == 1:
-        map_files = dict(zip(mask_files, map_files.values(), strict=True))
-    pairs, missing = [], []
-    for group, masks in mask_files.items():
-        for stem, mask in masks.items():
-            found = map_files.get(group, {}).get(stem)
-            if found:
-                pairs.append(Pair(group, stem, found, mask))
-            else:
-                missing.append(f"{group}/{stem}")
-    extra = [
-        f"{group}/{stem}"
-        for group, files in map_files.items()
-        for stem in files
-        if stem not in mask_files.get(group, {})
-    ]
-    return pairs, missing, extra
-
-
-def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[Outcome]:
-    """The scores and the errors of each pair, in their order: one of either."""
+def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapScore | DataError]:
+    """The score of each pair, in their order, or why it has none."""
     work = partial(attempt, convention=convention)
     workers = min(workers, len(pairs) // MAPS_PER_WORKER)
     if workers <= 1:
@@ -159,30 +122,30 @@ def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[Outcom
         raise DataError("a scoring process died, often for lack of memory; try --workers 1") from None
 
 
-def attempt(pair: Pair, *, convention: str) -> Outcome:
+def attempt(pair: Pair, *, convention: str) -> MapScore | DataError:
     """`score_pair` for another process: what it returns or raises."""
     try:
-        return [score_pair(pair, convention=convention)], []
+        return score_pair(*pair, convention)
     except DataError as error:
-        return [], [error]
+        return error
 
 
-def score_pair(pair: Pair, *, convention: str) -> MapScore:
+def score_pair(map_: Path, gt: Path, distractors: Path | None, convention: str) -> MapScore:
     """The score of a map file; raises DataError if it or one of its masks cannot be used."""
-    mask, picture = load_mask(pair.mask), load_map(pair.map)
-    others = load_mask(pair.distractors) if pair.distractors else None
+    mask, picture = load_mask(gt), load_map(map_)
+    others = load_mask(distractors) if distractors else None
+    size = f"{gt} {mask.width}x{mask.height}"
     if others and others.size != mask.size:
         raise DataError(
-            f"{pair.distractors} is {others.width}x{others.height} but {pair.mask} "
-            f"{mask.width}x{mask.height}; give masks of the same picture"
+            f"{distractors} is {others.width}x{others.height} but {size}; give masks of the same picture"
         )
     if picture.size == mask.size[::-1] != mask.size:
         raise DataError(
-            f"{pair.map} is {picture.width}x{picture.height} but {pair.mask} {mask.width}x{mask.height}: "
+            f"{map_} is {picture.width}x{picture.height} but {size}: "
             "one of them lies on its side; save both upright"
         )
     if picture.size != mask.size:  # on 8-bit levels and antialiased, as in the toolbox
         picture = picture.resize(mask.size, Image.Resampling.BILINEAR)
-    m, gt = np.asarray(picture), np.asarray(mask)
-    response = measure_response(m, gt, np.asarray(others)) if others else None
-    return replace(score_map(m, gt, convention), response=response)
+    levels, truth = np.asarray(picture), np.asarray(mask)
+    response = measure_response(levels, truth, np.asarray(others)) if others else None
+    return replace(score_map(levels, truth, convention), response=response)

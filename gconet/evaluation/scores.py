@@ -1,17 +1,16 @@
 """The scores of many maps: curves averaged over images, and the numbers read off the averages."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from gconet.data.sets import known_sets
-from gconet.evaluation.distractors import average_responses
+from gconet.evaluation.distractors import DISTRACTORS, average_responses
 from gconet.evaluation.metrics import CURVES, F64, U8, MapScore, score_map, thresholds
 
-FIGURES = ("mae", "max_f", "mean_f", "max_e", "mean_e", "s_measure", "ap", "auc")
 SEGMENTATION = ("p_half", "j_half", "p_adaptive", "j_adaptive")  # of `MapScore`, averaged over images
 
 
@@ -21,19 +20,7 @@ class Scores:
 
     convention: str
     images: int
-    mae: float
-    max_f: float
-    mean_f: float
-    max_e: float
-    mean_e: float
-    s_measure: float
-    ap: float
-    auc: float
-    p_half: float
-    j_half: float
-    p_adaptive: float
-    j_adaptive: float
-    distractors: Mapping[str, float] = field(default_factory=dict)  # of `average_responses`, if given
+    figures: Mapping[str, float]  # by name; only those of `average_responses` can be NaN
     curves: Mapping[str, F64]  # "threshold" and the names in CURVES, (T,) each
     method: str = ""
     dataset: str = ""
@@ -49,12 +36,10 @@ class Scores:
         totals = {name.lower(): known.images for name, known in known_sets().items()}
         return totals.get(self.dataset.lower())
 
-    def figures(self) -> dict[str, float]:
-        """All numbers by name, in the order of `FIGURES`, `SEGMENTATION` and, if given, `DISTRACTORS`.
-
-        Only the last can be NaN: see `average_responses`.
-        """
-        return {**{name: getattr(self, name) for name in FIGURES + SEGMENTATION}, **self.distractors}
+    @property
+    def distractors(self) -> bool:
+        """Whether there were masks of distractors."""
+        return DISTRACTORS[0] in self.figures
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and strings, ready for `json.dump`; None in place of NaN."""
@@ -64,13 +49,13 @@ class Scores:
             "convention": self.convention,
             "images": self.images,
             "expected_images": self.expected_images,
-            **without_nan(self.figures()),
+            **without_nan(self.figures),
             "missing": list(self.missing),
             "extra": list(self.extra),
             "groups": {
                 name: {
                     "images": group.images,
-                    **without_nan(group.figures()),
+                    **without_nan(group.figures),
                     "per_image": {stem: without_nan(own) for stem, own in group.per_image.items()},
                 }
                 for name, group in self.groups.items()
@@ -99,40 +84,18 @@ def score_arrays(
 
 
 def summarise_groups(
-    measured: Mapping[str, Mapping[str, MapScore]],
-    *,
-    convention: str,
-    method: str = "",
-    dataset: str = "",
-    missing: Sequence[str] = (),
-    unreadable: Sequence[str] = (),
-    extra: Sequence[str] = (),
+    measured: Mapping[str, Mapping[str, MapScore]], *, convention: str, **labels: Any
 ) -> Scores:
     """Scores of a set, of its groups and of its images, from group name → stem → scores of the map.
 
-    The set's average runs over all its images, not over groups. Groups without images are left out.
+    The set's average runs over all its images, not over groups. `labels`: other fields of `Scores`.
     """
-    groups = {
-        name: summarise(
-            images.values(),
-            convention=convention,
-            per_image={
-                stem: summarise([one], convention=convention).figures() for stem, one in images.items()
-            },
-        )
-        for name, images in measured.items()
-        if images
-    }
-    return summarise(
-        (one for images in measured.values() for one in images.values()),
-        convention=convention,
-        method=method,
-        dataset=dataset,
-        groups=groups,
-        missing=tuple(missing),
-        unreadable=tuple(unreadable),
-        extra=tuple(extra),
-    )
+    groups = {}
+    for name, images in measured.items():
+        alone = {stem: summarise([one], convention=convention).figures for stem, one in images.items()}
+        groups[name] = summarise(images.values(), convention=convention, per_image=alone)
+    every = (one for images in measured.values() for one in images.values())
+    return summarise(every, convention=convention, groups=groups, **labels)
 
 
 def summarise(scores: Iterable[MapScore], *, convention: str, **labels: Any) -> Scores:
@@ -146,23 +109,25 @@ def summarise(scores: Iterable[MapScore], *, convention: str, **labels: Any) -> 
     total = np.zeros_like(scores[0].curves)
     for score in scores:  # not `np.mean`, which would first copy the curves of a whole set
         total += score.curves
-    curves = {"threshold": thresholds(convention), **dict(zip(CURVES, total / len(scores), strict=True))}
-    labels |= {name: float(np.mean([getattr(score, name) for score in scores])) for name in SEGMENTATION}
-    labels["distractors"] = average_responses([score.response for score in scores if score.response])
-    return Scores(
-        convention=convention,
-        images=len(scores),
-        mae=float(np.mean([score.mae for score in scores])),
-        max_f=float(curves["f"].max()),
-        mean_f=float(curves["f"].mean()),
-        max_e=float(curves["e"].max()),
-        mean_e=float(curves["e"].mean()),
-        s_measure=float(np.mean([score.s_measure for score in scores])),
-        ap=average_precision(curves["precision"], curves["recall"]),
-        auc=area_under_roc(curves["recall"], curves["fpr"]),
-        curves=curves,
-        **labels,
-    )
+    f, e, precision, recall, fpr = curves = total / len(scores)
+
+    def mean(name: str) -> float:
+        return float(np.mean([getattr(score, name) for score in scores]))
+
+    figures = {
+        "mae": mean("mae"),
+        "max_f": float(f.max()),
+        "mean_f": float(f.mean()),
+        "max_e": float(e.max()),
+        "mean_e": float(e.mean()),
+        "s_measure": mean("s_measure"),
+        "ap": average_precision(precision, recall),
+        "auc": area_under_roc(recall, fpr),
+        **{name: mean(name) for name in SEGMENTATION},
+        **average_responses([score.response for score in scores if score.response]),
+    }
+    named = {"threshold": thresholds(convention), **dict(zip(CURVES, curves, strict=True))}
+    return Scores(convention=convention, images=len(scores), figures=figures, curves=named, **labels)
 
 
 def average_precision(precision: F64, recall: F64) -> float:

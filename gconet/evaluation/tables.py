@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gconet.data.names import name_some
-from gconet.evaluation.latex import SPECIAL, side_by_side
+from gconet.evaluation.latex import SPECIAL, line, side_by_side, tabular
 from gconet.evaluation.published import ORDER, published_results
 from gconet.evaluation.scores import Scores
 
@@ -51,26 +51,20 @@ def format_table(
     0.5 and at the adaptive threshold. Scores with figures on distractors get columns for them. What was left
     out of the scores is said below the table.
     """
-    columns = COLUMNS | (SEGMENTATION_COLUMNS if segmentation else {})
-    columns |= DISTRACTOR_COLUMNS if any(one.distractors for one in scores) else {}
     if style not in STYLES:
         raise ValueError(f"style {style!r} is not one of {', '.join(STYLES)}")
+    methods = rows if published else ()
+    columns = COLUMNS | (SEGMENTATION_COLUMNS if segmentation else {})
+    columns |= DISTRACTOR_COLUMNS if any(one.distractors for one in scores) else {}
     if style == "latex":
-        figures = {
-            **{name: COLUMNS[name] for name in ORDER},
-            **{k: v for k, v in columns.items() if k not in COLUMNS},
-        }
-        return side_by_side(scores, figures, rows if published else ())
+        figures = {name: heading for name, heading in columns.items() if name in ORDER or name not in COLUMNS}
+        return side_by_side(scores, figures, methods)
     render = {"text": render_text, "markdown": render_markdown}[style]
     sets: dict[tuple[str, str], list[Scores]] = {}
     for one in scores:
         sets.setdefault((one.dataset, one.convention), []).append(one)
-    return "\n\n".join(
-        render(
-            build_table(dataset, convention, group, columns, published=published, groups=groups, rows=rows)
-        )
-        for (dataset, convention), group in sets.items()
-    )
+    tables = (build_table(*names, own, columns, groups, methods) for names, own in sets.items())
+    return "\n\n".join(map(render, tables))
 
 
 def build_table(
@@ -78,30 +72,28 @@ def build_table(
     convention: str,
     scores: Iterable[Scores],
     columns: Mapping[str, str],
-    *,
-    published: bool,
     groups: bool,
-    rows: Sequence[str] | None = None,
+    methods: Sequence[str] | None,
 ) -> Table:
-    """The rows and notes of one data set's table; `columns` maps figures to their headings."""
+    """The rows and notes of one data set's table; `columns` maps figures to their headings.
+
+    `methods`: those with published rows to add, None for all.
+    """
     lines, notes = [], []
     for one in scores:
         method = one.method or "maps"
         total = one.expected_images
         images = f"{one.images}" if total in (None, one.images) else f"{one.images} of {total}"
-        lines.append(format_row(method, images, one.figures(), columns))
+        lines.append(format_row(method, images, one.figures, columns))
         if groups:
             lines += [
-                format_row(f"  {name}", str(group.images), group.figures(), columns)
+                format_row(f"  {name}", str(group.images), group.figures, columns)
                 for name, group in one.groups.items()
             ]
-        if one.missing:
-            names = name_some(list(one.missing))
-            notes.append(f"{method}: {len(one.missing)} left out, without a readable map and mask: {names}")
-        if one.extra:
-            names = name_some(list(one.extra))
-            notes.append(f"{method}: {len(one.extra)} left out, without a mask: {names}")
-    others = [row for row in published_results(dataset) if published and (rows is None or row.method in rows)]
+        for names, what in ((one.missing, "a readable map and mask"), (one.extra, "a mask")):
+            if names:
+                notes.append(f"{method}: {len(names)} left out, without {what}: {name_some(list(names))}")
+    others = published_results(dataset, methods)
     lines += [format_row(f"{row.method} ({row.source})", "", row.figures, columns) for row in others]
     if others:
         notes.append("rows with a venue are published results, under the toolbox's convention")
@@ -144,18 +136,8 @@ def render_csv(table: Table) -> str:
 
 def render_latex(table: Table) -> str:
     """A tabular with the rules of `booktabs`; title and notes as comments."""
-
-    def line(cells: tuple[str, ...]) -> str:
-        return " & ".join(cell.strip().translate(SPECIAL) for cell in cells) + r" \\"
-
-    return "\n".join([
-        f"% {table.title}",
-        *(f"% {note}" for note in table.notes),
-        rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
-        r"\toprule",
-        line(table.header),
-        r"\midrule",
-        *(line(row) for row in table.rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ])  # fmt: skip
+    head, *rows = [
+        [cell.strip().translate(SPECIAL) for cell in cells] for cells in (table.header, *table.rows)
+    ]
+    alignment = "l" + "r" * (len(head) - 1)
+    return tabular([table.title, *table.notes], alignment, [line(head)], rows)

@@ -1,21 +1,16 @@
 """Measure speed and memory on this machine. One sub-command per subject."""
 
+import argparse
 import os
 import platform
-import shutil
-import subprocess
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]  # for the tests' reference path, and this folder
-
-import scorer  # noqa: E402
-import timing  # noqa: E402
 
 from gconet.errors import ConfigError, run_command  # noqa: E402
 
@@ -29,113 +24,112 @@ EPILOG = """\
   $ python scripts/benchmark.py evaluate --folder 6626 --workers 2    # the three benchmarks' total
   $ python scripts/benchmark.py inference                             # a pair, and a group of 20
   $ python scripts/benchmark.py train                                 # a step, of random and trained weights
-  $ python scripts/benchmark.py loop                                  # train.py itself, with data and log
   $ python scripts/benchmark.py profile --precisions bf16             # a step, kernel by kernel
   $ python scripts/benchmark.py group-size --precisions bf16
 
-Every path has a process of its own; they take turns, so that all meet the same load, after a warm-up.
+Every path has a process of its own; for inference they take turns, so that all meet the same load.
 The reference path is tests/reference_path.py: the whole affinity matrix, all side outputs, float32."""
+EVALUATE = """ on synthetic maps and grey-edged masks: per map against the toolbox's thresholding
+loop and against pysodmetrics (MAE, F, E and S), in turns, so that all meet the same load; and, with
+--folder, scripts/evaluate.py as a command on a folder of PNG files"""
+TRAIN = """ by train.py, from files to checkpoints,
+beside the reference path's bare step in memory without augmentation: the median of the steps in the log,
+without the first ones"""
 
 
-def whole(option: str, least: int = 1) -> Callable[[str], int]:
-    """A whole number of at least `least`, for argparse; raises ConfigError."""
+class Parser(argparse.ArgumentParser):
+    """Reports wrong arguments in one line, as other errors."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message)
+
+
+def whole(least: int = 1) -> Callable[[str], int]:
+    """A whole number of at least `least`, for argparse."""
 
     def parse(text: str) -> int:
         if not text.lstrip("-").isdecimal() or int(text) < least:
-            raise ConfigError(f"{option} {text}: give a whole number of {least} or more")
+            raise argparse.ArgumentTypeError(f"{text}: give a whole number of {least} or more")
         return int(text)
 
     return parse
 
 
-def several(option: str, parse: Callable[[str], Any], separator: str = ",") -> Callable[[str], list[Any]]:
+def several(parse: Callable[[str], Any], separator: str = ",") -> Callable[[str], list[Any]]:
     """Values of one kind with separators between, for argparse."""
     return lambda text: [parse(part) for part in text.split(separator)]
 
 
-def choice(option: str, *choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ConfigError(f"{option} {text!r}: give some of {', '.join(choices)}")
-        return text
+def parse_args() -> argparse.Namespace:
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = Parser(description=__doc__, epilog=EPILOG, formatter_class=layout)
+    subjects = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
 
-    return parse
+    def subject(name: str, about: str, more: str = "") -> argparse.ArgumentParser:
+        return subjects.add_parser(name, help=about, description=about + more, formatter_class=layout)
+
+    add = subject("evaluate", "the scorer", EVALUATE).add_argument
+    add("--maps", type=whole(0), default=300, help="maps to time one by one (default 300)")
+    add("--size", type=several(whole(), "x"), default=[300, 400], metavar="HxW", help="default 300x400")
+    add("--folder", type=whole(0), default=0, help="maps to score as a folder (default none)")
+    add("--workers", type=whole(0), default=2, help="processes for --folder (default 2)")
+
+    inference = subject("inference", "groups of pictures from files to maps on disk")
+    sizes = subject("group-size", "time and memory of one group against its size")
+    train = subject("train", "training steps of the release's recipe on a pair of full groups", TRAIN)
+    profile = subject("profile", "where a training step's time goes, kernel by kernel")
+    for one in (inference, sizes, train, profile):
+        add = one.add_argument
+        add("--device", default="auto", help="default auto")
+        add(
+            "--precisions",
+            type=several(str),
+            metavar="P,P",
+            help="default fp32,bf16, on a GPU fp32,tf32,bf16",
+        )
+        add("--size", type=whole(32), default=224, help="network input in pixels (default 224)")
+        add("--repeats", type=whole(), default=5, help="timed runs of each path (default 5)")
+    for one in (inference, sizes):
+        one.add_argument("--checkpoint", type=Path, help="weights (default: random ones)")
+        one.add_argument(
+            "--images", type=Path, default=ROOT / "data/demo/images/guitar", help="a folder of pictures"
+        )
+    for one in (train, profile):
+        one.add_argument(
+            "--group", type=whole(), default=16, help="images in each of two groups (default 16)"
+        )
+    groups: dict[str, Any] = {"type": several(whole()), "metavar": "N,N", "help": "default %(default)s"}
+    inference.add_argument("--groups", default=[2, 20], **groups)
+    sizes.add_argument("--sizes", default=[1, 2, 20, 100, 300, 1000], **groups)
+    sizes.add_argument("--memory", type=float, metavar="GIB", help="as for test.py")
+    add = train.add_argument
+    add("--checkpoint", metavar="FILE", help="random, a file, or weights that ship; default: two of them")
+    add("--steps", type=whole(3), metavar="N", help="default 200 on a GPU, 6 on a CPU")
+    add("--caches", type=several(str), default=["device"], metavar="C,C", help="data.cache (default device)")
+    return parser.parse_args()
 
 
 def main() -> int:
-    parser = ArgumentParser(description=__doc__, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True, metavar="SUBJECT")
-
-    def command(
-        name: str, run: Callable[[Namespace], None], about: str, description: str = ""
-    ) -> Callable[..., Any]:
-        own = commands.add_parser(
-            name, help=about, description=description or about, formatter_class=RawDescriptionHelpFormatter
-        )
-        own.set_defaults(run=run)
-        return own.add_argument
-
-    def read_size(text: str) -> list[int]:
-        sides = [int(side) for side in text.split("x") if side.isdecimal()]
-        if len(sides) != 2 or text.count("x") != 1 or min(sides) < 1:
-            raise ConfigError(f"--size {text}: give height and width as 300x400")
-        return sides
-
-    add = command("evaluate", scorer.benchmark_evaluate, "the scorer", scorer.HELP)
-    add("--maps", type=whole("--maps", 0), default=300, help="maps to time one by one (default 300)")
-    add("--size", type=read_size, default=(300, 400), metavar="HxW", help="default 300x400")
-    add("--folder", type=whole("--folder", 0), default=0, help="maps to score as a folder (default none)")
-    add("--workers", type=whole("--workers", 0), default=2, help="processes for --folder (default 2)")
-    inference = command(
-        "inference", timing.benchmark_inference, "groups of pictures from files to maps on disk"
-    )
-    groups = several("--groups", whole("--groups"))
-    inference("--groups", type=groups, default=[2, 20], metavar="N,N", help="group sizes (default 2,20)")
-    size = command("group-size", timing.benchmark_group_size, "time and memory of one group against its size")
-    default = [1, 2, 20, 100, 300, 1000]
-    size(
-        "--sizes",
-        type=several("--sizes", whole("--sizes")),
-        default=default,
-        metavar="N,N",
-        help=str(default),
-    )
-    size("--memory", type=float, metavar="GIB", help="as for test.py")
-    train = command(
-        "train", timing.benchmark_train, "training steps of the release's recipe on a pair of full groups"
-    )
-    train(
-        "--checkpoint",
-        metavar="FILE",
-        help="random, a file, or the name of some that ship; default: two of them",
-    )
-    loop = command("loop", timing.benchmark_loop, "train.py itself", timing.LOOP)
-    loop("--steps", type=whole("--steps", 2), metavar="N", help="default 200 on a GPU, 6 on a CPU")
-    caches = several("--caches", choice("--caches", "auto", "device", "memory", "none"))
-    loop("--caches", type=caches, default=["device", "none"], metavar="C,C", help="data.cache (device,none)")
-    profile = command(
-        "profile", timing.benchmark_profile, "where a training step's time goes, kernel by kernel"
-    )
-    precisions = several("--precisions", choice("--precisions", "auto", "fp32", "tf32", "bf16"))
-    for add in (inference, size, train, loop, profile):
-        add("--device", default="auto", help="default %(default)s")
-        add("--precisions", type=precisions, metavar="P,P", help="default fp32,bf16, on a GPU fp32,tf32,bf16")
-        add("--size", type=whole("--size", 32), default=224, help="network input in pixels (default 224)")
-        add("--repeats", type=whole("--repeats"), default=5, help="timed runs of each path (default 5)")
-        if add in (inference, size):
-            add("--checkpoint", type=Path, help="weights (default: random ones)")
-            add("--images", type=Path, help="a folder of pictures (default: made-up ones)")
-        else:
-            add(
-                "--group", type=whole("--group"), default=16, help="images in each of two groups (default 16)"
-            )
-    args = parser.parse_args()
-    if hasattr(args, "precisions"):
-        args.precisions = args.precisions or (
-            ["fp32", "tf32", "bf16"] if timing.on_gpu(args) else ["fp32", "bf16"]
-        )
+    args = parse_args()
     print(describe_machine())
-    args.run(args)
+    if args.subject == "evaluate":
+        import scorer  # without torch, whose size would count as that of the scorer's processes
+
+        scorer.benchmark_evaluate(args)
+        return 0
+
+    import timing
+    import torch
+
+    from gconet.device import pick_device, pick_precision
+
+    args.device = pick_device(args.device)
+    args.precisions = args.precisions or ["fp32", *(["tf32"] if args.device.type == "cuda" else []), "bf16"]
+    for precision in args.precisions:
+        pick_precision(precision, args.device)
+    if args.device.type == "cuda":
+        print(torch.cuda.get_device_name(args.device))
+    getattr(timing, f"benchmark_{args.subject.replace('-', '_')}")(args)
     return 0
 
 
@@ -147,10 +141,6 @@ def describe_machine() -> str:
         cpu = models[0].split(":")[1].strip() if models else cpu
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "torch"))
-    if shutil.which("nvidia-smi"):
-        query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-        gpus = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
-        cpu = " + ".join([*gpus, cpu])
     return f"{cpu}, {os.cpu_count()} cores{load}; Python {platform.python_version()}, {versions}"
 
 

@@ -18,14 +18,11 @@ from tqdm import tqdm
 from gconet.errors import ConfigError, DataError
 from gconet.evaluation import score_map
 
-HELP = """\
-Time the scorer on synthetic maps and grey-edged masks: per map against the toolbox's thresholding
-loop and against pysodmetrics (MAE, F, E and S), in turns, so that all meet the same load; and, with
---folder, scripts/evaluate.py as a command on a folder of PNG files."""
-
 
 def benchmark_evaluate(args: Namespace) -> None:
     """Print the time and memory of a folder, then the medians per map."""
+    if len(args.size) != 2:
+        raise ConfigError("--size: give height and width as 300x400")
     if args.folder:  # first, while this process is small: its size counts in its children's peak
         time_folder(args.folder, *args.size, workers=args.workers)
     if args.maps:

@@ -1,57 +1,56 @@
 """The sub-commands of benchmark.py that time the network; what is timed is in paths.py."""
 
 import json
-import shutil
+import multiprocessing
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from argparse import Namespace
-from collections import Counter
-from contextlib import ExitStack, closing
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
 
-import cv2
 import numpy as np
-from paths import Build, Worker, our_maps, our_step, reference_maps, reference_step
+import torch
+from paths import Run, our_maps, reference_maps, reference_step
 from PIL import Image
+from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
+from gconet.checkpoint import find_checkpoint, load_model
+from gconet.config import load_config
 from gconet.data.groups import list_files
+from gconet.device import peak_memory
 from gconet.errors import ConfigError, DataError
 
-LOOP = """\
-Time train.py itself, from files to checkpoints, on a made-up set of classes with 5 to 16 pictures.
-The table has the median time between steps with two full groups, beside the reference path's bare
-step on such a batch in memory; images per second are of all steps. The first steps are left out."""
-CLASSES, SIZES = 32, (16, 16, 9, 5)  # classes of the made-up set, and how many pictures they have in turn
-SETTLED = 10  # steps after the last size of batch was recorded, as the log is read up to 8 steps late
-
-
-def on_gpu(args: Namespace) -> bool:
-    from gconet.device import pick_device
-
-    return pick_device(args.device).type == "cuda"
+ROOT = Path(__file__).resolve().parents[2]
+DEMO, TRAIN = ROOT / "data/demo", str(ROOT / "train.py")
+SETTLED = 10  # steps of train.py on a GPU until its graph is recorded; the log is read up to 8 steps late
+_path: tuple[Run, torch.device]  # of this process
 
 
 def benchmark_inference(args: Namespace) -> None:
     """Print each path's median time, throughput, memory and ratio, and how its maps differ."""
-    print(f"weights: {args.checkpoint or 'random'}; pictures: {args.images or 'made up'}")
+    print(f"weights: {args.checkpoint or 'random'}; pictures: {args.images}")
     for count in args.groups:
-        with tempfile.TemporaryDirectory() as folder:
-            common = {"images": pictures(args.images, Path(folder), count), "checkpoint": args.checkpoint}
-            common |= {"device": args.device, "size": args.size}
-            reference = Path(folder) / "reference"
-            builds: dict[str, tuple[Build, dict]] = {
-                "reference path": (reference_maps, common | {"output": reference})
-            }
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            images = pictures(args.images, folder / "pictures", count)
+            common = {"images": images, "checkpoint": args.checkpoint, "size": args.size}
+            paths = {"reference path": partial(reference_maps, output=folder / "reference", **common)}
             for precision in args.precisions:
-                own = {"precision": precision, "output": Path(folder) / precision}
-                builds[f"ours, {precision}"] = (our_maps, common | own)
+                paths[f"ours, {precision}"] = partial(
+                    our_maps, output=folder / precision, precision=precision, **common
+                )
             print(f"group of {count}, files to files, ", end="")
-            compare(builds, args.repeats, count)
+            compare(paths, args, count)
             for precision in args.precisions if args.checkpoint else ():  # random weights give flat maps
-                print(f"maps, {precision}: {difference(reference, Path(folder) / precision)}")
+                print(f"maps, {precision}: {difference(folder / 'reference', folder / precision)}")
 
 
 def benchmark_group_size(args: Namespace) -> None:
@@ -60,173 +59,156 @@ def benchmark_group_size(args: Namespace) -> None:
         print(f"ours, {precision}, files to files\n{'N':>6}{'seconds':>10}{'images/s':>10}{'peak GiB':>10}")
         for count in args.sizes:
             with tempfile.TemporaryDirectory() as folder:
-                options = {
-                    "images": pictures(args.images, Path(folder), count),
-                    "checkpoint": args.checkpoint,
-                }
-                options |= {"device": args.device, "size": args.size, "precision": precision}
-                options |= {"memory": None if args.memory is None else int(args.memory * 2**30)}
-                options |= {"output": Path(folder) / "maps", "warm": min(count, 2)}  # a large group runs once
-                with closing(Worker(our_maps, options)) as worker:
-                    seconds, peak = worker.run()
+                path = partial(
+                    our_maps,
+                    images=pictures(args.images, Path(folder) / "pictures", count),
+                    output=Path(folder) / "maps",
+                    checkpoint=args.checkpoint,
+                    size=args.size,
+                    precision=precision,
+                    memory=None if args.memory is None else int(args.memory * 2**30),
+                    warm=2,  # a large group runs once
+                )
+                [([seconds], peak)] = measure({"": path}, args.device, 1).values()
             print(f"{count:6}{seconds:10.2f}{count / seconds:10.2f}{peak:10.2f}", flush=True)
 
 
 def benchmark_train(args: Namespace) -> None:
-    """Print each path's median time of a step, throughput, memory and ratio."""
-    from gconet.checkpoint import find_checkpoint
-
+    """Print the median time of the reference path's bare step and of train.py's steps, and their ratio."""
+    for cache in args.caches:
+        load_config(None, [f"data.cache={cache}"])  # raises ConfigError for another word
+    steps = args.steps or (200 if args.device.type == "cuda" else 6)
     for weights in [args.checkpoint] if args.checkpoint else ["random", "pretrained"]:
-        checkpoint = None if weights == "random" else find_checkpoint(weights)
-        common = {"group": args.group, "size": args.size, "device": args.device, "checkpoint": checkpoint}
-        builds: dict[str, tuple[Build, dict]] = {"reference path": (reference_step, common)}
-        for precision in args.precisions:
-            if on_gpu(args):
-                builds[f"ours, {precision}, no graph"] = (our_step, common | {"precision": precision})
-            builds[f"ours, {precision}"] = (
-                our_step,
-                common | {"precision": precision, "graph": on_gpu(args)},
-            )
-        print(f"training step, weights {weights}, 2 x {args.group} images, ", end="", flush=True)
-        compare(builds, args.repeats, 2 * args.group)
+        with tempfile.TemporaryDirectory() as folder:
+            settings = training_settings(Path(folder), args, weights)
+            print(f"training step, weights {weights}, 2 x {args.group} images, ", end="", flush=True)
+            path = partial(reference_step, settings=settings)
+            reference = compare({"reference path": path}, args, 2 * args.group)
+            print(f"train.py, {steps} steps")
+            for precision, cache, graph in product(args.precisions, args.caches, ("true", "false")):
+                if graph == "true" and args.device.type != "cuda":
+                    continue
+                name = f"ours, {precision}, cache {cache}, graph {graph}"
+                own = [f"train.precision={precision}", f"data.cache={cache}", f"train.graph={graph}"]
+                own += [f"train.steps={steps}", f"name={name}"]
+                train = [sys.executable, TRAIN, *settings, *own]
+                done = subprocess.run(train, cwd=folder, capture_output=True, text=True)
+                if done.returncode:
+                    raise DataError(f"train.py {' '.join([*settings, *own])} failed: {done.stderr[-2000:]}")
+                records = map(json.loads, Path(folder, "runs", name, "log.jsonl").read_text().splitlines())
+                timed = [r for r in records if r["event"] == "step"][min(SETTLED, steps // 3) :]
+                seconds = [2 * args.group / r["images_per_second"] for r in timed]
+                print_row(name, seconds, 2 * args.group, max(r["memory_gib"] for r in timed), reference)
 
 
 def benchmark_profile(args: Namespace) -> None:
-    """Print PyTorch's own table of a step, random weights, without a graph, which would hide its kernels."""
-    from torch.profiler import ProfilerActivity, profile
+    """Print PyTorch's own table of train.py's steps, without a graph, which would hide their kernels."""
+    from train import main as train
 
-    kind, order = (
-        (ProfilerActivity.CUDA, "self_cuda_time_total")
-        if on_gpu(args)
-        else (ProfilerActivity.CPU, "self_cpu_time_total")
-    )
-    for precision in args.precisions:
-        run = our_step(args.group, args.size, args.device, None, precision)
-        with profile(activities=[kind]) as profiled:
-            for _ in range(args.repeats):
-                run()
-        table = profiled.key_averages().table(sort_by=order, row_limit=25, max_name_column_width=70)
-        print(f"{precision}, {args.repeats} steps of 2 x {args.group} images\n{table}")
-
-
-def benchmark_loop(args: Namespace) -> None:
-    """Print, for each precision, cache and way of running the step, how fast train.py is."""
-    from gconet.data.toy import make_toy_set
-
-    steps = args.steps or (200 if on_gpu(args) else 6)
-    common = {"group": args.group, "size": args.size, "device": args.device, "checkpoint": None}
-    print(f"bare step in memory, 2 x {args.group} images, ", end="", flush=True)
-    reference = compare({"reference path": (reference_step, common)}, args.repeats, 2 * args.group)
+    kind = args.device.type
     with tempfile.TemporaryDirectory() as folder:
-        make_toy_set(Path(folder), "toy", classes=CLASSES, images_per_class=1, size=args.size)
-        for kind, suffix in (("images", "jpg"), ("gts", "png")):
-            for i, images in enumerate(sorted(Path(folder, kind, "toy").iterdir())):
-                for k in range(1, SIZES[i % len(SIZES)]):
-                    shutil.copy(images / f"000.{suffix}", images / f"{k:03d}.{suffix}")
-        print(f"train.py, {steps} steps, medians of 2 x {args.group} images (fastest to slowest)", flush=True)
+        settings = training_settings(Path(folder), args, "random")
+        settings += [f"train.steps={args.repeats}", "train.graph=false"]
+        os.chdir(folder)
         for precision in args.precisions:
-            for cache in args.caches:
-                for graph in ("true", "false") if on_gpu(args) else ("false",):
-                    name = f"{precision}, cache {cache}" + (
-                        ", no graph" if on_gpu(args) and graph == "false" else ""
-                    )
-                    settings = [f"train.precision={precision}", f"data.cache={cache}", f"train.graph={graph}"]
-                    print_row(name, *time_run(Path(folder), args, steps, settings), reference)
+            sys.argv = ["train.py", *settings, f"train.precision={precision}", f"name={precision}"]
+            with profile(activities=[getattr(ProfilerActivity, kind.upper())]) as profiled:
+                train()
+            table = profiled.key_averages().table(
+                sort_by=f"self_{kind}_time_total", row_limit=25, max_name_column_width=70
+            )
+            print(f"{precision}, {args.repeats} steps of 2 x {args.group} images\n{table}")
+        os.chdir(ROOT)  # Windows removes no folder that a process is in
 
 
-def time_run(
-    root: Path, args: Namespace, steps: int, settings: list[str]
-) -> tuple[list[float], float, float]:
-    """Run train.py for so many steps on the set in `root` and read its log.
+def training_settings(root: Path, args: Namespace, weights: str) -> list[str]:
+    """Settings of train.py for the release's recipe, on a new set in `root`.
 
-    Returns the seconds of the steps with two full groups, images per second of all steps, and peak GiB.
+    Its 32 classes repeat the demo groups, to --group pictures each. Noise would not saturate trained maps.
     """
-    from gconet.data.episodes import DrawnEpisodes
-
-    name = "-".join(s.split("=")[1] for s in settings)
-    command = [
-        sys.executable,
-        str(Path(__file__).resolve().parents[2] / "train.py"),
-        f"name={name}",
-        *settings,
-    ]
-    command += [
+    for i in range(8):
+        for group in DEMO.glob("images/*"):
+            for side in ("images", "gts"):
+                pictures(DEMO / side / group.name, root / side / "demo" / f"{group.name}{i}", args.group)
+    settings = [
         f"data.root={root}",
-        "data.train_set=toy",
-        f"data.image_size={args.size}",
+        "data.train_set=demo",
         "train.epochs=1000",
+        f"train.device={args.device}",
     ]
-    command += [f"data.group_size={args.group}", f"train.device={args.device}", f"train.steps={steps}"]
-    done = subprocess.run([*command, "encoder.weights=none"], cwd=root, capture_output=True, text=True)
-    if done.returncode:
-        raise DataError(f"{' '.join(command[1:])} failed: {done.stderr[-2000:]}")
-    lines = map(json.loads, (root / "runs" / name / "log.jsonl").read_text().splitlines())
-    records = [record for record in lines if record["event"] == "step"]
-
-    sizes = tuple(SIZES[i % len(SIZES)] for i in range(CLASSES))
-    episodes = DrawnEpisodes(sizes=sizes, seed=0, group_size=args.group, flip=0, rotation=0)
-    images = [len(e.images) for k in range(-(-steps // CLASSES)) for e in episodes.epoch(k)][:steps]
-    first = settled(images) if "train.graph=true" in settings else min(SETTLED, steps // 3)
-    seconds = [n / record["images_per_second"] for n, record in zip(images, records, strict=True)][first:]
-    full = [s for s, n in zip(seconds, images[first:], strict=True) if n == max(images)]
-    if not full:
-        raise ConfigError(f"--steps {steps}: too few, the first {first} are left out")
-    return full, sum(images[first:]) / sum(seconds), max(r["memory_gib"] for r in records)
+    settings += [f"data.image_size={args.size}", f"data.group_size={args.group}"]
+    if weights == "random":
+        return [*settings, "encoder.weights=none"]
+    checkpoint = find_checkpoint(weights).resolve()  # train.py runs in another folder
+    trainable = load_model(checkpoint)[1].encoder.trainable
+    return [*settings, f"init={checkpoint}", f"encoder.trainable={trainable}"]
 
 
-def settled(images: list[int]) -> int:
-    """The first step by which every size of batch has run and been recorded, and the log caught up."""
-    seen: Counter[int] = Counter()
-    for step, n in enumerate(images):
-        seen[n] += 1
-        if len(seen) == len(set(images)) and min(seen.values()) >= 2:
-            return step + SETTLED
-    return len(images)
+def measure(
+    paths: dict[str, partial[Run]], device: torch.device, repeats: int
+) -> dict[str, tuple[list[float], float]]:
+    """Run all paths in turns, each in a process of its own.
 
-
-def compare(builds: dict[str, tuple[Build, dict]], repeats: int, images: int) -> float:
-    """Run all paths in turns and print their rows; returns the median seconds of the first one."""
-    seconds: dict[str, list[float]] = {name: [] for name in builds}
+    Returns by name the seconds of each run, and the GiB at most held (`peak_memory`).
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in paths}
     peaks = {}
     with ExitStack() as stack:
-        workers = {n: stack.enter_context(closing(Worker(*build))) for n, build in builds.items()}
+        context = multiprocessing.get_context("spawn")
+        processes = {name: stack.enter_context(ProcessPoolExecutor(1, context)) for name in paths}
+        for name, process in processes.items():
+            process.submit(_set_up, paths[name], device).result()
         for _ in tqdm(range(repeats), desc="time", unit="round", disable=None):
-            for name, worker in workers.items():
-                spent, peaks[name] = worker.run()
+            for name, process in processes.items():
+                spent, peaks[name] = process.submit(_time_run).result()
                 seconds[name].append(spent)
-    print(f"medians of {repeats} runs (fastest to slowest)")
-    reference = median(next(iter(seconds.values())))
-    for name, values in seconds.items():
-        print_row(name, values, images / median(values), peaks[name], reference)
+    return {name: (seconds[name], peaks[name]) for name in paths}
+
+
+def _set_up(path: partial[Run], device: torch.device) -> None:
+    global _path
+    _path = path(device=device), device
+
+
+def _time_run() -> tuple[float, float]:
+    run, device = _path
+    start = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start, peak_memory(device)
+
+
+def compare(paths: dict[str, partial[Run]], args: Namespace, images: int) -> float:
+    """Measure all paths and print their rows; returns the median seconds of the first one."""
+    measured = measure(paths, args.device, args.repeats)
+    print(f"medians of {args.repeats} runs (fastest to slowest)")
+    reference = median(next(iter(measured.values()))[0])
+    for name, (seconds, peak) in measured.items():
+        print_row(name, seconds, images, peak, reference)
     return reference
 
 
-def print_row(name: str, seconds: list[float], speed: float, peak: float, reference: float) -> None:
+def print_row(name: str, seconds: list[float], images: int, peak: float, reference: float) -> None:
     """A path's median time, images per second, GiB and ratio to the reference path's seconds."""
     middle = median(seconds)
     print(
-        f"{name:26}{1e3 * middle:9.1f} ms ({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})"
-        f"{speed:9.2f} images/s{peak:7.2f} GiB{reference / middle:7.2f} times as fast",
+        f"{name:38}{1e3 * middle:9.1f} ms ({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})"
+        f"{images / middle:9.2f} images/s{peak:7.2f} GiB{reference / middle:7.2f} times as fast",
         flush=True,
     )
 
 
-def pictures(source: Path | None, folder: Path, count: int) -> list[Path]:
-    """`count` pictures: of the folder `source`, repeated under new names if it has fewer; or blobs."""
-    files = list(list_files(source).values()) if source and source.is_dir() else []
-    if source and not files:
+def pictures(source: Path, folder: Path, count: int) -> list[Path]:
+    """`count` links in a new `folder` to the pictures in `source`, in turn if it has fewer."""
+    files = list(list_files(source).values()) if source.is_dir() else []
+    if not files:
         raise ConfigError(f"--images {source} is not a folder of pictures; name one group")
-    (folder / "pictures").mkdir()
-    paths = [
-        folder / f"pictures/{i:05d}{files[i % len(files)].suffix if files else '.jpg'}" for i in range(count)
-    ]
-    for i, path in enumerate(paths):
-        if files:
-            path.symlink_to(files[i % len(files)].resolve())
-        else:
-            coarse = np.random.RandomState(i).randint(0, 256, (9, 12, 3), np.uint8)
-            Image.fromarray(cv2.resize(coarse, (400, 300), interpolation=cv2.INTER_CUBIC)).save(path)
-    return paths
+    folder.mkdir(parents=True)
+    for i in range(count):
+        path = files[i % len(files)].resolve()
+        (folder / f"{i:05d}{path.suffix}").symlink_to(path)
+    return sorted(folder.iterdir())
 
 
 def difference(reference: Path, ours: Path) -> str:

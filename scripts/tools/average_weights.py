@@ -5,16 +5,14 @@
 Writes their mean, for inference or as `init=` of another run, with the settings of the last checkpoint.
 """
 
-import argparse
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from gconet.errors import CheckpointError, run_command
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT", help="two or more")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a new file to write")
     args = parser.parse_args()
@@ -25,12 +23,8 @@ def main() -> int:
 
     model, config = load_model(args.checkpoints[-1])
     states = [load_model(path)[0].state_dict() for path in args.checkpoints]
-    if differ := [
-        path
-        for path, state in zip(args.checkpoints, states, strict=True)
-        if {n: t.shape for n, t in state.items()} != {n: t.shape for n, t in states[-1].items()}
-    ]:
-        raise CheckpointError(f"{differ[0]}: of another architecture than {args.checkpoints[-1]}")
+    for path, state in zip(args.checkpoints, states, strict=True):
+        load_state(model, state, path)  # raises CheckpointError for another architecture
     mean = {name: sum(state[name] for state in states) / len(states) for name in states[-1]}
     load_state(model, mean, args.output)
     save_checkpoint(args.output, config=config, model=model)

@@ -10,9 +10,10 @@ with paths ./data/images/DUTS_class/<class>/<stem>.jpg. As in their dataset.py, 
 an image and a first label counts, and the flip comes before the rotation.
 """
 
-import argparse
 import csv
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,7 @@ Step = tuple[tuple[int, int], list[str], list[float], list[bool]]  # labels, nam
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(description=__doc__, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path, metavar="CHECKOUT", help="the authors' repository")
     parser.add_argument(
         "out",
@@ -46,12 +45,14 @@ def main() -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     args = parser.parse_args()
     if args.out.is_dir() or (args.out.exists() and not args.overwrite):
-        advice = "name a file" if args.out.is_dir() else "nothing done; --overwrite replaces it"
-        raise DataError(f"{args.out} is there already; {advice}")
-    arrays = pack_epochs(
-        [list(read_epoch(*files)) for files in tqdm(find_epochs(args.checkout), unit="epoch", disable=None)]
-    )
-    save_arrays(arrays, args.out)
+        raise DataError(f"{args.out} is there already; name another file, or --overwrite it")
+    files = tqdm(find_epochs(args.checkout), unit="epoch", disable=None)
+    arrays = pack_epochs([list(read_epoch(*pair)) for pair in files])
+    part = args.out.with_name(args.out.name + ".part")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    with part.open("wb") as file:  # savez appends .npz to a name, not to an open file
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    part.replace(args.out)
     epochs, steps = arrays["sizes"].shape
     print(f"{args.out}: {epochs} epochs of {steps} steps, {len(arrays['names']):,} different images")
     return 0
@@ -59,13 +60,11 @@ def main() -> int:
 
 def find_epochs(checkout: Path) -> list[tuple[Path, Path]]:
     """The group list and the table of each epoch, in order; raises DataError for missing files."""
-    count = len(list((checkout / "group_dir").glob("group_*.txt")))
+    groups, tables = checkout / "group_dir", checkout / "df_dir"
+    count = len(list(groups.glob("group_*.txt")))
     if not count:
         raise DataError(f"no group_dir/group_0.txt in {checkout}; give a clone of the authors' repository")
-    files = [
-        (checkout / "group_dir" / f"group_{e}.txt", checkout / "df_dir" / f"df_group_{e}.csv")
-        for e in range(count)
-    ]
+    files = [(groups / f"group_{e}.txt", tables / f"df_group_{e}.csv") for e in range(count)]
     if missing := [str(path) for pair in files for path in pair if not path.is_file()]:
         raise DataError(
             f"no {missing[0]}, one of {len(missing)} missing for {count} epochs; complete the clone"
@@ -76,13 +75,8 @@ def find_epochs(checkout: Path) -> list[tuple[Path, Path]]:
 def read_epoch(groups: Path, table: Path) -> Iterator[Step]:
     """The steps of one epoch; raises DataError that names file and line for anything unexpected."""
     augmentations = read_table(table)
-    try:
-        lines = groups.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{groups}: not a list of steps ({error})") from None
-    if not lines:
-        raise DataError(f"{groups}: holds no steps; complete the clone")
-    for number, line in enumerate(lines, 1):
+    text = groups.read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.splitlines(), 1):
         try:
             _, _, pair, paths = line.split(":")
             first, second = map(int, pair.split(","))
@@ -120,47 +114,27 @@ def read_table(path: Path) -> dict[tuple[int, str], tuple[float, bool]]:
 
 def pack_epochs(epochs: list[list[Step]]) -> dict[str, np.ndarray]:
     """The arrays of the episode file, as the command's help lists them; raises DataError."""
-    if len(lengths := sorted({len(epoch) for epoch in epochs})) > 1:
-        raise DataError(
-            f"epochs of different lengths ({lengths[0]} to {lengths[-1]} steps): complete the clone"
-        )
-    steps = [step for epoch in epochs for step in epoch]
-    folders: dict[int, str] = {}
-    for labels, names, _, _ in steps:
-        for label, name in zip(labels, (names[0], names[-1]), strict=True):
-            folder = name.split("/")[0]
-            if folders.setdefault(label, folder) != folder:
-                raise DataError(f"label {label} stands for both class {folders[label]} and class {folder}")
-    if sorted(folders) != list(range(len(folders))) or len(set(folders.values())) != len(folders):
-        raise DataError(f"the {len(folders)} labels are not 0 to {len(folders) - 1}, one for each class")
-    ordered = sorted({name for _, names, _, _ in steps for name in names})
-    position = {name: i for i, name in enumerate(ordered)}
+    lengths = sorted({len(epoch) for epoch in epochs})
+    if len(lengths) > 1 or not lengths[0]:
+        raise DataError(f"epochs of {lengths[0]} to {lengths[-1]} steps: complete the clone")
+    labels, names, angles, flips = zip(*chain.from_iterable(epochs), strict=True)
+    ends = [name.partition("/")[0] for own in names for name in (own[0], own[-1])]
+    pairs = sorted(set(zip(chain.from_iterable(labels), ends, strict=True)))
+    classes = [folder for _, folder in pairs]
+    if [label for label, _ in pairs] != list(range(len(pairs))) or len(set(classes)) < len(classes):
+        raise DataError(f"the labels are not 0 to {len(set(classes)) - 1}, one for each class")
+    images = list(chain.from_iterable(names))
+    ordered, image = np.unique(images, return_inverse=True)
     shape = len(epochs), lengths[0]
     return {
-        "names": np.array(ordered),
-        "labels": np.array([labels for labels, *_ in steps], np.int16).reshape(*shape, 2),
-        "sizes": np.array([len(names) for _, names, _, _ in steps], np.int16).reshape(shape),
-        "image": np.array(
-            [position[name] for _, names, _, _ in steps for name in names], np.min_scalar_type(len(ordered))
-        ),
-        "angle": np.array([angle for _, _, angles, _ in steps for angle in angles], np.float32),
-        "flip": np.array([flip for *_, flips in steps for flip in flips], bool),
-        "label_folder": np.array([folders[label] for label in range(len(folders))]),
+        "names": ordered,
+        "labels": np.array(labels, np.int16).reshape(*shape, 2),
+        "sizes": np.array([len(own) for own in names], np.int16).reshape(shape),
+        "image": image.astype(np.min_scalar_type(len(ordered))),
+        "angle": np.array(list(chain.from_iterable(angles)), np.float32),
+        "flip": np.array(list(chain.from_iterable(flips))),
+        "label_folder": np.array(classes),
     }
-
-
-def save_arrays(arrays: dict[str, np.ndarray], out: Path) -> None:
-    """Write the episode file, whole or not at all; raises DataError."""
-    part = out.with_name(out.name + ".part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:  # savez appends .npz to a name, not to an open file
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        part.replace(out)
-    except OSError as error:
-        raise DataError(f"{out} cannot be written: {error}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ one near the mask's, F their harmonic mean, 0 if only one of the two has an outl
 means over pictures.
 """
 
-import argparse
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 import cv2
@@ -16,20 +16,28 @@ import numpy.typing as npt
 from PIL import Image
 
 from gconet.errors import DataError, run_command
+from gconet.evaluation.histogram import joint_histogram
+from gconet.evaluation.segmentation import HALF, precision_jaccard
 
 Mask = npt.NDArray[np.bool_]
 
 
 def main() -> int:
-    args = parse_args()
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--masks", type=Path, required=True, metavar="DIR", help="OUTPUT/masks of cosegment.py")
+    add("--gts", type=Path, required=True, metavar="DIR", help="true masks in the same tree")
+    add("--tolerance", type=float, default=3, help="pixels (default: %(default)s)")
+    args = parser.parse_args()
     figures = []
     truths = {path.relative_to(args.gts).with_suffix(""): path for path in args.gts.rglob("*.*")}
     for path in sorted(args.masks.rglob("*.png")):
         name = path.relative_to(args.masks).with_suffix("")
         if name not in truths:
             raise DataError(f"{name} has no mask in {args.gts}")
-        mask, truth = (np.asarray(Image.open(p).convert("L")) >= 128 for p in (path, truths[name]))
-        figures.append((jaccard(mask, truth), *boundary(mask, truth, args.tolerance)))
+        levels, true_levels = (np.asarray(Image.open(p).convert("L")) for p in (path, truths[name]))
+        _, j = precision_jaccard(joint_histogram(levels, true_levels), HALF)
+        figures.append((j, *boundary(levels >= HALF, true_levels >= HALF, args.tolerance)))
     if not figures:
         raise DataError(f"no mask in {args.masks}")
     j, precision, recall, f = np.mean(figures, axis=0)
@@ -38,11 +46,6 @@ def main() -> int:
         f"F {f:.4f}, precision {precision:.4f}, recall {recall:.4f}"
     )
     return 0
-
-
-def jaccard(mask: Mask, truth: Mask) -> float:
-    union = int((mask | truth).sum())
-    return int((mask & truth).sum()) / union if union else 1.0
 
 
 def boundary(mask: Mask, truth: Mask, tolerance: float) -> tuple[float, float, float]:
@@ -61,18 +64,6 @@ def boundary(mask: Mask, truth: Mask, tolerance: float) -> tuple[float, float, f
 def outline(mask: Mask) -> Mask:
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     return np.asarray(mask & (cv2.erode(mask.astype(np.uint8), cross) == 0))  # the picture's rim is none
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--masks", type=Path, required=True, metavar="DIR", help="OUTPUT/masks of cosegment.py"
-    )
-    parser.add_argument("--gts", type=Path, required=True, metavar="DIR", help="true masks in the same tree")
-    parser.add_argument("--tolerance", type=float, default=3, help="pixels (default: %(default)s)")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ Prints, for each sign and for all together, what share of the maps has it: of th
 at 0.5 below 0.3, of those between, and of those above 0.7, for which it is a false alarm.
 """
 
-import argparse
 import csv
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from gconet.applications.outputs import FILE
@@ -17,9 +17,7 @@ from gconet.evaluation import score_folders
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--maps", type=Path, required=True, metavar="DIR", help="maps of test.py")
     parser.add_argument("--gts", type=Path, required=True, metavar="DIR", help="masks in the same tree")
     args = parser.parse_args()

@@ -7,7 +7,8 @@ groups (no file that the group has), and goes through the network once with them
 the ROC curve (AUC) over all pictures, and what the marks of test.py would be at a few margins.
 """
 
-import argparse
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,15 @@ MARGINS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 
 
 def main() -> int:
-    args = parse_args()
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--images", type=Path, required=True, metavar="DIR", help="a folder of groups")
+    add_checkpoint(parser)
+    add("--every", type=int, default=5, help="a stray for so many own pictures (default: 5)")
+    add("--seed", type=int, default=5, help="of the strays (default: %(default)s)")
+    add("--device", default="auto", help="default: %(default)s")
+    add("--precision", default="auto", help="default: %(default)s")
+    args = parser.parse_args()
     from gconet.predictor import Predictor  # here, so that --help need not wait for torch
 
     predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
@@ -32,12 +41,9 @@ def main() -> int:
     for name, own in tqdm(groups.items(), desc="groups", unit="group", disable=None):
         contents = {path.read_bytes() for path in own}
         others = [path for other, files in groups.items() if other != name for path in files]
-        strays: list[Path] = []
-        for i in random.permutation(len(others)):
-            if len(strays) == max(1, len(own) // args.every):
-                break
-            if others[i].read_bytes() not in contents:
-                strays.append(others[i])
+        drawn = (others[i] for i in random.permutation(len(others)))
+        foreign = (path for path in drawn if path.read_bytes() not in contents)
+        strays = list(islice(foreign, max(1, len(own) // args.every)))
         presence.append(predictor([*own, *strays]).presence)
         is_stray.append(np.arange(len(own) + len(strays)) >= len(own))
     stray = np.concatenate(is_stray)
@@ -57,19 +63,6 @@ def auc(values: np.ndarray, positive: np.ndarray) -> float:
     ranks = np.searchsorted(np.sort(values), values) + np.searchsorted(np.sort(values), values, "right")
     p, n = positive.sum(), (~positive).sum()
     return float((ranks[positive].sum() / 2 - p * p / 2) / (p * n))
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="a folder of groups")
-    add_checkpoint(parser)
-    parser.add_argument("--every", type=int, default=5, help="a stray for so many own pictures (default: 5)")
-    parser.add_argument("--seed", type=int, default=5, help="of the strays (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="default: %(default)s")
-    parser.add_argument("--precision", default="auto", help="default: %(default)s")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":
