@@ -29,7 +29,7 @@ class DataConfig:
     distractors: float = 0.0  # share of composed pictures: another class's object beside the group's
     episodes: str | None = None  # recorded episodes (.npz) to replay instead of drawing
     cache: Literal["auto", "device", "memory", "none"] = "auto"  # where resized images are kept
-    workers: int = 4  # loader processes, at most one a core; threads while the cache is filled
+    workers: int = 4  # threads that read images, at most one a core
 
 
 @dataclass(frozen=True)
