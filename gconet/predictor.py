@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from gconet.checkpoint import find_checkpoint, load_model
 from gconet.data.groups import Group
-from gconet.data.pictures import Picture, Pictures, list_pictures, read_group, read_groups
+from gconet.data.pictures import Picture, Pictures, list_pictures, read_groups
 from gconet.device import allow_tf32, autocast, keep_tf32, pick_device, pick_memory_format, pick_precision
 from gconet.errors import DataError
 from gconet.memory import Plan, plan_group
@@ -101,7 +101,7 @@ class Predictor:
 
     def __call__(self, pictures: str | Path | Picture | Sequence[Picture]) -> Maps:
         """The maps of one group; all of its pictures are seen together, however many they are."""
-        group = read_group(list_pictures(pictures), self.size)
+        [group] = read_groups([list_pictures(pictures)], self.size)
         maps = Maps()
         maps.presence = self.predict(group, maps.append)
         maps.names = group.names
@@ -116,35 +116,33 @@ class Predictor:
         """
         if not group.sizes:
             return np.empty(0, np.float32)
+        seen = []
         with self._computing:  # the plan is for the memory that is free now
-            return self._predict(group, take)
-
-    def _predict(self, group: Pictures, take: Callable[[Map], None]) -> Floats:
-        plan = self._plan(group)
-        missing = 4 - plan.kept  # laterals of stages 1 to `missing` are computed in the second pass
-        kept, deepest, seen = [], [], []
-        batches = group.pixels.split(plan.batch)
-        for pixels in batches:
+            plan = self._plan(group)
+            missing = 4 - plan.kept  # laterals of stages 1 to `missing` are computed in the second pass
+            batches = group.pixels.split(plan.batch)
+            kept, deepest = [], []
+            for pixels in batches:
+                with self._compute():
+                    *stages, features = self.model.encode(self._images(pixels))
+                    kept.append(self.model.laterals(stages[missing:], missing + 1))
+                    deepest.append(features)
+                    del stages
             with self._compute():
-                *stages, features = self.model.encode(self._images(pixels))
-                kept.append(self.model.laterals(stages[missing:], missing + 1))
-                deepest.append(features)
-                del stages
-        with self._compute():
-            consensus = self.model.consensus(torch.cat(deepest), plan.block)
-        sizes, done = iter(group.sizes), 0
-        for pixels, laterals, features in zip(batches, kept, deepest, strict=True):
-            with self._compute():
-                if missing:
-                    laterals[:0] = self.model.laterals(self.model.encode(self._images(pixels), missing))
-                vector = consensus.of(slice(done, done + len(pixels)))
-                maps = self.model.decode(laterals, features, vector, (self.size, self.size))
-                done += len(pixels)
-                grey = [(upsample(m[None], next(sizes))[0, 0] * 255).to(torch.uint8) for m in maps]
-                laterals.clear()
-                seen.append(average_under(features, maps))
-            for m in grey:
-                take(m.cpu().numpy())
+                consensus = self.model.consensus(torch.cat(deepest), plan.block)
+            sizes, done = iter(group.sizes), 0
+            for pixels, laterals, features in zip(batches, kept, deepest, strict=True):
+                with self._compute():
+                    if missing:
+                        laterals[:0] = self.model.laterals(self.model.encode(self._images(pixels), missing))
+                    vector = consensus.of(slice(done, done + len(pixels)))
+                    maps = self.model.decode(laterals, features, vector, (self.size, self.size))
+                    done += len(pixels)
+                    grey = [(upsample(m[None], next(sizes))[0, 0] * 255).to(torch.uint8) for m in maps]
+                    laterals.clear()
+                    seen.append(average_under(features, maps))
+                for m in grey:
+                    take(m.cpu().numpy())
         return cosine_to_others(torch.cat(seen).cpu().numpy())
 
     def attention(self, group: Pictures) -> Floats:

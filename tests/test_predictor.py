@@ -16,7 +16,7 @@ from gconet.applications.doubts import find_strays
 from gconet.config import load_config
 from gconet.data.groups import Group, Item
 from gconet.data.images import load_image
-from gconet.data.pictures import read_group, read_groups
+from gconet.data.pictures import read_groups
 from gconet.data.transforms import resize_image
 from gconet.device import allow_tf32
 from gconet.errors import ConfigError, DataError
@@ -26,7 +26,7 @@ from gconet.models.affinity import BLOCK
 from gconet.models.encoder import VGG16Encoder
 from gconet.predictor import Predictor, average_under, cosine_to_others, write_maps
 from tests import reference_path
-from tests.conftest import ROOT, lively
+from tests.conftest import ROOT, lively, read_group
 
 SIZES = [(40, 60), (33, 91), (1, 7), (64, 64), (120, 50)]
 
