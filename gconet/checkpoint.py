@@ -8,7 +8,7 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +68,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: not a checkpoint of this project; convert one of the authors' with "
             "python scripts/convert_checkpoint.py OFFICIAL.pth OURS.pt"
         )
-    if missing := {"config", "model"} - set(content):
-        raise CheckpointError(f"{path}: damaged, without {' and '.join(sorted(missing))}")
-    if wrong := [name for name in ("config", "model") if not isinstance(content[name], dict)]:
-        raise CheckpointError(f"{path}: damaged, its {wrong[0]} is not a section of keys")
+    for name in ("config", "model"):
+        if not isinstance(content.get(name), dict):
+            raise CheckpointError(f"{path}: damaged, without its {name}")
     return content
 
 
@@ -110,13 +109,12 @@ def load_weights(model: GCoNet, config: Config, path: Path) -> None:
     """
     content = read_checkpoint(path)
     saved = saved_config(content, path)
-    if (theirs := saved.encoder.name) != config.encoder.name:
-        raise CheckpointError(
-            f"{path}: trained with encoder.name {theirs}, not {config.encoder.name}; set the same"
-        )
-    if saved.gam != config.gam:
-        gams = [config_to_dict(c)["gam"] for c in (saved, config)]
-        raise CheckpointError(f"{path}: trained with gam {gams[0]}, not with {gams[1]}; set the same")
+    for key, theirs, ours in (
+        ("encoder.name", saved.encoder.name, config.encoder.name),
+        ("gam", asdict(saved.gam), asdict(config.gam)),
+    ):
+        if theirs != ours:
+            raise CheckpointError(f"{path}: trained with {key} {theirs}, not {ours}; set the same")
     load_state(model, content["model"], path)
 
 

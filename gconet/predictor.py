@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from gconet.checkpoint import find_checkpoint, load_model
 from gconet.data.groups import Group
 from gconet.data.pictures import Picture, Pictures, list_pictures, read_groups
-from gconet.device import allow_tf32, autocast, keep_tf32, pick_device, pick_memory_format, pick_precision
+from gconet.device import autocast, pick_device, pick_memory_format, pick_precision, tf32
 from gconet.errors import DataError
 from gconet.memory import Plan, plan_group
 from gconet.models import GCoNet
@@ -74,7 +74,7 @@ class Predictor:
         self.device = pick_device(device)
         self.tf32 = precision == "tf32"
         self.size, self.memory = size, memory
-        with self._computing, keep_tf32():
+        with self._computing, tf32(self.tf32):
             self.precision = pick_precision(precision, self.device)
             self.memory_format = pick_memory_format(self.device, self.precision, training=False)
         self.model = model.eval().to(self.device).to(memory_format=self.memory_format)
@@ -181,10 +181,7 @@ class Predictor:
 
     @contextmanager
     def _compute(self) -> Iterator[None]:
-        with (
-            self._computing, keep_tf32(), torch.inference_mode(), autocast(self.device, self.precision)
-        ):  # fmt: skip
-            allow_tf32(self.tf32)
+        with self._computing, tf32(self.tf32), torch.inference_mode(), autocast(self.device, self.precision):
             yield
 
     def _images(self, pixels: Tensor) -> Tensor:
