@@ -22,4 +22,4 @@ def read_ahead(
             waiting.extend(pool.submit(read, item) for item in islice(items, 1))
             yield result
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)  # this may run in one of its threads, as garbage
