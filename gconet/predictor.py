@@ -169,15 +169,11 @@ class Predictor:
             return features, self.model.consensus(features, plan.block)
 
     def _plan(self, group: Pictures) -> Plan:
+        numbers = getattr(self.model.affinity, "bytes_per_number", None)
         return plan_group(
-            len(group.sizes),
-            self.size,
-            encoder=self.model.encoder,
-            device=self.device,
-            precision=self.precision,
-            memory=self.memory,
-            consensus_bytes=getattr(self.model.affinity, "bytes_per_number", None),
-        )
+            len(group.sizes), self.size, encoder=self.model.encoder, device=self.device,
+            precision=self.precision, memory=self.memory, consensus_bytes=numbers,
+        )  # fmt: skip
 
     @contextmanager
     def _compute(self) -> Iterator[None]:
@@ -222,22 +218,19 @@ def write_maps(
     waiting: deque[tuple[Future[None], int]] = deque()
     files = [[item.image for item in group.items] for group in groups]
     read = read_groups(files, predictor.size, skipped=None if strict else skipped)
-    total = sum(map(len, files))
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-        progress(None, "maps", total, unit="image", hidden=not shown) as bar,
+        progress(None, "maps", sum(map(len, files)), unit="image", hidden=not shown) as bar,
     ):
         for group, pictures in zip(groups, read, strict=True):
-            folder = output / group.name
             items = [item for item in group.items if item.image not in skipped]
-            names = iter([item.stem for item in items])
+            paths = iter([output / group.name / f"{item.stem}.png" for item in items])
             bar.update(len(group.items) - len(items))
 
-            def save(m: Map, folder: Path = folder, names: Iterator[str] = names) -> None:
-                folder.mkdir(parents=True, exist_ok=True)
-                waiting.append(
-                    (pool.submit(Image.fromarray(m).save, folder / f"{next(names)}.png"), m.nbytes)
-                )
+            def save(m: Map, paths: Iterator[Path] = paths) -> None:
+                path = next(paths)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                waiting.append((pool.submit(Image.fromarray(m).save, path), m.nbytes))
                 while sum(size for _, size in waiting) > BACKLOG:
                     waiting.popleft()[0].result()
                 bar.update()

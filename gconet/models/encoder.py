@@ -110,23 +110,18 @@ def load_encoder(encoder: Encoder, weights: str) -> None:
 def _download(wanted: WeightsEnum) -> dict[str, Tensor]:
     """torchvision's weights, from its server or an earlier download; raises CheckpointError."""
     name = Path(wanted.url).name
-    instead = f"download {wanted.url} elsewhere and pass encoder.weights={name}"
+    how, path = f"download {wanted.url} elsewhere", name
     if wanted == VGG16_Weights.IMAGENET1K_V1:
-        instead = (
-            "run python scripts/download_vgg16.py and pass encoder.weights=data/weights/vgg16_features.pth"
-        )
+        how, path = "run python scripts/download_vgg16.py", "data/weights/vgg16_features.pth"
+    instead = f"{how} and pass encoder.weights={path}"
     try:
         state = wanted.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except Exception as error:  # of many unrelated types: the network's, the disk's, the unpickler's
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"torchvision's weights {name} cannot be had ({reason}); {instead}") from None
     file = Path(torch.hub.get_dir()) / "checkpoints" / name
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        for chunk in iter(lambda: stream.read(2**20), b""):
-            digest.update(chunk)
     # a file's name ends in the first eight digits of its SHA-256; torch checks new downloads alone
-    if not digest.hexdigest().startswith(file.stem.rpartition("-")[2]):
+    if not hashlib.sha256(file.read_bytes()).hexdigest().startswith(file.stem.rpartition("-")[2]):
         raise CheckpointError(f"{file} is not torchvision's: remove it, or {instead}")
     return dict(state)
 
