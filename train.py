@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
-from gconet.checkpoint import find_checkpoint, load_weights, read_checkpoint
+from gconet.checkpoint import find_checkpoint, load_encoder, load_weights, read_checkpoint
 from gconet.config import Config, load_config
 from gconet.data.compose import compose
 from gconet.data.dataset import Batch, EpisodeDataset
@@ -46,7 +46,6 @@ from gconet.graphs import GraphedStep
 from gconet.losses import Criterion
 from gconet.memory import plan_training
 from gconet.models import build_training_model
-from gconet.models.encoder import load_encoder
 from gconet.optimizer import make_optimizer, rates, set_rates, skip_if_not_finite
 from gconet.resume import find_run, restore, resumed_config
 from gconet.run import BEST, LAST, Run, StopSignal, hold
@@ -151,13 +150,11 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     if content is None:
         run.save(LAST, model, optimizer, **progress)  # so that it can be resumed from the first step on
 
-    if run.main:
-        print(
-            f"{run.folder}: {len(dataset.items)} images in {len(groups)} classes, steps {first} to {last}, "
-            f"{device}, {str(precision).removeprefix('torch.')}"
-            + (f", from the weights {config.init}" if config.init and content is None else ""),
-            flush=True,
-        )
+    run.say(
+        f"{run.folder}: {len(dataset.items)} images in {len(groups)} classes, steps {first} to {last}, "
+        f"{device}, {str(precision).removeprefix('torch.')}"
+        + (f", from the weights {config.init}" if config.init and content is None else "")
+    )
     parallel = DistributedDataParallel(model) if world > 1 else model
 
     def train_step(batch: Batch) -> Step:
@@ -213,12 +210,10 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     log.close()
     if signum:
         run.close(event="stopped", signal=signum, step=done)
-        ended = f"stopped after step {done} of {last}; python train.py --resume {run.folder} continues"
+        run.say(f"stopped after step {done} of {last}; python train.py --resume {run.folder} continues")
     else:
         run.close(event="done", step=last)
-        ended = f"done: {run.folder / LAST} after {last} steps"
-    if run.main:
-        print(ended)
+        run.say(f"done: {run.folder / LAST} after {last} steps")
     return 128 + signum if signum else 0
 
 

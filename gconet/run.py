@@ -101,17 +101,22 @@ class Run:
     def epoch(self, epoch: int, means: dict[str, float]) -> None:
         """Log and print an epoch's mean losses."""
         self.log(event="epoch", epoch=epoch, **means)
-        self._print(f"epoch {epoch + 1}", means)
+        self._say(f"epoch {epoch + 1}", means)
 
     def validation(self, step: int, epoch: int, scores: dict[str, float]) -> None:
         """Log and print the scores on the held-out set."""
         self.log(event="validation", epoch=epoch, step=step, set=self.config.validation.set, **scores)
         self.scalars(step, "validation", scores)
-        self._print(f"step {step}, {self.config.validation.set}", scores)
+        self._say(f"step {step}, {self.config.validation.set}", scores)
 
-    def _print(self, what: str, values: dict[str, float]) -> None:
-        if self.main:  # past a progress bar, if there is one
-            tqdm.write(f"{what}: " + " ".join(f"{name} {value:.4f}" for name, value in values.items()))
+    def say(self, text: str) -> None:
+        """Print a line, past a progress bar if there is one."""
+        if self.main:
+            tqdm.write(text)
+            sys.stdout.flush()
+
+    def _say(self, what: str, values: dict[str, float]) -> None:
+        self.say(f"{what}: " + " ".join(f"{name} {value:.4f}" for name, value in values.items()))
 
     def picture(self, step: int, images: Tensor, masks: Tensor, output: TrainingOutput) -> None:
         """TensorBoard picture of both groups' first images: image, mask, attention, side maps."""

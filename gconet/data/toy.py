@@ -18,27 +18,22 @@ import numpy as np
 from gconet.errors import ConfigError, DataError, run_command
 
 
-def polygon(corners: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def polygon(u: np.ndarray, v: np.ndarray, corners: int) -> np.ndarray:
     """The points inside a regular polygon whose corners are on the unit circle."""
     half = np.pi / corners
-
-    def inside(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        angle = (np.arctan2(v, u) + half) % (2 * half) - half
-        return np.hypot(u, v) * np.cos(angle) <= np.cos(half)
-
-    return inside
+    return np.hypot(u, v) * np.cos((np.arctan2(v, u) + half) % (2 * half) - half) <= np.cos(half)
 
 
 # Which points (u, v) of its own frame, in the unit circle, an outline covers …
 SHAPES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "disc": lambda u, v: np.hypot(u, v) <= 0.9,
     "square": lambda u, v: np.maximum(abs(u), abs(v)) <= 0.7,
-    "triangle": polygon(3),
+    "triangle": lambda u, v: polygon(u, v, 3),
     "star": lambda u, v: np.hypot(u, v) <= 0.68 + 0.3 * np.cos(5 * np.arctan2(v, u)),
     "cross": lambda u, v: (np.minimum(abs(u), abs(v)) <= 0.28) & (np.maximum(abs(u), abs(v)) <= 0.9),
     "bar": lambda u, v: (abs(u) <= 0.95) & (abs(v) <= 0.32),
     "crescent": lambda u, v: (np.hypot(u, v) <= 0.95) & (np.hypot(u - 0.5, v) >= 0.75),
-    "hexagon": polygon(6),
+    "hexagon": lambda u, v: polygon(u, v, 6),
 }
 # … and which of them a surface shows bright; the others are dark.
 SURFACES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
