@@ -210,23 +210,21 @@ def environment() -> dict[str, str]:
     }
 
 
-def hold(folder: Path) -> IO[str] | None:
+def hold(folder: Path) -> IO[str]:
     """Keep other processes out of a run's folder, for as long as the returned file is open.
 
-    Raises ConfigError if one is in it. None if the system has no such locks.
+    Raises ConfigError if one is in it. Keeps none out if the system has no such locks.
     """
     file = (folder / ".lock").open("w")
     try:
         if fcntl is not None:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
     except (BlockingIOError, PermissionError):
         file.close()
         raise ConfigError(f"{folder} is in use by another process; wait for it or stop it") from None
     except OSError:  # some network file systems
         pass
-    file.close()
-    return None
+    return file
 
 
 class StopSignal:

@@ -87,8 +87,8 @@ def test_cached_and_uncached_batches_are_the_same(toy):
     sizes = tuple(len(g.items) for g in groups)
     plain, cached = (EpisodeDataset(groups, drawn(sizes), size=32, distractors=0.5, seed=1) for _ in range(2))
     cached.fill_cache(torch.device("cpu"), workers=2)
-    (read_ahead,) = cached.loader(first=4, last=5, workers=1, pin=False)
-    for a, *others in zip(plain[4], cached[4], read_ahead, strict=True):
+    loaded = [next(data.loader(first=4, last=5, workers=1, pin=False)) for data in (plain, cached)]
+    for a, *others in zip(plain[4], cached[4], *loaded, strict=True):
         assert len(a) and all((a == b).all() for b in others)
     labels = plain[4].labels.tolist()
     assert tuple(labels[:: len(labels) // 2]) == plain.episode(4).labels

@@ -81,12 +81,12 @@ class EpisodeDataset:
     def loader(self, *, first: int, last: int, workers: int, pin: bool) -> Iterator[Batch]:
         """The batches of steps first … last − 1, in order, read ahead by `workers` threads.
 
-        At most one a core; a cache on a GPU needs none. The batches wait in pinned memory if `pin`. Raises
-        DataError for a file that cannot be read.
+        At most one a core. A cache needs none, unless its batches wait in pinned memory (`pin`) for a GPU.
+        Raises DataError for a file that cannot be read.
         """
         steps = range(first, last)
         workers = min(workers, os.cpu_count() or 1)
-        if not workers or (self._cache is not None and self._cache.is_cuda):
+        if not workers or (self._cache is not None and (self._cache.is_cuda or not pin)):
             return map(self.__getitem__, steps)
 
         def read(step: int) -> Batch:
