@@ -23,10 +23,11 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
-from gconet.checkpoint import find_checkpoint, load_weights, read_checkpoint
+from gconet.checkpoint import find_checkpoint, load_encoder, load_weights, read_checkpoint
 from gconet.config import Config, load_config
 from gconet.data.compose import compose
-from gconet.data.dataset import Batch, build_dataset, make_loader
+from gconet.data.dataset import Batch, EpisodeDataset
+from gconet.data.episodes import make_episodes
 from gconet.data.groups import scan_set
 from gconet.data.transforms import augment
 from gconet.device import (
@@ -42,16 +43,13 @@ from gconet.device import (
 )
 from gconet.errors import ConfigError, run_command
 from gconet.graphs import GraphedStep
-from gconet.lock import hold
 from gconet.losses import Criterion
 from gconet.memory import plan_training
 from gconet.models import build_training_model
-from gconet.models.encoder import load_encoder
 from gconet.optimizer import make_optimizer, rates, set_rates, skip_if_not_finite
-from gconet.resume import find_run, resumed_config
-from gconet.run import BEST, LAST, Run
+from gconet.resume import find_run, restore, resumed_config
+from gconet.run import BEST, LAST, Run, StopSignal, hold
 from gconet.steplog import Step, StepLog
-from gconet.stopping import StopSignal
 from gconet.validation import validate
 
 
@@ -71,28 +69,17 @@ def main() -> int:
         held = hold(folder) if rank == 0 else None
         content = read_checkpoint(folder / LAST)
         config = resumed_config(content, folder / LAST, args.overrides)
-    if world == 1:
-        return attempt(config, Run(folder, config, held=held), content)
-    join_ranks(config.train.device, local)
     try:
-        return attempt(
-            config, Run(folder, config, main=rank == 0, held=held), content, rank=rank, world=world
-        )
+        if world > 1:
+            join_ranks(config.train.device, local)
+        with Run(folder, config, main=rank == 0, held=held) as run:
+            return train(config, run, content, rank=rank, world=world)
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
-def attempt(config: Config, run: Run, content: dict | None, **ranks: int) -> int:
-    """Run `train`; log the reason if it fails."""
-    try:
-        return train(config, run, content, **ranks)
-    except Exception as error:
-        if (reported := run.fail(error)) is error:
-            raise
-        raise reported from None
-
-
-def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, world: int = 1) -> int:
+def train(config: Config, run: Run, content: dict | None, *, rank: int, world: int) -> int:
     """Train to the end of `config`'s schedule, from the checkpoint `content` if there is one.
 
     Returns the exit status: 0 when done, 128 + the signal's number when asked to stop.
@@ -103,7 +90,15 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     precision = pick_precision(config.train.precision, device)
     groups = scan_set(Path(config.data.root), config.data.train_set)
     held_out = scan_set(Path(config.data.root), config.validation.set) if config.validation.set else ()
-    dataset = build_dataset(config, groups, rank=rank, world=world)
+    dataset = EpisodeDataset(
+        groups,
+        make_episodes(config, groups),
+        size=config.data.image_size,
+        distractors=config.data.distractors,
+        seed=config.seed,
+        rank=rank,
+        world=world,
+    )
     last = config.train.epochs * dataset.steps_per_epoch
     last = min(last, config.train.steps or last)
 
@@ -126,7 +121,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     }
     progress: dict[str, Any] = {"step": 0, "best": -math.inf, "sums": {}, **fixed}
     if content is not None:
-        progress = run.restore(content, model, optimizer, expected=fixed)
+        progress = restore(content, run.folder / LAST, config, model, optimizer, expected=fixed)
     first = progress["step"]
     if first > last:
         raise ConfigError(f"train.steps or train.epochs: {last} steps, but the run has done {first}")
@@ -155,13 +150,11 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
     if content is None:
         run.save(LAST, model, optimizer, **progress)  # so that it can be resumed from the first step on
 
-    if run.main:
-        print(
-            f"{run.folder}: {len(dataset.items)} images in {len(groups)} classes, steps {first} to {last}, "
-            f"{device}, {str(precision).removeprefix('torch.')}"
-            + (f", from the weights {config.init}" if config.init and content is None else ""),
-            flush=True,
-        )
+    run.say(
+        f"{run.folder}: {len(dataset.items)} images in {len(groups)} classes, steps {first} to {last}, "
+        f"{device}, {str(precision).removeprefix('torch.')}"
+        + (f", from the weights {config.init}" if config.init and content is None else "")
+    )
     parallel = DistributedDataParallel(model) if world > 1 else model
 
     def train_step(batch: Batch) -> Step:
@@ -185,26 +178,18 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
 
     take = GraphedStep(train_step, optimizer) if graph else train_step
     log = StepLog(run, dataset, sums=progress["sums"], device=device, first=first, last=last)
-    loader = make_loader(
-        dataset,
-        first=first,
-        last=last,
-        pin=device.type == "cuda",
-        # on a CPU, loader processes gain nothing from cached images
-        workers=0 if cache and device.type == "cpu" else config.data.workers,
-    )
-    stop, saved = StopSignal(device=device, world=world), time.monotonic()
+    loader = dataset.loader(first=first, last=last, workers=config.data.workers, pin=device.type == "cuda")
+    stop, signum, saved = StopSignal(device=device, world=world), 0, time.monotonic()
     for step, batch in zip(range(first, last), loader, strict=True):
         set_rates(optimizer, config.optimizer, dropped=step >= round(config.optimizer.drop_at * last))
         result = take(Batch(*(t.to(device, non_blocking=True) for t in batch)))
-        log.add(step, result, rates(optimizer))
 
         epoch, i = divmod(step, dataset.steps_per_epoch)
         done, ends_epoch = step + 1, i + 1 == dataset.steps_per_epoch
         signum = stop.agreed(step)
         late = time.monotonic() - saved > 60 * config.train.save_minutes
         due = bool(ends_epoch or signum or done == last or late)
-        log.read(everything=due)  # raises if a loss was not finite
+        log.add(step, result, rates(optimizer), wait=due)  # raises if a loss was not finite
         if ends_epoch:
             run.epoch(epoch, log.means())
             run.picture(done, result.images, result.masks, result.output)
@@ -221,16 +206,15 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int = 0, worl
             saved = time.monotonic()
             log.restart_clock()
         if signum:
-            log.close()
-            run.close(event="stopped", signal=signum, step=done)
-            if run.main:
-                print(f"stopped after step {done} of {last}; python train.py --resume {run.folder} continues")
-            return 128 + signum
+            break
     log.close()
-    run.close(event="done", step=last)
-    if run.main:
-        print(f"done: {run.folder / LAST} after {last} steps")
-    return 0
+    if signum:
+        run.close(event="stopped", signal=signum, step=done)
+        run.say(f"stopped after step {done} of {last}; python train.py --resume {run.folder} continues")
+    else:
+        run.close(event="done", step=last)
+        run.say(f"done: {run.folder / LAST} after {last} steps")
+    return 128 + signum if signum else 0
 
 
 def parse_args() -> argparse.Namespace:

@@ -8,16 +8,18 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torchvision.models import VGG16_Weights, WeightsEnum
 
 from gconet.config import Config, DataConfig, config_from_dict, config_to_dict
 from gconet.errors import CheckpointError, ConfigError
 from gconet.models import GCoNet, build_model
+from gconet.models.encoder import Encoder
 
 FORMAT = "gconet-1"
 PRETRAINED = {  # the weights that ship, by name; gconet/weights/README.md
@@ -68,10 +70,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: not a checkpoint of this project; convert one of the authors' with "
             "python scripts/convert_checkpoint.py OFFICIAL.pth OURS.pt"
         )
-    if missing := {"config", "model"} - set(content):
-        raise CheckpointError(f"{path}: damaged, without {' and '.join(sorted(missing))}")
-    if wrong := [name for name in ("config", "model") if not isinstance(content[name], dict)]:
-        raise CheckpointError(f"{path}: damaged, its {wrong[0]} is not a section of keys")
+    for name in ("config", "model"):
+        if not isinstance(content.get(name), dict):
+            raise CheckpointError(f"{path}: damaged, without its {name}")
     return content
 
 
@@ -110,14 +111,57 @@ def load_weights(model: GCoNet, config: Config, path: Path) -> None:
     """
     content = read_checkpoint(path)
     saved = saved_config(content, path)
-    if (theirs := saved.encoder.name) != config.encoder.name:
-        raise CheckpointError(
-            f"{path}: trained with encoder.name {theirs}, not {config.encoder.name}; set the same"
-        )
-    if saved.gam != config.gam:
-        gams = [config_to_dict(c)["gam"] for c in (saved, config)]
-        raise CheckpointError(f"{path}: trained with gam {gams[0]}, not with {gams[1]}; set the same")
+    for key, theirs, ours in (
+        ("encoder.name", saved.encoder.name, config.encoder.name),
+        ("gam", asdict(saved.gam), asdict(config.gam)),
+    ):
+        if theirs != ours:
+            raise CheckpointError(f"{path}: trained with {key} {theirs}, not {ours}; set the same")
     load_state(model, content["model"], path)
+
+
+def load_encoder(encoder: Encoder, weights: str) -> None:
+    """Fill `encoder` from `weights`: `imagenet` (torchvision's server), `none` or a file.
+
+    A file holds a state dict with torchvision's names; the classifier's layers in it are not read.
+    Raises CheckpointError if the weights cannot be had or do not fit.
+    """
+    if weights == "none":
+        return
+    if weights != "imagenet" and not Path(weights).is_file():
+        raise CheckpointError(f"encoder.weights: no file {weights}; give imagenet, none or a file of weights")
+    state = _download(encoder.pretrained) if weights == "imagenet" else read_file(Path(weights))
+    own = encoder.state_dict()
+    try:
+        encoder.load_state_dict({name: value for name, value in state.items() if name in own})
+    except (RuntimeError, AttributeError) as error:
+        wanted = str(encoder.pretrained).partition("_Weights")[0]
+        raise CheckpointError(f"{weights}: not {wanted}'s weights ({brief(error)})") from None
+
+
+def _download(wanted: WeightsEnum) -> dict[str, Tensor]:
+    """torchvision's weights, from its server or an earlier download; raises CheckpointError."""
+    name = Path(wanted.url).name
+    how, path = f"download {wanted.url} elsewhere", name
+    if wanted == VGG16_Weights.IMAGENET1K_V1:
+        how, path = "run python scripts/download_vgg16.py", "data/weights/vgg16_features.pth"
+    instead = f"{how} and pass encoder.weights={path}"
+    try:
+        state = wanted.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except Exception as error:  # of many unrelated types: the network's, the disk's, the unpickler's
+        raise CheckpointError(
+            f"torchvision's weights {name} cannot be had ({brief(error)}); {instead}"
+        ) from None
+    file = Path(torch.hub.get_dir()) / "checkpoints" / name
+    # a file's name ends in the first eight digits of its SHA-256; torch checks new downloads alone
+    if not digest(file).startswith(file.stem.rpartition("-")[2]):
+        raise CheckpointError(f"{file} is not torchvision's: remove it, or {instead}")
+    return dict(state)
+
+
+def brief(error: Exception) -> str:
+    """An error of PyTorch, which may have many lines, as a short one."""
+    return " ".join(str(error).split())[:300]
 
 
 def ship_weights(source: Path, target: Path) -> str:
@@ -160,8 +204,7 @@ def load_state(module: torch.nn.Module, state: Mapping[str, Tensor], path: Path)
         module.load_state_dict(state)
         wrong = [name for name in real if not state[name].is_floating_point()]
     except (RuntimeError, AttributeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{path}: weights of another architecture ({reason})") from None
+        raise CheckpointError(f"{path}: weights of another architecture ({brief(error)})") from None
     if wrong:
         raise CheckpointError(f"{path}: damaged: {wrong[0]} is {state[wrong[0]].dtype}, not floating-point")
     if wrong := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
@@ -170,12 +213,6 @@ def load_state(module: torch.nn.Module, state: Mapping[str, Tensor], path: Path)
 
 def read_file(path: Path) -> Any:
     """Whatever tensors and plain values the file at `path` holds; raises CheckpointError."""
-    ships = path in PRETRAINED.values()
-    if ships and not path.is_file():
-        raise CheckpointError(
-            "no trained weights ship with this version; train with python train.py, "
-            "then pass --checkpoint runs/gconet/last.pt"
-        )
     if not path.is_file():
         folder, what = (path, "a folder; name a") if path.is_dir() else (path.parent, "no")
         near = sorted(p.name for p in folder.glob("[!.]*") if p.suffix in (".pt", ".pth"))
@@ -183,14 +220,12 @@ def read_file(path: Path) -> Any:
             f"{path}: {what} checkpoint (in {folder}: {', '.join(near[:8]) or 'none'}; "
             f"with gconet: {', '.join(PRETRAINED)})"
         )
-    if digest_file(path).is_file() or ships:
-        try:
-            expected = digest_file(path).read_text(encoding="ascii", errors="replace").split()[:1]
-        except FileNotFoundError:
-            raise CheckpointError(f"{path}: {digest_file(path).name} is missing; reinstall both") from None
-        if [digest(path)] != expected:
-            name = digest_file(path).name
-            raise CheckpointError(f"{path}: damaged or altered: its SHA-256 is not the one in {name}")
+    beside = digest_file(path)
+    if path in PRETRAINED.values() and not beside.is_file():
+        raise CheckpointError(f"{path}: {beside.name} is missing; reinstall both")
+    told = beside.read_text(encoding="ascii", errors="replace").split() if beside.is_file() else None
+    if told is not None and told[:1] != [digest(path)]:
+        raise CheckpointError(f"{path}: damaged or altered: its SHA-256 is not the one in {beside.name}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # of many unrelated types, with advice to load unsafely

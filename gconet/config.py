@@ -5,15 +5,15 @@ settings that contradict each other raise ConfigError.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
 from gconet.errors import ConfigError
 from gconet.settings import apply_overrides, build, parse_yaml, short
-
-LARGEST = 2048  # pixels of the network's input: beyond, a checkpoint's settings could fill any memory
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class DataConfig:
     distractors: float = 0.0  # share of composed pictures: another class's object beside the group's
     episodes: str | None = None  # recorded episodes (.npz) to replay instead of drawing
     cache: Literal["auto", "device", "memory", "none"] = "auto"  # where resized images are kept
-    workers: int = 4  # loader processes, at most one a core; threads while the cache is filled
+    workers: int = 4  # threads that read images, at most one a core
 
 
 @dataclass(frozen=True)
@@ -129,39 +129,14 @@ class Config:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:
-        for key, value, least in (
-            ("data.image_size", self.data.image_size, 32),
-            ("data.group_size", self.data.group_size, 1),
-            ("data.workers", self.data.workers, 0),
-            ("train.epochs", self.train.epochs, 1),
-            ("train.steps", 1 if self.train.steps is None else self.train.steps, 1),
-            ("validation.every", self.validation.every, 1),
-        ):
-            if value < least:
-                raise ConfigError(f"{key}: {value} is below {least}")
-        beta1, beta2 = self.optimizer.betas
-        for key, number, low, high in (
-            ("seed", self.seed, 0, 2**32 - 1),
-            ("data.flip", self.data.flip, 0, 1),
-            ("data.rotation", self.data.rotation, 0, 180),
-            ("data.distractors", self.data.distractors, 0, 1),
-            ("loss.saliency", self.loss.saliency, 0, 1e9),
-            ("loss.collaboration", self.loss.collaboration, 0, 1e9),
-            ("loss.classification", self.loss.classification, 0, 1e9),
-            ("loss.bce", self.loss.bce, 0, 1e9),
-            ("optimizer.drop_at", self.optimizer.drop_at, 0, 1),
-            ("optimizer.lr", self.optimizer.lr, 0, 1e3),
-            ("optimizer.encoder_lr_scale", self.optimizer.encoder_lr_scale, 0, 1e9),
-            ("optimizer.betas", beta1, 0, 0.9999999),
-            ("optimizer.betas", beta2, 0, 0.9999999),
-            ("train.save_minutes", self.train.save_minutes, 0, 1e9),
-        ):
-            if not low <= number <= high:  # NaN is nowhere
-                raise ConfigError(f"{key}: {number} is not between {low:g} and {high:g}")
+        for key, (low, high) in RANGES.items():
+            value = attrgetter(key)(self)
+            for number in value if isinstance(value, tuple) else (value,):
+                if number is not None and not low <= number <= high:  # NaN is nowhere
+                    wrong = f"not between {low:g} and {high:g}" if high < math.inf else f"below {low}"
+                    raise ConfigError(f"{key}: {number} is {wrong}")
         if Path(self.name).name != self.name or self.name in ("", ".", "..") or not self.name.isprintable():
             raise ConfigError(f"name: {short(self.name)} is not a plain folder name")
-        if self.data.image_size > LARGEST:
-            raise ConfigError(f"data.image_size: {self.data.image_size} is above {LARGEST}")
         if self.validation.set is not None and self.validation.set == self.data.train_set:
             raise ConfigError("validation.set and data.train_set are the same; name a held-out set")
         if self.init is not None and self.encoder.weights != EncoderConfig.weights:
@@ -171,19 +146,41 @@ class Config:
                 raise ConfigError(f"data.{key} and data.episodes: recorded episodes have their own")
 
 
+RANGES = {
+    "seed": (0, 2**32 - 1),
+    "data.image_size": (32, 2048),  # beyond, a checkpoint's settings could fill any memory
+    "data.group_size": (1, math.inf),
+    "data.flip": (0, 1),
+    "data.rotation": (0, 180),
+    "data.distractors": (0, 1),
+    "data.workers": (0, math.inf),
+    "loss.saliency": (0, 1e9),
+    "loss.collaboration": (0, 1e9),
+    "loss.classification": (0, 1e9),
+    "loss.bce": (0, 1e9),
+    "optimizer.lr": (0, 1e3),
+    "optimizer.encoder_lr_scale": (0, 1e9),
+    "optimizer.betas": (0, 0.9999999),
+    "optimizer.drop_at": (0, 1),
+    "train.epochs": (1, math.inf),
+    "train.steps": (1, math.inf),
+    "train.save_minutes": (0, 1e9),
+    "validation.every": (1, math.inf),
+}
+
+
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """The settings in the YAML file `path` (all optional), changed by overrides like `data.root=/d`."""
-    settings: dict[str, Any] = {}
-    if path is not None:
-        try:
-            settings = parse_yaml(path.read_text(encoding="utf-8"))
-            settings = {} if settings is None else settings
-        except FileNotFoundError:
-            there = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "no .yaml file"
-            raise ConfigError(f"no config {path} (there: {there})") from None
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
-    return config_from_dict(apply_overrides(settings, overrides))
+    if path is None:
+        return config_from_dict(apply_overrides({}, overrides))
+    try:
+        settings = parse_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        there = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "no .yaml file"
+        raise ConfigError(f"no config {path} (there: {there})") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+    return config_from_dict(apply_overrides({} if settings is None else settings, overrides))
 
 
 def config_from_dict(settings: Any) -> Config:

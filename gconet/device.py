@@ -21,23 +21,23 @@ def pick_device(name: str) -> torch.device:
     """`auto` (the current CUDA GPU, else the CPU) or a device by name; raises ConfigError."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    count = torch.cuda.device_count()
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"device {name!r} is not known; use auto, cpu, cuda or cuda:0, cuda:1, …") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device {name!r} is not supported; use auto, cpu, cuda or cuda:0, cuda:1, …")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and (device.index or 0) >= count):
         raise ConfigError(
-            f"device {name!r} is not here ({torch.cuda.device_count()} CUDA GPUs); use auto or cpu"
+            f"device {name!r} is not here ({count} CUDA GPUs); use auto, cpu, cuda or cuda:0, cuda:1, …"
         )
     return device
 
 
 @contextmanager
-def keep_tf32() -> Iterator[None]:
-    """Leave the process's TF32 switches as they were."""
+def tf32(allowed: bool) -> Iterator[None]:
+    """Compute with or without TF32 products, and leave the process's switches as they were."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
     try:
         yield
     finally:
@@ -88,13 +88,8 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
         raise ConfigError(f"precision {name!r} is not known; use auto, fp32, tf32 or bf16")
     if name == "tf32" and device.type != "cuda":
         raise ConfigError(f"precision tf32 needs a CUDA GPU, this is {device}; use auto, fp32 or bf16")
-    allow_tf32(name == "tf32")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
     return torch.bfloat16 if name == "bf16" else torch.float32
-
-
-def allow_tf32(allowed: bool) -> None:
-    """Switch this process's TF32 products on or off."""
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 def pick_memory_format(

@@ -42,14 +42,6 @@ def collaboration_loss(logits: Tensor, masks: Tensor) -> Tensor:
     return ((1 - torch.exp(-bce)) ** 2 * bce).mean()
 
 
-def pixel_cross_entropy_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Binary cross-entropy of the finest output, mean over pixels; both (2N,1,H,W).
-
-    Not in the paper. It has a gradient on pixels that are wrong and certain, which soft IoU lacks.
-    """
-    return F.binary_cross_entropy_with_logits(logits, masks)
-
-
 def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """L_cls: cross-entropy, mean over images; logits (2N,classes), labels (2N,) class indices."""
     return F.cross_entropy(logits, labels)
@@ -61,21 +53,13 @@ class Criterion:
     def __init__(
         self,
         *,
-        saliency: float,
-        collaboration: float,
-        classification: float,
         iou_reduction: Literal["sum", "mean"],
         outputs: Literal["all", "finest"] = "all",
-        bce: float = 0.0,
+        **weights: float,
     ) -> None:
-        """The weights λ₁, λ₂, λ₃ of the terms, how the saliency loss sums up over images and which
-        outputs it takes, and the weight of the finest output's cross-entropy, which 0 leaves out."""
-        self.weights = {
-            "saliency": saliency,
-            "collaboration": collaboration,
-            "classification": classification,
-            "bce": bce,
-        }
+        """How the saliency loss sums up over images, which outputs it takes, and the weights λ₁, λ₂, λ₃ by
+        the terms' names; `bce` is that of the finest output's cross-entropy, by default left out."""
+        self.weights = {"bce": 0.0, **weights}
         self.outputs = outputs
         self.iou_reduction = iou_reduction
 
@@ -87,8 +71,10 @@ class Criterion:
             terms["collaboration"] = collaboration_loss(output.collaboration, masks)
         if output.class_logits is not None:
             terms["classification"] = classification_loss(output.class_logits, labels)
-        if self.weights["bce"]:
-            terms["bce"] = pixel_cross_entropy_loss(output.logits, masks)
+        if self.weights[
+            "bce"
+        ]:  # not in the paper: it has a gradient where soft IoU, wrong and certain, has none
+            terms["bce"] = F.binary_cross_entropy_with_logits(output.logits, masks)
         return terms
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:

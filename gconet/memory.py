@@ -1,5 +1,6 @@
 """How much memory there is, and what to keep of a group while it lasts."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,18 +73,6 @@ def plan_group(
     return Plan(batch, kept, block)
 
 
-def step_memory(images: int, size: int, precision: torch.dtype, *, encoder: type[Encoder] | Encoder) -> int:
-    """Bytes that a training step of `images` at `size` pixels a side takes on a GPU, about.
-
-    The release's recipe took 2.55 GiB in bfloat16 on an H200, with 32 images at 224 pixels; in
-    float32 the plain reference path took 6.2 GiB. Of the encoder, other kinds than VGG-16 are a guess,
-    and 40 % more if all of it learns.
-    """
-    whole = isinstance(encoder, Encoder) and all(p.requires_grad for p in encoder.parameters())
-    step = images * size**2 * (1750 if precision == torch.bfloat16 else 4250)
-    return int(step * encoder.step_cost * (1.4 if whole else 1))
-
-
 def plan_training(
     config: Config,
     *,
@@ -102,7 +91,11 @@ def plan_training(
     if the run reads fewer images than the set has. Raises ConfigError if graphs are not possible.
     """
     size, batch = config.data.image_size, 2 * config.data.group_size
-    room = step_memory(batch, size, precision, encoder=encoder)
+    # The release's recipe took 2.55 GiB a step in bfloat16 on an H200; in float32 the plain reference path
+    # took 6.2 GiB. The factors for other encoders, and for one that learns as a whole, are guesses.
+    whole = isinstance(encoder, Encoder) and all(p.requires_grad for p in encoder.parameters())
+    step = batch * size**2 * (1750 if precision == torch.bfloat16 else 4250)
+    room = int(step * encoder.step_cost * (1.4 if whole else 1))
     graph = config.train.graph
     if graph == "auto":
         graph = device.type == "cuda" and world == 1 and 2 * room < free_memory(device)
@@ -134,27 +127,14 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
-    figures = [_available()]
-    try:  # cgroup v2; "max" if there is no limit
+    free = GUESS
+    with contextlib.suppress(OSError, ValueError, KeyError):  # Linux
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 2**10
+    with contextlib.suppress(OSError, ValueError, KeyError):  # cgroup v2; "max" if there is no limit
         limit, used, stat = (
             Path(f"/sys/fs/cgroup/memory.{n}").read_text() for n in ("max", "current", "stat")
         )
         cached = int(dict(line.split() for line in stat.splitlines())["inactive_file"])  # given back at need
-        figures.append(max(0, int(limit) - int(used) + cached))
-    except (OSError, ValueError, KeyError):
-        pass
-    return min(figures)
-
-
-def _available() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 2**10
-        return GUESS
-    except OSError:
-        pass
-    try:  # macOS tells the whole, not the free; a quarter of it is modest
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
-    except (AttributeError, ValueError, OSError):  # Windows
-        return GUESS
+        free = min(free, max(0, int(limit) - int(used) + cached))
+    return free

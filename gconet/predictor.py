@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from gconet.checkpoint import find_checkpoint, load_model
 from gconet.data.groups import Group
-from gconet.data.pictures import Picture, Pictures, list_pictures, read_group, read_groups
-from gconet.device import allow_tf32, autocast, keep_tf32, pick_device, pick_memory_format, pick_precision
+from gconet.data.pictures import Picture, Pictures, list_pictures, read_groups
+from gconet.device import autocast, pick_device, pick_memory_format, pick_precision, tf32
 from gconet.errors import DataError
 from gconet.memory import Plan, plan_group
 from gconet.models import GCoNet
@@ -74,7 +74,7 @@ class Predictor:
         self.device = pick_device(device)
         self.tf32 = precision == "tf32"
         self.size, self.memory = size, memory
-        with self._computing, keep_tf32():
+        with self._computing, tf32(self.tf32):
             self.precision = pick_precision(precision, self.device)
             self.memory_format = pick_memory_format(self.device, self.precision, training=False)
         self.model = model.eval().to(self.device).to(memory_format=self.memory_format)
@@ -101,7 +101,7 @@ class Predictor:
 
     def __call__(self, pictures: str | Path | Picture | Sequence[Picture]) -> Maps:
         """The maps of one group; all of its pictures are seen together, however many they are."""
-        group = read_group(list_pictures(pictures), self.size)
+        [group] = read_groups([list_pictures(pictures)], self.size)
         maps = Maps()
         maps.presence = self.predict(group, maps.append)
         maps.names = group.names
@@ -116,35 +116,33 @@ class Predictor:
         """
         if not group.sizes:
             return np.empty(0, np.float32)
+        seen = []
         with self._computing:  # the plan is for the memory that is free now
-            return self._predict(group, take)
-
-    def _predict(self, group: Pictures, take: Callable[[Map], None]) -> Floats:
-        plan = self._plan(group)
-        missing = 4 - plan.kept  # laterals of stages 1 to `missing` are computed in the second pass
-        kept, deepest, seen = [], [], []
-        batches = group.pixels.split(plan.batch)
-        for pixels in batches:
+            plan = self._plan(group)
+            missing = 4 - plan.kept  # laterals of stages 1 to `missing` are computed in the second pass
+            batches = group.pixels.split(plan.batch)
+            kept, deepest = [], []
+            for pixels in batches:
+                with self._compute():
+                    *stages, features = self.model.encode(self._images(pixels))
+                    kept.append(self.model.laterals(stages[missing:], missing + 1))
+                    deepest.append(features)
+                    del stages
             with self._compute():
-                *stages, features = self.model.encode(self._images(pixels))
-                kept.append(self.model.laterals(stages[missing:], missing + 1))
-                deepest.append(features)
-                del stages
-        with self._compute():
-            consensus = self.model.consensus(torch.cat(deepest), plan.block)
-        sizes, done = iter(group.sizes), 0
-        for pixels, laterals, features in zip(batches, kept, deepest, strict=True):
-            with self._compute():
-                if missing:
-                    laterals[:0] = self.model.laterals(self.model.encode(self._images(pixels), missing))
-                vector = consensus.of(slice(done, done + len(pixels)))
-                maps = self.model.decode(laterals, features, vector, (self.size, self.size))
-                done += len(pixels)
-                grey = [(upsample(m[None], next(sizes))[0, 0] * 255).to(torch.uint8) for m in maps]
-                laterals.clear()
-                seen.append(average_under(features, maps))
-            for m in grey:
-                take(m.cpu().numpy())
+                consensus = self.model.consensus(torch.cat(deepest), plan.block)
+            sizes, done = iter(group.sizes), 0
+            for pixels, laterals, features in zip(batches, kept, deepest, strict=True):
+                with self._compute():
+                    if missing:
+                        laterals[:0] = self.model.laterals(self.model.encode(self._images(pixels), missing))
+                    vector = consensus.of(slice(done, done + len(pixels)))
+                    maps = self.model.decode(laterals, features, vector, (self.size, self.size))
+                    done += len(pixels)
+                    grey = [(upsample(m[None], next(sizes))[0, 0] * 255).to(torch.uint8) for m in maps]
+                    laterals.clear()
+                    seen.append(average_under(features, maps))
+                for m in grey:
+                    take(m.cpu().numpy())
         return cosine_to_others(torch.cat(seen).cpu().numpy())
 
     def attention(self, group: Pictures) -> Floats:
@@ -171,22 +169,15 @@ class Predictor:
             return features, self.model.consensus(features, plan.block)
 
     def _plan(self, group: Pictures) -> Plan:
+        numbers = getattr(self.model.affinity, "bytes_per_number", None)
         return plan_group(
-            len(group.sizes),
-            self.size,
-            encoder=self.model.encoder,
-            device=self.device,
-            precision=self.precision,
-            memory=self.memory,
-            consensus_bytes=getattr(self.model.affinity, "bytes_per_number", None),
-        )
+            len(group.sizes), self.size, encoder=self.model.encoder, device=self.device,
+            precision=self.precision, memory=self.memory, consensus_bytes=numbers,
+        )  # fmt: skip
 
     @contextmanager
     def _compute(self) -> Iterator[None]:
-        with (
-            self._computing, keep_tf32(), torch.inference_mode(), autocast(self.device, self.precision)
-        ):  # fmt: skip
-            allow_tf32(self.tf32)
+        with self._computing, tf32(self.tf32), torch.inference_mode(), autocast(self.device, self.precision):
             yield
 
     def _images(self, pixels: Tensor) -> Tensor:
@@ -227,22 +218,19 @@ def write_maps(
     waiting: deque[tuple[Future[None], int]] = deque()
     files = [[item.image for item in group.items] for group in groups]
     read = read_groups(files, predictor.size, skipped=None if strict else skipped)
-    total = sum(map(len, files))
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-        progress(None, "maps", total, unit="image", hidden=not shown) as bar,
+        progress(None, "maps", sum(map(len, files)), unit="image", hidden=not shown) as bar,
     ):
         for group, pictures in zip(groups, read, strict=True):
-            folder = output / group.name
             items = [item for item in group.items if item.image not in skipped]
-            names = iter([item.stem for item in items])
+            paths = iter([output / group.name / f"{item.stem}.png" for item in items])
             bar.update(len(group.items) - len(items))
 
-            def save(m: Map, folder: Path = folder, names: Iterator[str] = names) -> None:
-                folder.mkdir(parents=True, exist_ok=True)
-                waiting.append(
-                    (pool.submit(Image.fromarray(m).save, folder / f"{next(names)}.png"), m.nbytes)
-                )
+            def save(m: Map, paths: Iterator[Path] = paths) -> None:
+                path = next(paths)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                waiting.append((pool.submit(Image.fromarray(m).save, path), m.nbytes))
                 while sum(size for _, size in waiting) > BACKLOG:
                     waiting.popleft()[0].result()
                 bar.update()

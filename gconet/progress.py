@@ -3,16 +3,15 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from tqdm import tqdm
 
-T = TypeVar("T")
 EVERY = 60.0  # seconds between lines
 
 
 def progress(
-    items: Iterable[T] | None, desc: str, total: int | None = None, *, unit: str, hidden: bool = False
+    items: Iterable[Any] | None, desc: str, total: int | None = None, *, unit: str, hidden: bool = False
 ) -> Any:
     """`items` with a progress report on stderr, as tqdm's; without items, `update` moves it."""
     if hidden or sys.stderr.isatty():
@@ -20,15 +19,15 @@ def progress(
     return Lines(items or (), desc, total, unit)
 
 
-class Lines(Generic[T]):
+class Lines:
     """The part of tqdm's interface that is used here, for pipes and log files."""
 
-    def __init__(self, items: Iterable[T], desc: str, total: int | None, unit: str) -> None:
+    def __init__(self, items: Iterable[Any], desc: str, total: int | None, unit: str) -> None:
         self._items, self._desc, self._total, self._unit = items, desc, total, unit
         self._done, self._began = 0, time.monotonic()
         self._said = self._began
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[Any]:
         for item in self._items:
             yield item
             self.update()
@@ -45,7 +44,7 @@ class Lines(Generic[T]):
             of, left = f" of {self._total}", f", {seconds // 60}:{seconds % 60:02d} left"
         print(f"{self._desc}: {self._done}{of} {self._unit}s{left}", file=sys.stderr, flush=True)
 
-    def __enter__(self) -> "Lines[T]":
+    def __enter__(self) -> "Lines":
         return self
 
     def __exit__(self, *_: Any) -> None:

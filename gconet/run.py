@@ -1,52 +1,61 @@
-"""A training run's folder: settings, log, TensorBoard, checkpoints."""
+"""A training run's folder, TensorBoard and stop signals: settings, log and checkpoints in one place."""
 
 import contextlib
 import json
-import math
 import platform
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
+import cv2
+import numpy as np
 import torch
+import torch.distributed as dist
 import torchvision
 import yaml
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 from torchvision.utils import make_grid
 from tqdm import tqdm
 
 from gconet import __version__
-from gconet.checkpoint import load_state, save_checkpoint
+from gconet.checkpoint import save_checkpoint
 from gconet.config import Config, config_to_dict
-from gconet.errors import CheckpointError, ConfigError, GCoNetError
-from gconet.lock import hold
+from gconet.errors import ConfigError, GCoNetError
 from gconet.models.decoder import upsample
 from gconet.models.training import TrainingGCoNet, TrainingOutput
-from gconet.optimizer import load_optimizer
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 LAST, BEST = "last.pt", "best.pt"
-# What --resume may change: where and how long a run continues, not what it learns.
-RESUMABLE = ("train.", "validation.", "data.root=", "data.cache=", "data.workers=")
+EVERY = 16  # steps between the questions of ranks on GPUs
 
 
 class Run:
     """`runs/<name>`: config.yaml, log.jsonl, tensorboard/, last.pt and, with validation, best.pt.
 
-    Only the first rank (`main`) writes; on the others every method that writes does nothing.
+    Only the first rank (`main`) writes; on the others every method that writes does nothing. Used in
+    `with`: an exception is logged; those that machines make (no memory, a full disk) become one line that
+    says how to resume.
     """
 
     def __init__(
         self, folder: Path, config: Config, *, main: bool = True, held: IO[str] | None = None
     ) -> None:
         """`held`: what `hold` returned, if the folder was taken before."""
-        self.folder = folder
-        self.config = config
-        self.main = main
-        self._board: SummaryWriter | None = None
+        self.folder, self.config, self.main = folder, config, main
         self._held = held
+        self._board: SummaryWriter | None = None
+        self._figures: dict[str, float] = {}  # the last loss and scores, by their tags in TensorBoard
 
     def start(self, *, first: int, resumed: bool, **facts: Any) -> None:
         """Make the folder, or enter it again at step `first`; log settings, versions and machine.
@@ -72,14 +81,8 @@ class Run:
         if log.exists() and not log.read_bytes().endswith(b"\n"):  # a kill cut its last line
             with log.open("a") as file:
                 file.write("\n")
-        self.log(
-            event="start",
-            first=first,
-            time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            command=sys.argv,
-            **environment(),
-            **facts,
-        )
+        began = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        self.log(event="start", first=first, time=began, command=sys.argv, **environment(), **facts)
 
     def log(self, **record: Any) -> None:
         """Append one JSON line to log.jsonl."""
@@ -87,33 +90,33 @@ class Run:
             with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
-    def step(
-        self, step: int, epoch: int, terms: dict[str, float], rates: dict[str, float], **speed: float
-    ) -> None:
-        """Log one step: the named losses (of the first rank's pair), the gradient's norm, learning
-        rates, speed and memory."""
-        self.log(event="step", step=step, epoch=epoch, **terms, **speed)
-        self._scalars(step, "train", {**terms, **rates, **speed})
+    def scalars(self, step: int, section: str, values: dict[str, float]) -> None:
+        """TensorBoard's curves `<section>/<name>`."""
+        if self._board:
+            for name, value in values.items():
+                self._board.add_scalar(f"{section}/{name}", value, step)
+                if section == "validation" or name == "total":
+                    self._figures[f"{section}/{name}"] = value
 
     def epoch(self, epoch: int, means: dict[str, float]) -> None:
         """Log and print an epoch's mean losses."""
         self.log(event="epoch", epoch=epoch, **means)
-        self._print(f"epoch {epoch + 1}", means)
+        self._say(f"epoch {epoch + 1}", means)
 
     def validation(self, step: int, epoch: int, scores: dict[str, float]) -> None:
         """Log and print the scores on the held-out set."""
         self.log(event="validation", epoch=epoch, step=step, set=self.config.validation.set, **scores)
-        self._scalars(step, "validation", scores)
-        self._print(f"step {step}, {self.config.validation.set}", scores)
+        self.scalars(step, "validation", scores)
+        self._say(f"step {step}, {self.config.validation.set}", scores)
 
-    def _print(self, what: str, values: dict[str, float]) -> None:
-        if self.main:  # past a progress bar, if there is one
-            tqdm.write(f"{what}: " + " ".join(f"{name} {value:.4f}" for name, value in values.items()))
+    def say(self, text: str) -> None:
+        """Print a line, past a progress bar if there is one."""
+        if self.main:
+            tqdm.write(text)
+            sys.stdout.flush()
 
-    def _scalars(self, step: int, section: str, values: dict[str, float]) -> None:
-        if self._board:
-            for name, value in values.items():
-                self._board.add_scalar(f"{section}/{name}", value, step)
+    def _say(self, what: str, values: dict[str, float]) -> None:
+        self.say(f"{what}: " + " ".join(f"{name} {value:.4f}" for name, value in values.items()))
 
     def picture(self, step: int, images: Tensor, masks: Tensor, output: TrainingOutput) -> None:
         """TensorBoard picture of both groups' first images: image, mask, attention, side maps."""
@@ -123,103 +126,70 @@ class Run:
         attention = upsample(output.attention.detach().float(), (H, W))
         attention = attention / attention.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)
         columns = [images, masks, attention, *output.side_maps]
-        N2 = len(images)
-        chosen = [*range(min(3, N2 // 2)), *range(N2 // 2, min(N2 // 2 + 3, N2))]
+        n = len(images) // 2
+        chosen = [*range(n)[:3], *range(n, 2 * n)[:3]]
         tiles = [column[i].detach().float().expand(3, H, W) for i in chosen for column in columns]
-        self._board.add_image("episode", make_grid(tiles, nrow=len(columns)).cpu().clamp(0, 1), step)
+        grid = make_grid(tiles, nrow=len(columns), padding=2).cpu().clamp(0, 1)
+        titles = ["image", "mask", "attention", *(f"p{k}" for k in range(len(output.side_maps), 0, -1))]
+        self._board.add_image("episode", torch.cat([_head(titles, W, grid.shape[2]), grid], 1), step)
 
     def save(
         self, name: str, model: TrainingGCoNet, optimizer: torch.optim.Optimizer, **progress: Any
     ) -> None:
         """Write the checkpoint `name` atomically, with all that continuing needs."""
-        if not self.main:
-            return
-        heads = {n: t for n, t in model.state_dict().items() if not n.startswith("net.")}
-        save_checkpoint(
-            self.folder / name,
-            config=self.config,
-            model=model.net,
-            training={"heads": heads, "optimizer": optimizer.state_dict(), **progress},
-        )
-
-    def restore(
-        self,
-        content: dict[str, Any],
-        model: TrainingGCoNet,
-        optimizer: torch.optim.Adam,
-        *,
-        expected: dict[str, Any],
-    ) -> dict[str, Any]:
-        """Load a checkpoint's content into `model` and `optimizer`; returns the saved progress.
-
-        Raises CheckpointError if it does not fit the network or the `expected` progress.
-        """
-        path = self.folder / LAST
-        training = content.get("training")
-        if not training:
-            raise CheckpointError(f"{path} holds no training state to continue from")
-        if not (
-            isinstance(training, dict)
-            and all(isinstance(training.get(name), dict) for name in ("heads", "optimizer", "sums"))
-            and all(isinstance(value, float) for value in training["sums"].values())
-            and isinstance(training.get("best"), int | float)
-            and isinstance(training.get("step"), int)
-            and training["step"] >= 0
-        ):
-            raise CheckpointError(f"{path}: damaged, its training state is not whole")
-        for name, value in expected.items():
-            if training.get(name) != value:
-                raise CheckpointError(
-                    f"{path}: the run's {name} were {summarise(training.get(name))}, now "
-                    f"{summarise(value)}; continue it on the same"
-                )
-        validated = content["config"].get("validation", {}).get("set")
-        if validated != self.config.validation.set:
-            training["best"] = -math.inf
-        state = {f"net.{name}": tensor for name, tensor in content["model"].items()}
-        load_state(model, {**state, **training.pop("heads")}, path)
-        try:
-            load_optimizer(optimizer, training.pop("optimizer"))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"{path}: damaged, not this network's optimizer state ({error})") from None
-        return dict(training)
+        if self.main:
+            heads = {n: t for n, t in model.state_dict().items() if not n.startswith("net.")}
+            training = {"heads": heads, "optimizer": optimizer.state_dict(), **progress}
+            save_checkpoint(self.folder / name, config=self.config, model=model.net, training=training)
 
     def close(self, **record: Any) -> None:
-        """Write the log's last line and flush TensorBoard."""
+        """Write the log's last line and end TensorBoard's with the run's settings and figures."""
         self.log(**record)
-        if self._board:
+        if self._board and (events := self._board.file_writer):
+            ours, usual = (_flat(config_to_dict(config)) for config in (self.config, Config()))
+            changed = {
+                key: value if isinstance(value, int | float) else str(value)
+                for key, value in ours.items()
+                if value != usual[key]
+            }
+            for summary in hparams(changed, self._figures):
+                events.add_summary(summary)
             self._board.close()
 
-    def fail(self, error: Exception) -> Exception:
-        """Log why the run ended, as far as the disk allows; returns the error to raise.
+    def __enter__(self) -> "Run":
+        return self
 
-        Those that machines make (no memory, a dead loader process, a full disk) become one line
-        that says how to resume; others stay as they are.
-        """
-        if self._board is None:
-            return error  # not yet in the folder, or not the first rank
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if self._board is None or not isinstance(error, Exception):
+            return  # not yet in the folder, or not the first rank
         text = " ".join(str(error).split())
         with contextlib.suppress(OSError):
             self.close(event="failed", error=f"{type(error).__name__}: {text[:2000]}")
         advice = f"python train.py --resume {self.folder} resumes from its last checkpoint"
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
-            return GCoNetError(
+            raise GCoNetError(
                 f"out of memory ({text[:200]}); free some, or lower data.workers or data.cache; {advice}"
-            )
-        if isinstance(error, RuntimeError) and "DataLoader" in text:
-            return GCoNetError(
-                f"a loader process failed ({text[:200]}), often for lack of memory; {advice}, with "
-                "data.workers=0 in this process"
-            )
+            ) from None
         if isinstance(error, OSError):
             where = f"{error.filename}: " if error.filename else ""
-            return GCoNetError(f"{where}{error.strerror or error}; fix this; {advice}")
-        return error
+            raise GCoNetError(f"{where}{error.strerror or error}; fix this; {advice}") from None
 
 
-def summarise(value: Any) -> str:
-    """`value` for a message: a long list by its length."""
-    return f"a list of {len(value)}" if isinstance(value, list) else str(value)
+def _head(titles: Sequence[str], width: int, whole: int) -> Tensor:
+    """(3,h,whole): the titles of a grid's columns, which are `width` pixels wide and 2 apart."""
+    head = np.zeros((max(8, width // 8), whole, 3), np.uint8)
+    for i, title in enumerate(titles):
+        place = (2 + i * (width + 2), len(head) - 2)
+        cv2.putText(head, title, place, cv2.FONT_HERSHEY_SIMPLEX, width / 180, 3 * (255,), 1, cv2.LINE_AA)
+    return torch.from_numpy(head).permute(2, 0, 1) / 255
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} → {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
 
 
 def environment() -> dict[str, str]:
@@ -229,13 +199,57 @@ def environment() -> dict[str, str]:
         revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     except OSError:
         revision = ""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {
         "gconet": __version__,
         "git": revision or "unknown",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
-        "gpu": gpu,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "cpu": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
     }
+
+
+def hold(folder: Path) -> IO[str]:
+    """Keep other processes out of a run's folder, for as long as the returned file is open.
+
+    Raises ConfigError if one is in it. Keeps none out if the system has no such locks.
+    """
+    file = (folder / ".lock").open("w")
+    try:
+        if fcntl is not None:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.close()
+        raise ConfigError(f"{folder} is in use by another process; wait for it or stop it") from None
+    except OSError:  # some network file systems
+        pass
+    return file
+
+
+class StopSignal:
+    """SIGINT and SIGTERM ask the loop to save and exit after its step; a second one ends it at once."""
+
+    def __init__(self, *, device: torch.device, world: int) -> None:
+        self.signum = 0
+        self._device, self._world = device, world
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, self._receive)
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        signal.signal(signum, signal.default_int_handler)
+        self.signum = signum
+        print("stopping after this step; press Ctrl-C again to quit immediately", file=sys.stderr)
+
+    def agreed(self, step: int) -> int:
+        """The signal's number or 0, the same on all ranks, so that none waits for one that has exited.
+
+        Ranks on GPUs ask each other only every `EVERY` steps, as the host has to wait for the answer.
+        """
+        if self._world == 1:
+            return self.signum
+        if self._device.type == "cuda" and step % EVERY:
+            return 0
+        shared = torch.tensor(self.signum, device=self._device)
+        dist.all_reduce(shared, dist.ReduceOp.MAX)
+        return int(shared)

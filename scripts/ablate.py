@@ -45,10 +45,10 @@ from gconet.errors import ConfigError, GCoNetError, counted, run_command
 from gconet.evaluation import score_folders
 from gconet.evaluation.distractors import mean_known
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
-from gconet.lock import hold
 from gconet.predictor import Predictor, write_maps
 from gconet.progress import progress
-from gconet.run import LAST, RESUMABLE
+from gconet.resume import RESUMABLE
+from gconet.run import LAST, hold
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE_1 = [ROOT / f"configs/ablation/{name}.yaml" for name in (

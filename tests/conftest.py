@@ -4,7 +4,7 @@ import json
 import runpy
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import torch
 import train as command_module
 from gconet.checkpoint import read_checkpoint, save_checkpoint
 from gconet.config import Config, load_config
+from gconet.data.pictures import Picture, Pictures, read_groups
 from gconet.data.toy import make_toy_set
 from gconet.models import GCoNet, build_model
 
@@ -85,6 +86,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = load_config(None, ["data.image_size=32"])
     save_checkpoint(path, config=config, model=build_model(config))
     return path
+
+
+def read_group(pictures: Sequence[Picture], size: int) -> Pictures:
+    [group] = read_groups([pictures], size)
+    return group
 
 
 def lively(model: GCoNet, images: torch.Tensor) -> GCoNet:

@@ -94,7 +94,7 @@ def test_overrides_change_one_key_and_no_default():
         ("optimizer.lr=1" + 400 * "0", "optimizer.lr: expected float"),
         ('name="a\\0b"', "is not a plain folder name"),
         ('name="a\\nb"', "is not a plain folder name"),
-        ("data.image_size=60000", "data.image_size: 60000 is above 2048"),
+        ("data.image_size=60000", "data.image_size: 60000 is not between 32 and 2048"),
     ],
 )
 def test_a_wrong_setting_is_named(override, message):

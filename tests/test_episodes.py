@@ -2,14 +2,14 @@
 
 import contextlib
 import os
-import pickle
 
 import numpy as np
 import pytest
 import torch
 
 from gconet.data import dataset as dataset_module
-from gconet.data.dataset import EpisodeDataset, make_loader
+from gconet.data.ahead import read_ahead
+from gconet.data.dataset import EpisodeDataset
 from gconet.data.episodes import DrawnEpisodes, RecordedEpisodes
 from gconet.data.groups import Group, Item, scan_set
 from gconet.errors import DataError
@@ -87,29 +87,38 @@ def test_cached_and_uncached_batches_are_the_same(toy):
     sizes = tuple(len(g.items) for g in groups)
     plain, cached = (EpisodeDataset(groups, drawn(sizes), size=32, distractors=0.5, seed=1) for _ in range(2))
     cached.fill_cache(torch.device("cpu"), workers=2)
-    (read_ahead,) = make_loader(cached, first=4, last=5, workers=1, pin=False)
-    sent = pickle.loads(pickle.dumps(cached))  # to loader processes where they are not forked
-    for a, *others in zip(plain[4], cached[4], read_ahead, sent[4], strict=True):
+    loaded = [next(data.loader(first=4, last=5, workers=1, pin=False)) for data in (plain, cached)]
+    for a, *others in zip(plain[4], cached[4], *loaded, strict=True):
         assert len(a) and all((a == b).all() for b in others)
     labels = plain[4].labels.tolist()
     assert tuple(labels[:: len(labels) // 2]) == plain.episode(4).labels
 
 
-def test_no_more_loader_processes_than_cores(toy, monkeypatch):
+def test_batches_come_in_order_from_no_more_threads_than_cores(toy, monkeypatch):
     started = []
-    plain = dataset_module.DataLoader
+    plain = dataset_module.read_ahead
     monkeypatch.setattr(
         dataset_module,
-        "DataLoader",
-        lambda *args, num_workers, **kwargs: (
-            started.append(num_workers) or plain(*args, sampler=range(1), batch_size=None)
-        ),
+        "read_ahead",
+        lambda *args, workers, ahead: started.append(workers) or plain(*args, workers=workers, ahead=ahead),
     )
     groups = scan_set(toy, "toy")
     dataset = EpisodeDataset(groups, drawn(tuple(len(group.items) for group in groups)), size=32)
-    for asked, given in ((0, 0), (10_000, os.cpu_count())):
-        next(make_loader(dataset, first=0, last=1, workers=asked, pin=False))
-        assert started.pop() == given and not started
+    for asked, given in ((0, []), (2, [min(2, os.cpu_count())]), (10_000, [os.cpu_count()])):
+        batches = list(dataset.loader(first=2, last=9, workers=asked, pin=False))
+        for step, batch in zip(range(2, 9), batches, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(batch, dataset[step], strict=True))
+        assert started == given
+        started.clear()
+
+
+def test_reading_ahead_keeps_the_order_stops_early_and_raises_in_its_place():
+    done = []
+    ahead = read_ahead(lambda i: done.append(i) or 10 // (7 - i), range(1000), workers=2, ahead=3)
+    assert next(ahead) == 1 and len(done) <= 4
+    with pytest.raises(ZeroDivisionError):
+        list(ahead)
+    assert max(done) < 12
 
 
 def record(tmp_path, **changes):

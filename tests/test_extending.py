@@ -15,14 +15,13 @@ import yaml
 from PIL import Image
 
 import train as command_module
-from gconet.checkpoint import read_checkpoint, save_checkpoint, saved_config
+from gconet.checkpoint import load_encoder, read_checkpoint, save_checkpoint, saved_config
 from gconet.config import load_config
 from gconet.data.sets import KnownSet
 from gconet.errors import CheckpointError, ConfigError
 from gconet.memory import plan_group
 from gconet.models import CONSENSUS, ENCODERS, build_model, build_training_model
 from gconet.models.affinity import Consensus
-from gconet.models.encoder import load_encoder
 from gconet.models.prototype import PrototypeConsensus
 from gconet.predictor import Predictor
 from tests.conftest import ROOT, log, weights

@@ -61,7 +61,7 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path, tiny, signum):
     assert whole.wait(300) == 0
     process = start(tmp_path, "name=cut", *settings)
     wait_for_steps(process, tmp_path / "runs/cut", 8)
-    os.killpg(process.pid, signum)  # the loader's processes too, as a terminal or a scheduler does
+    os.killpg(process.pid, signum)  # as a terminal or a scheduler does
     code = process.wait(60)
     assert code == (-signal.SIGKILL if signum == signal.SIGKILL else 128 + signum)
     assert 0 < read_checkpoint(tmp_path / "runs/cut/last.pt")["training"]["step"] < 24
@@ -147,20 +147,6 @@ def test_a_data_file_that_vanishes(tmp_path, tiny, toy):
     for path, data in zip(kept, content, strict=True):
         path.write_bytes(data)
     assert goes_on(tmp_path)
-
-
-def test_a_loader_process_that_dies(tmp_path, tiny):
-    def kill_children(process):
-        children = subprocess.run(
-            ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
-        )
-        for pid in children.stdout.split():
-            os.kill(int(pid), signal.SIGKILL)
-
-    line = break_off(tmp_path, tiny, "data.workers=2", fault=kill_children)
-    assert "a loader process failed" in line and "data.workers=0" in line
-    assert "DataLoader worker" in records(tmp_path / "runs/r")[-1]["error"]
-    assert goes_on(tmp_path, "data.workers=0")
 
 
 def test_no_memory(tmp_path, tiny):

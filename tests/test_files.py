@@ -13,10 +13,8 @@ from PIL import Image, PngImagePlugin
 
 from gconet.applications import figures
 from gconet.applications.figures import draw_grid, draw_matrix, has_letter, legible
-from gconet.data import dataset as dataset_module
 from gconet.data import decode as decode_module
-from gconet.data.dataset import build_dataset, make_loader, shared_batches
-from gconet.data.groups import scan_groups, scan_set
+from gconet.data.groups import scan_groups
 from gconet.data.images import load_image, load_mask, load_opacity
 from gconet.errors import DataError
 from gconet.evaluation import score_folders, scorer
@@ -173,21 +171,6 @@ def can_unshare():
     return (
         shutil.which("unshare") and not subprocess.run(unshared("true", "1m"), capture_output=True).returncode
     )
-
-
-def test_loader_processes_fit_into_shared_memory(tiny_config, toy, tmp_path, monkeypatch):
-    class Room:
-        f_bavail, f_frsize = 100, 4096
-
-    monkeypatch.setattr(dataset_module.os, "statvfs", lambda _: Room)
-    assert shared_batches(4096) == 50 and shared_batches(10**6) == 0
-    monkeypatch.setattr(dataset_module.os, "access", lambda *_: False)  # read-only
-    assert shared_batches(4096) == 0
-    data = build_dataset(tiny_config, scan_set(toy, "toy"))
-    assert data.largest_batch == 4 * 4 * 32**2  # two groups of 2, RGB and mask
-    assert len(list(make_loader(data, first=0, last=3, workers=4, pin=False))) == 3
-    monkeypatch.setattr(dataset_module, "SHM", tmp_path / "none")
-    assert shared_batches(4096) == sys.maxsize
 
 
 @pytest.mark.skipif(not can_unshare(), reason="needs unshare, to mount a /dev/shm")

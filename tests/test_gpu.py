@@ -1,6 +1,5 @@
 """What only a CUDA GPU can show: pytest -m gpu; with GCONET_TEST_DEVICE=cpu a rehearsal without graphs."""
 
-import functools
 import os
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from gconet import losses
 from gconet.checkpoint import find_checkpoint, load_weights
 from gconet.config import Config, load_config
 from gconet.data.compose import compose
-from gconet.data.dataset import Batch, EpisodeDataset, make_episodes
+from gconet.data.dataset import Batch, EpisodeDataset
+from gconet.data.episodes import make_episodes
 from gconet.data.groups import scan_groups, scan_set
 from gconet.data.images import load_with_mask
 from gconet.data.toy import make_toy_set
@@ -22,8 +22,7 @@ from gconet.device import autocast, pick_memory_format, pick_precision
 from gconet.graphs import GraphedStep
 from gconet.models import build_training_model
 from gconet.predictor import Predictor
-from gconet.readings import Readings
-from gconet.steplog import StepLog
+from gconet.steplog import AHEAD, StepLog
 from tests.conftest import ROOT, weights
 
 CPU, DEVICE = torch.device("cpu"), torch.device(os.environ.get("GCONET_TEST_DEVICE", "cuda"))
@@ -245,18 +244,18 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_of_the_step_before(train, 
     models, kept, done = [], [], []
     make_optimizer, add = command_module.make_optimizer, StepLog.add
 
-    def watch(self, step, *args):
+    def watch(self, step, *args, **kwargs):
         done.append(step)
         if step == bad - 1:
             kept.extend(p.detach().clone() for p in models[0].parameters())
-        add(self, step, *args)
+        add(self, step, *args, **kwargs)
 
     monkeypatch.setattr("gconet.losses.saliency_loss", broken)
     monkeypatch.setattr(
         command_module, "make_optimizer", lambda *args: models.append(args[1]) or make_optimizer(*args)
     )
     monkeypatch.setattr(StepLog, "add", watch)
-    monkeypatch.setattr("gconet.steplog.Readings", functools.partial(Readings, ahead=3))
+    monkeypatch.setitem(AHEAD, DEVICE.type, 3)
     with pytest.raises(Exception, match=rf"not finite at step {bad}: .*'saliency': nan") as caught:
         train(*settings, f"train.graph={graph}", name="r")
     dataset = episodes(settings)

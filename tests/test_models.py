@@ -5,13 +5,14 @@ import torch
 import torch.nn.functional as F
 from torchvision.models import vgg16
 
+from gconet.checkpoint import load_encoder
 from gconet.config import load_config
 from gconet.device import autocast
 from gconet.errors import CheckpointError
 from gconet.losses import Criterion
 from gconet.models import build_model, build_training_model
 from gconet.models.affinity import GroupAffinityModule, MeanConsensus
-from gconet.models.encoder import VGG16Encoder, load_encoder
+from gconet.models.encoder import VGG16Encoder
 from tests import reference_path
 
 
@@ -260,7 +261,7 @@ def test_encoder_weights_that_cannot_be_had(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="no file"):
         load_encoder(encoder, str(tmp_path / "none.pth"))
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(CheckpointError, match="cannot be read as weights"):
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
         load_encoder(encoder, str(tmp_path / "text.pth"))
     torch.save({"layer.weight": torch.zeros(2)}, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match="not VGG16's weights"):

@@ -12,7 +12,7 @@ from gconet import progress as progress_module
 from gconet.applications.doubts import map_doubts
 from gconet.cli.cutouts import main as cutouts
 from gconet.cli.maps import main as maps
-from gconet.data.groups import gather_groups
+from gconet.data.groups import scan_sources
 from gconet.errors import ConfigError, DataError
 from gconet.progress import Lines, progress
 
@@ -129,10 +129,10 @@ def test_wrong_sources_are_named(call, photos):
 def test_single_files_of_one_folder_are_a_group(photos):
     files = sorted((photos / "loose").iterdir())
     Image.open(files[0]).save(photos / "loose/000.png")
-    [group] = gather_groups([files[1], files[0], photos / "in/../loose/000.jpg", photos / "loose/000.png"])
+    [group] = scan_sources([files[1], files[0], photos / "in/../loose/000.jpg", photos / "loose/000.png"])
     assert group.name == "loose" and [item.stem for item in group.items] == ["000.jpg", "000.png", "001"]
     (photos / "link.jpg").symlink_to(files[0])
-    [group] = gather_groups([photos / "link.jpg"])
+    [group] = scan_sources([photos / "link.jpg"])
     assert group.name == photos.name and group.items[0].image == photos / "link.jpg"
 
 

@@ -16,9 +16,9 @@ from gconet.applications.doubts import find_strays
 from gconet.config import load_config
 from gconet.data.groups import Group, Item
 from gconet.data.images import load_image
-from gconet.data.pictures import read_group, read_groups
+from gconet.data.pictures import read_groups
 from gconet.data.transforms import resize_image
-from gconet.device import allow_tf32
+from gconet.device import tf32
 from gconet.errors import ConfigError, DataError
 from gconet.memory import Plan, plan_group
 from gconet.models import build_model
@@ -26,7 +26,7 @@ from gconet.models.affinity import BLOCK
 from gconet.models.encoder import VGG16Encoder
 from gconet.predictor import Predictor, average_under, cosine_to_others, write_maps
 from tests import reference_path
-from tests.conftest import ROOT, lively
+from tests.conftest import ROOT, lively, read_group
 
 SIZES = [(40, 60), (33, 91), (1, 7), (64, 64), (120, 50)]
 
@@ -277,7 +277,6 @@ def test_a_picture_that_threads_share_is_decoded_once(model, tmp_path):
 
 def test_a_float32_predictor_computes_without_tf32(model, paths, monkeypatch):
     shared = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="fp32")
-    allow_tf32(True)  # as other code of the process may leave it
     seen = []
     encode = shared.model.encode
     monkeypatch.setattr(
@@ -288,7 +287,8 @@ def test_a_float32_predictor_computes_without_tf32(model, paths, monkeypatch):
             or encode(*args)
         ),
     )
-    shared(paths)
+    with tf32(True):  # as other code of the process may have it
+        shared(paths)
     assert set(seen) == {(False, False)}
 
 

@@ -17,8 +17,6 @@ from gconet.data.toy import (
     draw_background,
     draw_object,
     draw_picture,
-    is_inside,
-    is_lit,
     make_toy_set,
     name_class,
 )
@@ -74,7 +72,7 @@ def test_masks_are_exact_under_occlusion(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("shape", SHAPES)
 def test_outlines_lie_in_the_unit_circle(shape: str) -> None:
     v, u = np.mgrid[-1.5:1.5:301j, -1.5:1.5:301j]
-    inside = is_inside(shape, u, v)
+    inside = SHAPES[shape](u, v)
     assert 0.05 < inside.mean() < 0.4
     assert np.hypot(u, v)[inside].max() <= 1.001
 
@@ -82,7 +80,7 @@ def test_outlines_lie_in_the_unit_circle(shape: str) -> None:
 def test_every_class_looks_different() -> None:
     assert len({name_class(k) for k in range(MOST_CLASSES)}) == MOST_CLASSES
     v, u = np.mgrid[-0.8:0.8:65j, -0.8:0.8:65j]
-    assert len({is_lit(surface, u, v).tobytes() for surface in SURFACES}) == len(SURFACES)
+    assert len({lit(u, v).tobytes() for lit in SURFACES.values()}) == len(SURFACES)
     assert 0 < LEAST_VISIBLE < 1
 
 

@@ -1,6 +1,6 @@
 """The training loop: resumes bit for bit, stops when told, refuses what would lose something."""
 
-import functools
+import io
 import shutil
 import subprocess
 import sys
@@ -14,7 +14,8 @@ from PIL import Image
 import train as command_module
 from gconet.checkpoint import read_checkpoint
 from gconet.config import load_config
-from gconet.data.dataset import EpisodeDataset, make_episodes
+from gconet.data.dataset import EpisodeDataset
+from gconet.data.episodes import make_episodes
 from gconet.data.groups import scan_set
 from gconet.data.transforms import augment
 from gconet.device import pick_memory_format
@@ -22,7 +23,7 @@ from gconet.errors import CheckpointError, ConfigError
 from gconet.losses import Criterion
 from gconet.models import build_training_model
 from gconet.optimizer import make_optimizer
-from gconet.readings import Readings
+from gconet.steplog import AHEAD
 from tests.conftest import ROOT, log, weights
 
 MEMORY_FORMAT = pick_memory_format(  # as train.py's on a CPU
@@ -65,6 +66,34 @@ def test_a_run_writes_its_folder_and_only_what_should_learn_moves(train, tmp_pat
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     frozen = {n for n in before if n.startswith("encoder.") and ".28." not in n}
     assert moved == set(before) - frozen
+
+
+def test_tensorboard_names_the_pictures_columns_and_sets_the_settings_beside_the_scores(train, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    settings = ("train.epochs=1", "validation.set=toy_test", "validation.every=1", "optimizer.lr=2e-4")
+    assert train(*settings, "data.image_size=64") == 0
+    folder = tmp_path / "runs/r/tensorboard"
+    assert all(path.is_file() for path in folder.iterdir())  # no run within the run
+    events = EventAccumulator(str(folder)).Reload()
+    [shown] = events.Images("episode")
+    assert (shown.width, shown.height) == (7 * 66 + 2, 8 + 4 * 66 + 2)  # 7 columns, 2 + 2 rows, titles
+    picture = np.asarray(Image.open(io.BytesIO(shown.encoded_image_string)))
+    titles = [picture[:8, 2 + 66 * i : 66 * (i + 1)] for i in range(7)]
+    assert all(title.max() > 100 for title in titles) and not np.array_equal(titles[0], titles[1])
+
+    tags = ("_hparams_/experiment", "_hparams_/session_start_info")
+    experiment, start = (
+        HParamsPluginData.FromString(events.SummaryMetadata(tag).plugin_data.content) for tag in tags
+    )
+    changed = start.session_start_info.hparams
+    assert (
+        changed["optimizer.lr"].number_value == 2e-4 and changed["validation.set"].string_value == "toy_test"
+    )
+    assert "optimizer.drop_at" not in changed
+    metrics = {info.name.tag for info in experiment.experiment.metric_infos}
+    assert {"train/total", "validation/s_measure"} <= metrics and all(events.Scalars(tag) for tag in metrics)
 
 
 def test_best_is_the_epoch_with_the_highest_score(train, tmp_path, monkeypatch):
@@ -128,7 +157,7 @@ def test_weights_are_the_same_whatever_the_cache(train, tmp_path, composed):
 
 def test_reading_losses_late_changes_nothing(train, tmp_path, monkeypatch):
     assert train("train.epochs=2", name="at-once") == 0
-    monkeypatch.setattr("gconet.steplog.Readings", functools.partial(Readings, ahead=2))
+    monkeypatch.setitem(AHEAD, "cpu", 2)
     assert train("train.epochs=2", name="late") == 0
     (a, b) = (log(tmp_path / f"runs/{name}") for name in ("at-once", "late"))
     speed = ("images_per_second", "memory_gib")
@@ -240,8 +269,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(train, tmp_path,
     names = []
     for ahead in (0, 2):  # found at once, and when the epoch's checkpoint is due, a step later
         calls.clear()
-        late = functools.partial(Readings, ahead=ahead)
-        monkeypatch.setattr("gconet.steplog.Readings", late)
+        monkeypatch.setitem(AHEAD, "cpu", ahead)
         with pytest.raises(Exception, match=r"not finite at step 1: .*'saliency': nan") as caught:
             train("train.epochs=2", "train.save_minutes=1000", name=f"ahead{ahead}")
         names.append(str(caught.value).split("episode: ")[1])
@@ -252,7 +280,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(train, tmp_path,
     assert all(same(one_step, other) for other in others)  # step 1 and those after it left no trace
 
 
-def test_a_bad_image_ends_in_its_name_also_from_a_loader_process(train, tmp_path, toy):
+def test_a_bad_image_ends_in_its_name_also_from_a_loader_thread(train, tmp_path, toy):
     shutil.copytree(toy, tmp_path / "bad")
     for path in (tmp_path / "bad/images/toy").rglob("*.jpg"):
         path.write_bytes(path.read_bytes()[:300])

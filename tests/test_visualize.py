@@ -14,11 +14,10 @@ from gconet.applications.consensus import group_distances
 from gconet.applications.figures import draw_grid, draw_matrix, overlay, spread_attention
 from gconet.config import load_config
 from gconet.data.images import load_image
-from gconet.data.pictures import read_group
 from gconet.data.transforms import resize_image
 from gconet.models import build_model
 from gconet.predictor import Predictor
-from tests.conftest import ROOT
+from tests.conftest import ROOT, read_group
 
 
 @pytest.mark.parametrize("setting", ["gam.softmax=image", "gam.softmax=group", "gam.enabled=false"])

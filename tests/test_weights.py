@@ -11,12 +11,11 @@ import gconet
 from gconet import checkpoint
 from gconet.data.groups import scan_groups
 from gconet.data.images import load_mask
-from gconet.data.pictures import read_group
 from gconet.data.transforms import resize_mask
 from gconet.errors import CheckpointError
 from gconet.evaluation import score_folders
 from gconet.predictor import Predictor
-from tests.conftest import ROOT
+from tests.conftest import ROOT, read_group
 
 DEMO = ROOT / "data/demo"
 # pictures that hold another group's object too: its group, its stem, the other group

@@ -7,24 +7,14 @@ recorded ones replay a list, such as the authors' own.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 
+from gconet.config import Config
 from gconet.data.groups import Group
 from gconet.data.names import name_some
-from gconet.errors import DataError
-
-# The arrays of a recorded file, and the kinds of NumPy types that each may have.
-KINDS = {
-    "names": "U",
-    "labels": "iu",
-    "label_folder": "U",
-    "sizes": "iu",
-    "image": "iu",
-    "angle": "f",
-    "flip": "b",
-}
+from gconet.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -35,19 +25,6 @@ class Episode:
     images: np.ndarray  # (2n,) int, places in the list of all groups' items, end to end
     angles: np.ndarray  # (2n,) float32, degrees, counter-clockwise
     flips: np.ndarray  # (2n,) bool, horizontal, before the rotation
-
-
-class Episodes(Protocol):
-    """A source of epochs."""
-
-    @property
-    def steps(self) -> int:
-        """Episodes in every epoch."""
-        ...
-
-    def epoch(self, epoch: int) -> list[Episode]:
-        """The steps of epoch 0, 1, …"""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +47,11 @@ class DrawnEpisodes:
 
     @property
     def steps(self) -> int:
-        """As many episodes as there are classes."""
+        """Episodes in every epoch."""
         return len(self.sizes)
 
     def epoch(self, epoch: int) -> list[Episode]:
-        """Drawn afresh, the same at every call."""
+        """The steps of epoch 0, 1, …; the same at every call."""
         r = np.random.RandomState([self.seed, epoch])  # its streams never change between versions
         starts = np.cumsum((0, *self.sizes[:-1]))
         episodes = []
@@ -99,65 +76,73 @@ class RecordedEpisodes:
             raise DataError(
                 f"data.episodes: no file {path}; make it with scripts/tools/import_release_episodes.py"
             )
+        kinds = {"names": "U", "labels": "iu", "label_folder": "U", "sizes": "iu", "image": "iu",
+                 "angle": "f", "flip": "b"}  # fmt: skip
         try:
             with np.load(path, allow_pickle=False) as file:
-                self._record = {name: file[name] for name in KINDS}
+                record = {name: file[name] for name in kinds}
         except Exception as error:  # of many unrelated types: zip, zlib and NumPy have their own
             raise DataError(f"data.episodes: {path} cannot be read as episodes ({error})") from None
-        for name, kinds in KINDS.items():
-            array = self._record[name]
-            if array.dtype.kind not in kinds or (kinds == "U" and array.ndim != 1):
+        for name, kind in kinds.items():
+            array = record[name]
+            if array.dtype.kind not in kind or (kind == "U" and array.ndim != 1):
                 raise DataError(f"data.episodes: {path} is damaged, {name} holds {array.dtype} {array.shape}")
-        items = (f"{group.name}/{item.stem}" for group in groups for item in group.items)
-        place = {name: i for i, name in enumerate(items)}
-        if missing := [name for name in self._record["names"] if name not in place]:
-            raise DataError(f"{path} names images that the data set lacks: {name_some(missing)}")
-        label = {group.name: i for i, group in enumerate(groups)}
-        if missing := [folder for folder in self._record["label_folder"] if folder not in label]:
-            raise DataError(f"{path} names classes that the data set lacks: {name_some(missing)}")
-        self._place = np.array([place[name] for name in self._record["names"]])
-        self._label = [label[folder] for folder in self._record["label_folder"]]
-        self._ends = np.cumsum(self._record["sizes"].astype(np.int64).ravel())
-        if not self._is_whole():
-            raise DataError(f"data.episodes: {path} is damaged, its images do not add up to its sizes")
-
-    def _is_whole(self) -> bool:
-        """Whether all arrays fit together and point to what exists."""
-        sizes, labels, image = (self._record[name] for name in ("sizes", "labels", "image"))
-        return bool(
+        names = [f"{group.name}/{item.stem}" for group in groups for item in group.items]
+        place = _places(record["names"], names, f"{path} names images")
+        label = _places(record["label_folder"], [group.name for group in groups], f"{path} names classes")
+        sizes, labels, image, angle, flip = (record[k] for k in ("sizes", "labels", "image", "angle", "flip"))
+        if not (
             sizes.ndim == 2
             and sizes.size
             and labels.shape == (*sizes.shape, 2)
             and (sizes >= 2).all()
             and (sizes % 2 == 0).all()
-            and all(self._record[name].shape == (self._ends[-1],) for name in ("image", "angle", "flip"))
-            and ((image >= 0) & (image < len(self._place))).all()
-            and np.isfinite(self._record["angle"]).all()
-            and ((labels >= 0) & (labels < len(self._label))).all()
-        )
+            and image.shape == angle.shape == flip.shape == (sizes.sum(dtype=np.int64),)
+            and ((image >= 0) & (image < len(place))).all()
+            and np.isfinite(angle).all()
+            and ((labels >= 0) & (labels < len(label))).all()
+        ):
+            raise DataError(f"data.episodes: {path} is damaged, its images do not add up to its sizes")
+        cuts = np.cumsum(sizes, dtype=np.int64)[:-1]
+        parts = (np.split(array, cuts) for array in (place[image], angle, flip))
+        episodes = [
+            Episode((first, second), *part)
+            for (first, second), *part in zip(label[labels].reshape(-1, 2).tolist(), *parts, strict=True)
+        ]
+        self.steps = sizes.shape[1]
+        self._epochs = [episodes[i : i + self.steps] for i in range(0, len(episodes), self.steps)]
 
     def __len__(self) -> int:
         """How many epochs were recorded."""
-        return len(self._record["sizes"])
-
-    @property
-    def steps(self) -> int:
-        """Episodes in every epoch."""
-        return int(self._record["sizes"].shape[1])
+        return len(self._epochs)
 
     def epoch(self, epoch: int) -> list[Episode]:
         """Raises DataError past the last recorded epoch."""
         if epoch >= len(self):
             raise DataError(f"only {len(self)} epochs are recorded; lower train.epochs")
-        return [self._episode(epoch, i, epoch * self.steps + i) for i in range(self.steps)]
+        return self._epochs[epoch]
 
-    def _episode(self, epoch: int, i: int, step: int) -> Episode:
-        end = int(self._ends[step])
-        span = slice(end - int(self._record["sizes"][epoch, i]), end)
-        first, second = (self._label[label] for label in self._record["labels"][epoch, i])
-        return Episode(
-            (first, second),
-            self._place[self._record["image"][span]],
-            self._record["angle"][span],
-            self._record["flip"][span],
+
+Episodes: TypeAlias = DrawnEpisodes | RecordedEpisodes
+
+
+def make_episodes(config: Config, groups: Sequence[Group]) -> Episodes:
+    """The recorded episodes that `config` names, or else drawn ones."""
+    data = config.data
+    if data.episodes is None:
+        sizes = tuple(len(group.items) for group in groups)
+        return DrawnEpisodes(
+            sizes=sizes, seed=config.seed, group_size=data.group_size, flip=data.flip, rotation=data.rotation
         )
+    recorded = RecordedEpisodes(Path(data.episodes), groups)
+    if config.train.epochs > len(recorded):
+        raise ConfigError(f"train.epochs: {config.train.epochs}, but data.episodes has {len(recorded)}")
+    return recorded
+
+
+def _places(wanted: np.ndarray, known: list[str], what: str) -> np.ndarray:
+    """Where each of the `wanted` names stands among the `known` ones."""
+    place = {name: i for i, name in enumerate(known)}
+    if missing := [name for name in wanted if name not in place]:
+        raise DataError(f"{what} that the data set lacks: {name_some(missing)}")
+    return np.array([place[name] for name in wanted], np.int64)

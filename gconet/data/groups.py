@@ -3,7 +3,7 @@
 The published layout is `<root>/images/<set>/<class>/*` beside `<root>/gts/<set>/<class>/*`.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +11,9 @@ from gconet.data.names import check_name, name_some, normalise
 from gconet.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".avif", ".heic", ".heif")
-FOREIGN = (
-    "__MACOSX",
-    "@eaDir",
-    "lost+found",
-    "$RECYCLE.BIN",
-    "System Volume Information",
-)  # of other programs
+# Folders and files of other programs.
+FOREIGN = ("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information")
+FOREIGN_FILES = ("thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
@@ -76,16 +72,15 @@ def scan_groups(
     with `gts` they are ambiguous. Raises DataError for anything missing, unpaired or ambiguous.
     """
     folders = list_groups(images, twins=not gts)
-    mask_of = pair_folders(folders, gts, "mask") if gts else {}
-    map_of = pair_folders(folders, maps, "map", partly=True) if maps else {}
-    distractors_of = pair_folders(folders, distractors, "distractor mask") if distractors else {}
+    pairs = [
+        pair_folders(folders, gts, "mask") if gts else {},
+        pair_folders(folders, maps, "map", partly=True) if maps else {},
+        pair_folders(folders, distractors, "distractor mask") if distractors else {},
+    ]
     return tuple(
         Group(
             name,
-            tuple(
-                Item(stem, path, *(found.get((name, stem)) for found in (mask_of, map_of, distractors_of)))
-                for stem, path in files.items()
-            ),
+            tuple(Item(stem, path, *(p.get((name, stem)) for p in pairs)) for stem, path in files.items()),
         )
         for name, files in folders.items()
     )
@@ -94,20 +89,15 @@ def scan_groups(
 def scan_sources(
     sources: Sequence[Path], gts: Path | None = None, distractors: Path | None = None
 ) -> tuple[Group, ...]:
-    """`scan_groups` of one folder with its masks, or else `gather_groups`, which has none."""
-    if len(sources) == 1 and not sources[0].is_file():
-        return scan_groups(sources[0], gts, distractors=distractors)
-    return gather_groups(sources)
-
-
-def gather_groups(sources: Sequence[Path]) -> tuple[Group, ...]:
-    """The groups of several folders, as `scan_groups` reads each, and of single picture files.
+    """The groups of one folder with its masks, or of several folders and single picture files, without masks.
 
     The files of one folder are a group of its name. Raises DataError as `scan_groups`, for a file that is not
     a picture by its suffix, and if two groups have one name.
     """
+    if len(sources) == 1 and not sources[0].is_file():
+        return scan_groups(sources[0], gts, distractors=distractors)
     groups: list[Group] = []
-    files: dict[Path, list[Path]] = {}
+    files: dict[Path, dict[Path, None]] = {}  # folder → files, each once, in the order given
     for source in sources:
         if source.is_dir():
             groups += scan_groups(source)
@@ -117,12 +107,10 @@ def gather_groups(sources: Sequence[Path]) -> tuple[Group, ...]:
             raise DataError(f"{source} is not a picture by its suffix; readable are {', '.join(SUFFIXES)}")
         else:
             folder = source.parent.resolve()  # a file may be named in two ways
-            files.setdefault(folder, []).append(folder / source.name)
+            files.setdefault(folder, {})[folder / source.name] = None
     for folder, paths in files.items():
-        named = dict(sorted(name_files(folder, list(dict.fromkeys(paths)), twins=True).items()))
-        groups.append(
-            Group(normalise(folder.resolve().name), tuple(Item(n, path) for n, path in named.items()))
-        )
+        named = sorted(name_files(folder, paths, twins=True).items())
+        groups.append(Group(normalise(folder.name), tuple(Item(stem, path) for stem, path in named)))
     names = [group.name for group in groups]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"two groups are called {twice[0]}; rename a folder, or work on one after the other")
@@ -170,19 +158,16 @@ def list_subfolders(folder: Path) -> list[Path]:
 
 
 def list_files(folder: Path, *, twins: bool = False) -> dict[str, Path]:
-    """Stem → image file directly inside `folder`, sorted by stem; hidden and other files are skipped.
+    """Stem → picture directly inside `folder`, sorted by stem; hidden and other files are skipped.
 
     With `twins`, files that share a stem (a.jpg, a.png) have their whole names instead; or else they
     raise DataError.
     """
-    paths = sorted(folder.iterdir(), key=lambda p: (normalise(p.stem), p.suffix))
-    pictures = [
-        p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and not p.is_dir()
-    ]
-    return name_files(folder, pictures, twins=twins)
+    paths = sorted(_visible_files(folder), key=lambda p: (normalise(p.stem), p.suffix))
+    return name_files(folder, [p for p in paths if p.suffix.lower() in SUFFIXES], twins=twins)
 
 
-def name_files(folder: Path, pictures: Sequence[Path], *, twins: bool) -> dict[str, Path]:
+def name_files(folder: Path, pictures: Iterable[Path], *, twins: bool) -> dict[str, Path]:
     """Stem → picture of one `folder`; see `list_files`."""
     found: dict[str, list[Path]] = {}
     for path in pictures:
@@ -193,11 +178,8 @@ def name_files(folder: Path, pictures: Sequence[Path], *, twins: bool) -> dict[s
             raise DataError(f"{folder}: {paths[0].name} and {paths[1].name} share a stem; rename one")
         for path in paths:
             name = stem if len(paths) == 1 else normalise(path.name)
-            if name in files:
-                raise DataError(
-                    f"{folder}: {files[name].name} and {path.name} would share {name}; rename one"
-                )
-            files[name] = path
+            if (other := files.setdefault(name, path)) != path:
+                raise DataError(f"{folder}: {other.name} and {path.name} would share {name}; rename one")
     return files
 
 
@@ -206,16 +188,12 @@ def list_others(root: Path) -> list[Path]:
 
     Ignores hidden files, Thumbs.db and desktop.ini.
     """
-    folders = [root, *list_subfolders(root)]
-    return [
-        path
-        for folder in folders
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() not in SUFFIXES
-        and not path.name.startswith(".")
-        and path.name.lower() not in ("thumbs.db", "desktop.ini")
-        and not path.is_dir()
-    ]
+    files = (path for folder in [root, *list_subfolders(root)] for path in sorted(_visible_files(folder)))
+    return [p for p in files if p.suffix.lower() not in SUFFIXES and p.name.lower() not in FOREIGN_FILES]
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir()]
 
 
 def pair_folders(

@@ -43,16 +43,15 @@ def load_opacity(path: Path) -> np.ndarray | None:
                 return None
     except (OSError, ValueError):  # read below, or its fault named
         pass
-    alpha = decode(path, _own_alpha)
+    alpha = decode(path, lambda image: _upright(image.convert("RGBA").getchannel("A"), image))
     return None if alpha.getextrema() == (255, 255) else np.asarray(alpha)
 
 
 def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
     """A picture in memory as `load_image` gives one, upright if it has EXIF.
 
-    An array is (H,W,3) RGB or (H,W) grey, uint8.
-
-    Raises DataError for other arrays and for a picture whose file turns out to be damaged.
+    An array is (H,W,3) RGB or (H,W) grey, uint8. Raises DataError for other arrays and for a picture whose
+    file turns out to be damaged.
     """
     if isinstance(picture, np.ndarray):
         H, W, *channels = picture.shape if picture.ndim > 1 else (0, 0)
@@ -114,10 +113,6 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     white = Image.new("RGB", rgba.size, "white")
     white.paste(_to_srgb(rgba.convert("RGB"), profile), mask=rgba.getchannel("A"))
     return white
-
-
-def _own_alpha(image: Image.Image) -> Image.Image:
-    return _upright(image.convert("RGBA").getchannel("A"), image)
 
 
 def has_alpha(image: Image.Image) -> bool:

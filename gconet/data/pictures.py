@@ -2,10 +2,11 @@
 
 import os
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,13 +15,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gconet.data.ahead import read_ahead
 from gconet.data.groups import list_groups
 from gconet.data.images import load_image, to_rgb
 from gconet.data.transforms import resize_image
 from gconet.errors import DataError
 
 Picture: TypeAlias = str | Path | Image.Image | np.ndarray
-Loading: TypeAlias = deque[tuple[Picture, Future[tuple[Tensor, tuple[int, int]]]]]
+AHEAD = 512  # pictures that are read before the network asks for them
 _decoding = threading.Lock()  # PIL pictures decode when they are first used, which threads may do at once
 
 
@@ -54,65 +56,44 @@ def list_pictures(source: str | Path | Picture | Sequence[Picture]) -> Sequence[
     return list(next(iter(groups.values())).values())
 
 
-def read_group(
-    pictures: Sequence[Picture], size: int, *, skipped: dict[Path, DataError] | None = None
-) -> Pictures:
-    """Read one group and resize its pictures to `size` × `size`.
+def read_groups(
+    groups: Sequence[Sequence[Picture]], size: int, *, skipped: dict[Path, DataError] | None = None
+) -> Iterator[Pictures]:
+    """The groups, their pictures resized to `size` × `size`; the next pictures are read meanwhile.
 
     A picture is a file, a PIL picture, or an array (H,W,3) or (H,W) uint8. Raises DataError for the
     first one that cannot be used; with `skipped`, such files are put there instead and left out.
     """
-    [group] = read_groups([pictures], size, skipped=skipped)
-    return group
+    workers = min(16, (os.cpu_count() or 1) + 2)
+    read = read_ahead(partial(_read, size=size), chain.from_iterable(groups), workers=workers, ahead=AHEAD)
+    for pictures in groups:
+        pixels = torch.empty(len(pictures), 3, size, size, dtype=torch.uint8)
+        sizes: list[tuple[int, int]] = []
+        names: list[str] = []
+        for place, (picture, result) in enumerate(zip(pictures, read)):  # noqa: B905, `read` has all groups
+            file = Path(picture) if isinstance(picture, str | Path) else None
+            if not isinstance(result, DataError):
+                pixels[len(sizes)], own = result
+                sizes.append(own)
+                names.append(file.name if file else str(place))
+            elif file is None:
+                raise DataError(f"picture {place}: {result}")
+            elif skipped is None:
+                raise result
+            else:
+                skipped[file] = result
+        shared = Counter(Path(name).stem for name in names)
+        names = [name if shared[Path(name).stem] > 1 else Path(name).stem for name in names]
+        yield Pictures(pixels[: len(sizes)], sizes, names)
 
 
-def read_groups(
-    groups: Sequence[Sequence[Picture]], size: int, *, skipped: dict[Path, DataError] | None = None
-) -> Iterator[Pictures]:
-    """`read_group` of one group after the other; the next group's files are read meanwhile."""
-    pool = ThreadPoolExecutor(min(16, (os.cpu_count() or 1) + 2))
-
-    def start(pictures: Sequence[Picture]) -> Loading:
-        return deque((picture, pool.submit(_read, picture, size)) for picture in pictures)
-
+def _read(picture: Picture, *, size: int) -> tuple[Tensor, tuple[int, int]] | DataError:
     try:
-        ahead = start(groups[0]) if groups else deque()
-        for following in (*groups[1:], ())[: len(groups)]:
-            loading, ahead = ahead, start(following)
-            yield _collect(loading, size, skipped)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _read(picture: Picture, size: int) -> tuple[Tensor, tuple[int, int]]:
-    if isinstance(picture, str | Path):
-        image = load_image(Path(picture))
-    else:
-        with _decoding:
-            image = to_rgb(picture)
+        if isinstance(picture, str | Path):
+            image = load_image(Path(picture))
+        else:
+            with _decoding:
+                image = to_rgb(picture)
+    except DataError as error:
+        return error
     return resize_image(image, size), (image.height, image.width)
-
-
-def _collect(loading: Loading, size: int, skipped: dict[Path, DataError] | None) -> Pictures:
-    """The group that is being loaded; `loading` is used up, so that no picture is held twice."""
-    pixels = torch.empty(len(loading), 3, size, size, dtype=torch.uint8)
-    sizes: list[tuple[int, int]] = []
-    names: list[str] = []
-    for place in range(len(loading)):
-        picture, future = loading.popleft()
-        try:
-            image, own = future.result()
-        except DataError as error:
-            if isinstance(picture, str | Path):
-                if skipped is None:
-                    raise
-                skipped[Path(picture)] = error
-                continue
-            raise DataError(f"picture {place}: {error}") from None
-        pixels[len(sizes)] = image
-        sizes.append(own)
-        names.append(Path(picture).name if isinstance(picture, str | Path) else str(place))
-    stems = [Path(name).stem for name in names]
-    shared = Counter(stems)
-    names = [stem if shared[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
-    return Pictures(pixels[: len(sizes)], sizes, names)

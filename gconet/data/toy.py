@@ -9,6 +9,7 @@ as large and as bright, so that only the group tells which object is meant. Impo
 
 import argparse
 import colorsys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,8 +17,32 @@ import numpy as np
 
 from gconet.errors import ConfigError, DataError, run_command
 
-SHAPES = ("disc", "square", "triangle", "star", "cross", "bar", "crescent", "hexagon")
-SURFACES = ("plain", "striped", "checked", "dotted", "ringed")
+
+def polygon(u: np.ndarray, v: np.ndarray, corners: int) -> np.ndarray:
+    """The points inside a regular polygon whose corners are on the unit circle."""
+    half = np.pi / corners
+    return np.hypot(u, v) * np.cos((np.arctan2(v, u) + half) % (2 * half) - half) <= np.cos(half)
+
+
+# Which points (u, v) of its own frame, in the unit circle, an outline covers …
+SHAPES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "disc": lambda u, v: np.hypot(u, v) <= 0.9,
+    "square": lambda u, v: np.maximum(abs(u), abs(v)) <= 0.7,
+    "triangle": lambda u, v: polygon(u, v, 3),
+    "star": lambda u, v: np.hypot(u, v) <= 0.68 + 0.3 * np.cos(5 * np.arctan2(v, u)),
+    "cross": lambda u, v: (np.minimum(abs(u), abs(v)) <= 0.28) & (np.maximum(abs(u), abs(v)) <= 0.9),
+    "bar": lambda u, v: (abs(u) <= 0.95) & (abs(v) <= 0.32),
+    "crescent": lambda u, v: (np.hypot(u, v) <= 0.95) & (np.hypot(u - 0.5, v) >= 0.75),
+    "hexagon": lambda u, v: polygon(u, v, 6),
+}
+# … and which of them a surface shows bright; the others are dark.
+SURFACES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "plain": lambda u, v: np.full(u.shape, True),
+    "striped": lambda u, v: np.sin(12 * u) > 0,
+    "checked": lambda u, v: np.sin(9 * u) * np.sin(9 * v) > 0,
+    "dotted": lambda u, v: np.cos(11 * u) + np.cos(11 * v) < 0.6,
+    "ringed": lambda u, v: np.sin(14 * np.hypot(u, v)) > 0,
+}
 MOST_CLASSES = len(SHAPES) * len(SURFACES)  # 8 and 5 share no divisor: k ↦ (k % 8, k % 5) is unique
 LEAST_VISIBLE = 0.7  # the part of each object's pixels that the others must leave uncovered
 
@@ -33,29 +58,30 @@ def make_toy_set(
     """
     if not 2 <= classes <= MOST_CLASSES or images_per_class < 1 or size < 32 or seed < 0:
         raise ConfigError(
-            f"a toy set needs 2 to {MOST_CLASSES} classes, 1 image or more per class, a size "
-            f"of 32 or more, a seed of 0 or more; "
-            f"got {classes}, {images_per_class}, {size}, {seed}"
+            f"a toy set needs 2 to {MOST_CLASSES} classes, 1 image or more per class, a size of 32 or more, "
+            f"a seed of 0 or more; got {classes}, {images_per_class}, {size}, {seed}"
         )
-    for folder in (root / "images" / name, root / "gts" / name):
+    images, gts = root / "images" / name, root / "gts" / name
+    for folder in (images, gts):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise DataError(f"{folder} is there and not empty; remove it or choose another name")
     for target in range(classes):
-        image_folder = root / "images" / name / name_class(target)
-        mask_folder = root / "gts" / name / name_class(target)
-        image_folder.mkdir(parents=True)
-        mask_folder.mkdir(parents=True)
+        for folder in (images, gts):
+            (folder / name_class(target)).mkdir(parents=True)
         for index in range(images_per_class):
             # A generator per picture: a larger set keeps the first pictures' layout.
             random = np.random.RandomState([seed, target, index])
             picture, mask = draw_picture(random, target, classes, size)
-            write_image(image_folder / f"{index:03d}.jpg", picture[:, :, ::-1])
-            write_image(mask_folder / f"{index:03d}.png", mask)
+            for path, pixels in (
+                (images / name_class(target) / f"{index:03d}.jpg", picture[:, :, ::-1]),
+                (gts / name_class(target) / f"{index:03d}.png", mask),
+            ):  # by way of bytes, since `cv2.imwrite` fails silently
+                path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
 
 
 def name_class(index: int) -> str:
     """The folder of class `index`: what it looks like, such as `striped_square`."""
-    return f"{SURFACES[index % len(SURFACES)]}_{SHAPES[index % len(SHAPES)]}"
+    return f"{list(SURFACES)[index % len(SURFACES)]}_{list(SHAPES)[index % len(SHAPES)]}"
 
 
 def draw_picture(
@@ -72,8 +98,7 @@ def draw_picture(
             inside, colours = draw_object(random, int(k), size)
             picture[inside], owner[inside], drawn[k] = colours[inside], k, inside.sum()
         if all((owner == k).sum() >= LEAST_VISIBLE * pixels for k, pixels in drawn.items()):
-            mask = np.where(owner == target, 255, 0)
-            return picture.astype(np.uint8), mask.astype(np.uint8)
+            return picture.astype(np.uint8), np.where(owner == target, 255, 0).astype(np.uint8)
 
 
 def draw_background(random: np.random.RandomState, size: int) -> np.ndarray:
@@ -96,56 +121,13 @@ def draw_object(random: np.random.RandomState, index: int, size: int) -> tuple[n
     x0, y0 = random.uniform(0.2, 0.8, 2) * size
     turn = random.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:size, :size]
-    # The object's own frame, in which its outline lies within the unit circle.
     u = (np.cos(turn) * (x - x0) + np.sin(turn) * (y - y0)) / radius
     v = (np.cos(turn) * (y - y0) - np.sin(turn) * (x - x0)) / radius
-    inside = is_inside(SHAPES[index % len(SHAPES)], u, v)
-    lit = is_lit(SURFACES[index % len(SURFACES)], u, v)
+    surface, shape = name_class(index).split("_")
     # Steps of the golden ratio spread any number of hues evenly around the colour circle.
     bright = np.array(colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.85, random.uniform(0.8, 1.0)))
-    colours = 255 * bright * np.where(lit, 1.0, 0.35)[:, :, None]
-    return inside, colours.astype(np.float32)
-
-
-def is_inside(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Which points (u, v) of its own frame `shape` covers."""
-    r, angle = np.hypot(u, v), np.arctan2(v, u)
-    if shape == "disc":
-        return r <= 0.9
-    if shape == "square":
-        return np.maximum(abs(u), abs(v)) <= 0.7
-    if shape == "cross":
-        return (np.minimum(abs(u), abs(v)) <= 0.28) & (np.maximum(abs(u), abs(v)) <= 0.9)
-    if shape == "bar":
-        return (abs(u) <= 0.95) & (abs(v) <= 0.32)
-    if shape == "crescent":
-        return (r <= 0.95) & (np.hypot(u - 0.5, v) >= 0.75)
-    if shape == "star":
-        return r <= 0.68 + 0.3 * np.cos(5 * angle)
-    corners = {"triangle": 3, "hexagon": 6}[shape]
-    sector = 2 * np.pi / corners
-    return r * np.cos((angle + sector / 2) % sector - sector / 2) <= np.cos(sector / 2)
-
-
-def is_lit(surface: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Which points (u, v) of its own frame `surface` shows bright; the others are dark."""
-    if surface == "striped":
-        return np.sin(12 * u) > 0
-    if surface == "checked":
-        return np.sin(9 * u) * np.sin(9 * v) > 0
-    if surface == "dotted":
-        return np.cos(11 * u) + np.cos(11 * v) < 0.6
-    if surface == "ringed":
-        return np.sin(14 * np.hypot(u, v)) > 0
-    return np.full(u.shape, True)  # plain
-
-
-def write_image(path: Path, pixels: np.ndarray) -> None:
-    """Encode and write; by way of bytes, since `cv2.imwrite` fails silently."""
-    done, data = cv2.imencode(path.suffix, pixels)
-    if not done:
-        raise DataError(f"{path}: cannot be encoded")
-    path.write_bytes(data.tobytes())
+    colours = 255 * bright * np.where(SURFACES[surface](u, v), 1.0, 0.35)[:, :, None]
+    return SHAPES[shape](u, v), colours.astype(np.float32)
 
 
 def main() -> int:
@@ -161,17 +143,11 @@ def main() -> int:
     parser.add_argument("--images-per-class", type=int, default=8, help="default 8")
     parser.add_argument("--size", type=int, default=96, help="pixels along each side (default 96)")
     parser.add_argument("--seed", type=int, default=0, help="of toy; toy_test takes the next (0)")
-    args = parser.parse_args()
-    for name, seed in (("toy", args.seed), ("toy_test", args.seed + 1)):
-        make_toy_set(
-            args.root,
-            name,
-            classes=args.classes,
-            images_per_class=args.images_per_class,
-            size=args.size,
-            seed=seed,
-        )
-        print(f"{args.root / 'images' / name}: {args.classes} × {args.images_per_class} images")
+    args = vars(parser.parse_args())
+    root, seed = args.pop("root"), args.pop("seed")
+    for i, name in enumerate(("toy", "toy_test")):
+        make_toy_set(root, name, seed=seed + i, **args)
+        print(f"{root / 'images' / name}: {args['classes']} × {args['images_per_class']} images")
     return 0
 
 

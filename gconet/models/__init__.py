@@ -56,16 +56,12 @@ def build_training_model(config: Config, *, classes: int) -> TrainingGCoNet:
     """`build_model` with the heads that `config` switches on; `classes` is the number of groups."""
     net = build_model(config)
     C5 = net.encoder.channels[-1]
-    return TrainingGCoNet(
-        net=net,
-        gcm=seeded(config, "gcm", lambda: GroupCollaboratingModule(channels=C5))
-        if config.gcm.enabled
-        else None,
-        acm=seeded(config, "acm", lambda: AuxiliaryClassificationModule(channels=C5, classes=classes))
-        if config.acm.enabled
-        else None,
-        outputs=config.loss.outputs,
-    )
+    gcm = acm = None
+    if config.gcm.enabled:
+        gcm = seeded(config, "gcm", lambda: GroupCollaboratingModule(channels=C5))
+    if config.acm.enabled:
+        acm = seeded(config, "acm", lambda: AuxiliaryClassificationModule(channels=C5, classes=classes))
+    return TrainingGCoNet(net=net, gcm=gcm, acm=acm, outputs=config.loss.outputs)
 
 
 def pick(known: Mapping[str, Part], key: str, name: str) -> Part:

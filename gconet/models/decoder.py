@@ -34,9 +34,7 @@ class FPNDecoder(nn.Module):
 
     def lateral(self, k: int, stage: Tensor) -> Tensor:
         """The encoder's stage k = 1 … 4 → its lateral features (N,64,·,·), whatever the group."""
-        lateral = (self.lateral1, self.lateral2, self.lateral3, self.lateral4)[k - 1]
-        features: Tensor = lateral(stage)
-        return features
+        return (self.lateral1, self.lateral2, self.lateral3, self.lateral4)[k - 1](stage)
 
     def forward(self, laterals: Sequence[Tensor], coarse: Tensor) -> Pyramid:
         """The lateral features of stages 1 to 4 and F·E (N,C,h,w) → the pyramid."""
@@ -68,8 +66,7 @@ class SideOutput(nn.Module):
 
     def logits(self, level: Tensor) -> Tensor:
         """(N,64,·,·) → (N,1,·,·), float32, before sigmoid and upsampling."""
-        logits: Tensor = self.layers(level).float()
-        return logits
+        return self.layers(level).float()
 
 
 def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:

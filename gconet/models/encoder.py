@@ -1,16 +1,13 @@
 """The encoder: a classification network of torchvision as five stages."""
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torchvision.models import VGG16_BN_Weights, VGG16_Weights, WeightsEnum
 from torchvision.models.vgg import cfgs, make_layers
 from torchvision.ops import FrozenBatchNorm2d
 
-from gconet.errors import CheckpointError, ConfigError
+from gconet.errors import ConfigError
 
 
 class Encoder(nn.Module):
@@ -87,57 +84,3 @@ class VGG16BNEncoder(VGG16Encoder):
     pretrained = VGG16_BN_Weights.IMAGENET1K_V1
     step_cost = 2.0
     batch_norm = True
-
-
-def load_encoder(encoder: Encoder, weights: str) -> None:
-    """Fill `encoder` from `weights`: `imagenet` (torchvision's server), `none` or a file.
-
-    A file holds a state dict with torchvision's names; the classifier's layers in it are not read.
-    Raises CheckpointError if the weights cannot be had or do not fit.
-    """
-    if weights == "none":
-        return
-    state = _download(encoder.pretrained) if weights == "imagenet" else _load_file(Path(weights))
-    own = encoder.state_dict()
-    try:
-        encoder.load_state_dict({name: value for name, value in state.items() if name in own})
-    except RuntimeError as error:
-        wanted = str(encoder.pretrained).partition("_Weights")[0]
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{weights}: not {wanted}'s weights ({reason})") from None
-
-
-def _download(wanted: WeightsEnum) -> dict[str, Tensor]:
-    """torchvision's weights, from its server or an earlier download; raises CheckpointError."""
-    name = Path(wanted.url).name
-    instead = f"download {wanted.url} elsewhere and pass encoder.weights={name}"
-    if wanted == VGG16_Weights.IMAGENET1K_V1:
-        instead = (
-            "run python scripts/download_vgg16.py and pass encoder.weights=data/weights/vgg16_features.pth"
-        )
-    try:
-        state = wanted.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except Exception as error:  # of many unrelated types: the network's, the disk's, the unpickler's
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"torchvision's weights {name} cannot be had ({reason}); {instead}") from None
-    file = Path(torch.hub.get_dir()) / "checkpoints" / name
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        for chunk in iter(lambda: stream.read(2**20), b""):
-            digest.update(chunk)
-    # a file's name ends in the first eight digits of its SHA-256; torch checks new downloads alone
-    if not digest.hexdigest().startswith(file.stem.rpartition("-")[2]):
-        raise CheckpointError(f"{file} is not torchvision's: remove it, or {instead}")
-    return dict(state)
-
-
-def _load_file(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f"encoder.weights: no file {path}; give imagenet, none or a file of weights")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return {str(name): value for name, value in state.items()}
-    except Exception:  # of many unrelated types, with advice to load unsafely
-        raise CheckpointError(
-            f"{path}: cannot be read as weights: it is damaged, or not a state dict of PyTorch"
-        ) from None

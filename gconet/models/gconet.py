@@ -39,8 +39,7 @@ class GCoNet(nn.Module):
 
     def encode(self, images: Tensor, depth: int = 5) -> list[Tensor]:
         """RGB images (N,3,H,W) in [0,1], of any groups → the first `depth` of the encoder's five stages."""
-        stages: list[Tensor] = self.encoder((images - self.mean) / self.std, depth)
-        return stages
+        return self.encoder((images - self.mean) / self.std, depth)
 
     def laterals(self, stages: Sequence[Tensor], first: int = 1) -> list[Tensor]:
         """The encoder's stages from number `first` up to 4 → what the decoder takes from each."""
@@ -51,13 +50,11 @@ class GCoNet(nn.Module):
 
         `block`: at most so many bytes of affinities at a time; None: all.
         """
-        consensus: Consensus = self.affinity(features, block)
-        return consensus
+        return self.affinity(features, block)
 
     def decode(
         self, laterals: Sequence[Tensor], features: Tensor, vector: Tensor, size: tuple[int, int]
     ) -> Tensor:
         """Laterals 1 to 4, stage 5 and E of any of a group's images → maps (N,1,H,W) of `size`."""
         pyramid = self.decoder(laterals, features * vector)
-        maps: Tensor = self.side1(pyramid.p1, size)
-        return maps
+        return self.side1(pyramid.p1, size)

@@ -7,7 +7,8 @@ import torch
 
 from gconet.checkpoint import find_checkpoint, load_model, load_weights
 from gconet.config import Config, load_config
-from gconet.data.dataset import build_dataset
+from gconet.data.dataset import EpisodeDataset
+from gconet.data.episodes import make_episodes
 from gconet.data.groups import Group, Item, scan_set
 from gconet.device import pick_precision
 from gconet.losses import Criterion
@@ -76,7 +77,7 @@ def reference_step(*, settings: list[str], device: torch.device) -> Run:
     if config.init:
         load_weights(model.net, config, find_checkpoint(config.init))
     model.to(device)
-    batch = build_dataset(config, groups)[0]
+    batch = EpisodeDataset(groups, make_episodes(config, groups), size=config.data.image_size)[0]
     images, masks, labels = (tensor.to(device) for tensor in (batch.images, batch.masks, batch.labels))
     mean, std = (
         torch.tensor(v, device=device).view(3, 1, 1) for v in (reference_path.MEAN, reference_path.STD)
