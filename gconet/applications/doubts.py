@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +14,7 @@ from gconet.applications.matting import fit
 from gconet.data.groups import Group
 from gconet.data.images import load_map
 from gconet.evaluation.segmentation import HALF
+from gconet.opencv import cv2
 
 WHOLE_PICTURE, PIECED, GREY = "the whole picture", "in pieces", "unsure map"
 KINDS = (STRAY, EMPTY, WHOLE_PICTURE, PIECED, GREY)  # the worst first

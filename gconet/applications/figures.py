@@ -3,10 +3,11 @@
 import unicodedata
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+
+from gconet.opencv import cv2
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 RGB = npt.NDArray[np.uint8]

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from gconet.applications.figures import RGB
+from gconet.opencv import cv2
 
 Grey = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -17,6 +16,7 @@ from gconet.applications.figures import RGB
 from gconet.data.images import load_image, load_map, load_mask
 from gconet.evaluation.histogram import joint_histogram
 from gconet.evaluation.segmentation import HALF, precision_jaccard
+from gconet.opencv import cv2
 
 HEIGHT = 150  # CSS pixels of a panel
 WIDEST = 300

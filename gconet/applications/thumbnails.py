@@ -10,11 +10,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from gconet.applications.cosegmentation import Grey, keep_large, threshold_map
+from gconet.opencv import cv2
 
 AIR = 0.1  # the enlarged box is so much larger than the object's on every side
 SCALE = 0.25  # quantile of the objects' tight scales that all crops aim for: few need to be cut closer

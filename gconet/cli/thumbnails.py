@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -35,6 +34,7 @@ from gconet.applications.page import write_page
 from gconet.applications.thumbnails import Box, Found, choose_sizes, find_boxes, place_crop
 from gconet.data.images import load_image, load_with_mask
 from gconet.errors import ConfigError, DataError, counted
+from gconet.opencv import cv2
 
 YELLOW, RED, WHITE = (255, 215, 0), (225, 30, 30), (255, 255, 255)
 SHARPEST = 2  # times a crop is enlarged at most, if its picture is large enough

@@ -11,10 +11,10 @@ import argparse
 import colorsys
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from gconet.errors import ConfigError, DataError, run_command
+from gconet.opencv import cv2
 
 SHAPES = ("disc", "square", "triangle", "star", "cross", "bar", "crescent", "hexagon")
 SURFACES = ("plain", "striped", "checked", "dotted", "ringed")

@@ -6,11 +6,11 @@ covariances are zero exactly when they should be, which `ssim` asks for.
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from gconet.evaluation.histogram import joint_histogram
+from gconet.opencv import cv2
 
 ALPHA = 0.5  # weight of the object part
 

@@ -11,7 +11,6 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from statistics import median
 
-import cv2
 import numpy as np
 from paths import Build, Worker, our_maps, our_step, reference_maps, reference_step
 from PIL import Image
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from gconet.data.groups import list_files
 from gconet.errors import ConfigError, DataError
+from gconet.opencv import cv2
 
 LOOP = """\
 Time train.py itself, from files to checkpoints, on a made-up set of classes with 5 to 16 pictures.

@@ -13,10 +13,10 @@ data/demo/README.md.
 import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from gconet.errors import ConfigError, DataError, run_command
+from gconet.opencv import cv2
 
 WIDTH, HEIGHT = 320, 240  # pixels
 

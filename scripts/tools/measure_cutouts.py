@@ -10,12 +10,12 @@ means over pictures.
 import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from gconet.errors import DataError, run_command
+from gconet.opencv import cv2
 
 Mask = npt.NDArray[np.bool_]
 
