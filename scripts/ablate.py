@@ -153,7 +153,8 @@ def train(job: Job, last: int, budget: list[str], deadline: float | None) -> Non
 def measure(job: Job, output: Path, names: list[str]) -> None:
     """Score a trained run on each set, with the distances of its consensus, and keep its losses."""
     from gconet.data.pictures import read_groups
-    from gconet.predictor import Predictor, write_maps
+    from gconet.maps import write_maps
+    from gconet.predictor import Predictor
 
     folder, root, settings = output / job.config.name, Path(job.config.data.root), job.config.train
     folder.mkdir(parents=True, exist_ok=True)

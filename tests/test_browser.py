@@ -19,7 +19,7 @@ from PIL import Image
 
 from gconet.applications.page import Entry, write_page
 from gconet.applications.previews import map_panels
-from gconet.cli.view import make_server
+from gconet.applications.server import make_server
 
 DRIVER = shutil.which("chromedriver")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not DRIVER, reason="needs chromedriver and Chromium")]

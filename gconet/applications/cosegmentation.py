@@ -9,8 +9,7 @@ Pictures are (H,W,3) uint8 RGB, maps (H,W) uint8.
 import numpy as np
 import numpy.typing as npt
 
-from gconet.applications.figures import RGB
-from gconet.applications.matting import Grey, Mask, clean_colours, fit, soften
+from gconet.applications.matting import RGB, Grey, Mask, clean_colours, fit, soften
 from gconet.evaluation.segmentation import adaptive_level
 from gconet.opencv import cv2
 

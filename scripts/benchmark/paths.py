@@ -99,7 +99,8 @@ def our_maps(
 ) -> Callable[[], object]:  # fmt: skip
     """The same by our code; warmed up on the first `warm` pictures, by default on all."""
     from gconet.data.groups import Group, Item
-    from gconet.predictor import Predictor, write_maps
+    from gconet.maps import write_maps
+    from gconet.predictor import Predictor
 
     predictor = Predictor(_model(checkpoint), size=size, device=device, precision=precision, memory=memory)
 

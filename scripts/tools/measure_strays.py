@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gconet.applications.doubts import MARGIN, find_strays
-from gconet.cli import add_checkpoint
+from gconet.cli import add_network, new_parser
 from gconet.data.groups import scan_groups
 from gconet.errors import run_command
 
@@ -60,15 +60,11 @@ def auc(values: np.ndarray, positive: np.ndarray) -> float:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="a folder of groups")
-    add_checkpoint(parser)
+    add_network(parser)
     parser.add_argument("--every", type=int, default=5, help="a stray for so many own pictures (default: 5)")
     parser.add_argument("--seed", type=int, default=5, help="of the strays (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="default: %(default)s")
-    parser.add_argument("--precision", default="auto", help="default: %(default)s")
     return parser.parse_args()
 
 
