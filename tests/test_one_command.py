@@ -147,7 +147,7 @@ def test_a_page_or_table_that_names_files_elsewhere_removes_none_there(tmp_path)
     groups = [Group("g", (Item("new", tmp_path / "new.png"),))]
     earlier = check_output(out, groups, {}, overwrite=True, flat=True)
     assert ("g", "old") in earlier
-    remove_stale(out, MAPS, groups, {("g", "new")}, earlier)
+    remove_stale(out, MAPS, groups, {tmp_path / "new.png"}, earlier)
     assert names(tmp_path) == ["mine.png", "out/index.html", "out/presence.csv"]
 
 
@@ -167,7 +167,6 @@ def test_given_maps_are_judged_too(call, photos):
     status, printed = call(cutouts, photos / "in/cats", "--maps", photos / "m", "--output", photos / "out")
     wanted = "check 3 of 4: cats/000 (empty map), cats/002 (empty map), cats/001 (the whole picture)\n"
     assert status == 0 and wanted in printed.out and "presence" not in printed.out
-    assert "1 empty cut-out (cats/000)" in printed.err and "full cut-out" in printed.err
     page = (photos / "out/index.html").read_text()
     assert page.count("<strong>empty map") == 2 and "Check these (3)" in page
 

@@ -37,8 +37,8 @@ def read_background(text: str | None) -> Background:
     return np.full((1, 1, 3), colour, np.uint8)
 
 
-def write_cutout(job: Job, *, background: Background) -> float:
-    """Write the results for one picture; returns the share of its pixels that are the object."""
+def write_cutout(job: Job, *, background: Background) -> None:
+    """Write the results for one picture."""
     picture, m = load_pair(job.item)
     if background is not None:
         check_sides(job.item.image, picture)
@@ -53,7 +53,6 @@ def write_cutout(job: Job, *, background: Background) -> float:
         h, w = mask.shape
         behind = blur_background(picture, opacity) if isinstance(background, str) else cover(background, w, h)
         Image.fromarray(blend(picture, opacity, behind)).save(job.files["new background"], quality=92)
-    return float(mask.mean())
 
 
 def format_scores(maps: Scores, masks: Scores) -> str:

@@ -54,37 +54,33 @@ def map_doubts(m: npt.NDArray[np.uint8]) -> list[str]:
     return doubts
 
 
-def find_doubts(groups: Sequence[Group], presence: Mapping[Path, float]) -> dict[Path, tuple[str, ...]]:
-    """Picture → its doubts, for those that have some; raises DataError for a map that cannot be read.
+def check_maps(
+    groups: Sequence[Group], presence: Mapping[Path, float], table: Path | None
+) -> tuple[dict[Path, tuple[str, ...]], list[str]]:
+    """Picture → the doubts about its map, for those that have some, and what to say of them.
 
-    `presence`: of the pictures of which it is known.
+    `presence`: of every picture, if the maps were just made. Then `table` gets a line for each: group, image,
+    presence (empty if it is alone), stray (yes or no), doubts; and a .json file beside it holds
+    {group: {file name: {"presence": number or null, "check": [doubts]}}}.
+    Raises DataError for a map that cannot be read.
     """
+    maps = [item.map for group in groups for item in group.items if item.map]
+    judged, _ = run_jobs(lambda m: map_doubts(np.asarray(load_map(m))), maps, desc="check", strict=True)
+    of_maps = dict(judged)
     doubts: dict[Path, tuple[str, ...]] = {}
+    found = []
     for group in groups:
-        known = [presence.get(item.image, math.nan) for item in group.items]
-        strays = zip(group.items, find_strays(known), strict=True)
-        doubts |= {item.image: (STRAY,) for item, stray in strays if stray}
-    maps = [(item.image, item.map) for group in groups for item in group.items if item.map]
-    judged, _ = run_jobs(lambda m: map_doubts(np.asarray(load_map(m[1]))), maps, desc="check", strict=True)
-    for (image, _), own in judged:
-        if own:
-            doubts[image] = (*doubts.get(image, ()), *own)
-    return doubts
-
-
-def describe_doubts(
-    groups: Sequence[Group], doubts: Mapping[Path, Sequence[str]], table: Path | None
-) -> list[str]:
-    """Lines for the terminal; `table`: the file that lists all doubts, if there is one."""
+        strays = find_strays([presence.get(item.image, math.nan) for item in group.items])
+        for item, stray in zip(group.items, strays, strict=True):
+            if own := (*[STRAY] * stray, *(of_maps[item.map] if item.map else ())):
+                doubts[item.image] = own
+                found.append((KINDS.index(own[0]), f"{group.name}/{item.stem} ({', '.join(own)})"))
     said = []
-    names = {item.image: f"{group.name}/{item.stem}" for group in groups for item in group.items}
-    found = sorted(
-        (image for image in names if image in doubts), key=lambda image: KINDS.index(doubts[image][0])
-    )
-    if found:  # the worst first
-        told = one_line(name_some([f"{names[image]} ({', '.join(doubts[image])})" for image in found]))
-        more = f"; all are in {table}" if table else ""
-        said.append(f"check {len(found)} of {len(names)}: {told}{more}")
+    if found:
+        names = one_line(name_some([name for _, name in sorted(found)]))  # the worst first
+        said.append(
+            f"check {len(found)} of {len(maps)}: {names}" + (f"; all are in {table}" if table else "")
+        )
     for group in groups:
         doubtful = sum(item.image in doubts for item in group.items)
         if table and 1 < len(group.items) < 2 * doubtful:
@@ -95,16 +91,15 @@ def describe_doubts(
     if alone := [group.name for group in groups if len(group.items) == 1]:
         told = one_line(name_some(alone))
         said.append(f"{told}: a picture by itself has no group; its map marks what is salient")
-    return said
+    if table:
+        write_presence(table, groups, presence, doubts)
+    return doubts, said
 
 
 def write_presence(
     path: Path, groups: Sequence[Group], presence: Mapping[Path, float], doubts: Mapping[Path, Sequence[str]]
 ) -> None:
-    """A line for each picture: group, image, presence (empty if it is alone), stray (yes or no), doubts.
-
-    Beside the table, a .json file has {group: {file name: {"presence": number or null, "check": doubts}}}.
-    """
+    """The two files of `check_maps`."""
     rows: list[list[str]] = []
     document: dict[str, dict[str, object]] = {}
     for group in groups:
@@ -112,9 +107,8 @@ def write_presence(
         for item in group.items:
             value, check = presence[item.image], doubts.get(item.image, ())
             known = None if math.isnan(value) else round(value, 4)
-            stray = "yes" if STRAY in check else "no"
             text = "" if known is None else f"{known:.4f}"
-            rows.append([group.name, item.stem, text, stray, "; ".join(check)])
+            rows.append([group.name, item.stem, text, "yes" if STRAY in check else "no", "; ".join(check)])
             own[item.image.name] = {"presence": known, "check": list(check)}
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         csv.writer(file).writerows([["group", "image", "presence", "stray", "check"], *rows])

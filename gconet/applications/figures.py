@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -141,32 +142,25 @@ def legible(texts: Sequence[str]) -> tuple[Font, list[str]]:
     with the code of what is left (\\u732b) in its place."""
     fonts: list[Font] = []
     for name in FONTS:
-        try:
+        with suppress(OSError):  # not installed
             fonts.append(ImageFont.truetype(name, TEXT))
-        except OSError:  # not installed
-            continue
     fonts.append(ImageFont.load_default(TEXT))
-    letters = {letter for text in texts for letter in text if not letter.isspace()}
-    for font in fonts:
-        if all(has_letter(font, letter) for letter in letters):
-            return font, list(texts)
-    font = fonts[0]
+    letters = set("".join(texts))
+    font = next((f for f in fonts if all(has_letter(f, letter) for letter in letters)), fonts[0])
     return font, ["".join(spell(font, letter) for letter in text) for text in texts]
 
 
 def spell(font: Font, letter: str) -> str:
     """`letter`, or its base without accents, or its code: the first that `font` can show."""
     base = "".join(c for c in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(c))
-    for text in (letter, base):
-        if text and all(c.isspace() or has_letter(font, c) for c in text):
-            return text
-    return letter.encode("unicode_escape").decode()
+    shown = (text for text in (letter, base) if text and all(has_letter(font, c) for c in text))
+    return next(shown, letter.encode("unicode_escape").decode())
 
 
 def has_letter(font: Font, letter: str) -> bool:
-    """Whether `font` draws `letter` as something else than the box for what it lacks."""
+    """Whether `font` draws `letter` as something else than the box for what it lacks, or it is a space."""
     box, drawn = (font.getmask(text) for text in ("\U0010fffe", letter))
-    return (drawn.size, bytes(drawn)) != (box.size, bytes(box))
+    return letter.isspace() or (drawn.size, bytes(drawn)) != (box.size, bytes(box))
 
 
 def _to_height(picture: RGB, height: int) -> RGB:

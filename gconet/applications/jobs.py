@@ -87,13 +87,15 @@ def run_jobs(
     return done, errors
 
 
-def report_skipped(images: Path | Sequence[Path], errors: Sequence[DataError]) -> int:
-    """Say on stderr which pictures, maps or masks were left out, and why; returns the exit status.
+def report(said: Sequence[str], sources: Sequence[Path], errors: Sequence[DataError]) -> int:
+    """Print what a command has `said`, now that all its files are written; returns the exit status.
 
-    It is 1 if pictures, maps or masks could not be used, each with its error; files that are not
-    pictures by their suffix are only named.
+    It is 1 if pictures, maps or masks could not be used: they are named on stderr, each with its error. Files
+    in the `sources` that are not pictures by their suffix are only named.
     """
-    folders = [images] if isinstance(images, Path) else [path for path in images if path.is_dir()]
+    if said:
+        print("\n".join(said))  # the reader may have gone, which ends the command
+    folders = [path for path in sources if path.is_dir()]
     if others := [str(path.relative_to(folder)) for folder in folders for path in list_others(folder)]:
         number, names = counted(len(others), "file"), one_line(name_some(others))
         known = ", ".join(SUFFIXES)

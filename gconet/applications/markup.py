@@ -14,8 +14,7 @@ from gconet.applications.matting import RGB
 from gconet.applications.previews import Strip
 
 MAP, TRUTH = "map", "ground truth"  # of `Entry.files`
-EMPTY_CUTOUT = "empty cut-out"
-REJECTED = {STRAY, EMPTY, EMPTY_CUTOUT}  # doubts by which an image is not ticked at first
+REJECTED = {STRAY, EMPTY}  # doubts by which an image is not ticked at first
 
 
 @dataclass(frozen=True)

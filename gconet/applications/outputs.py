@@ -111,19 +111,18 @@ def remove_stale(
     output: Path,
     patterns: Mapping[str, str],
     groups: Sequence[Group],
-    done: Container[tuple[str, str]],
+    done: Container[Path],
     earlier: set[tuple[str, str]],
 ) -> None:
     """Remove results of earlier calls that must not pass for those of this one; says what was removed.
 
-    They are those of pictures of the `groups` that are not `done` now, and of `earlier` pictures, as
+    They are those of pictures of the `groups` that are not `done` now, and of the `earlier` ones, as
     `check_output` found them, that are no longer in their group. `patterns`: as `MAPS`.
     """
     gone = set()
     for group in groups:
-        stems = {item.stem for item in group.items}
-        left = {stem for name, stem in earlier if name == group.name} - stems
-        for stem in left | {stem for stem in stems if (group.name, stem) not in done}:
+        left = {stem for name, stem in earlier if name == group.name} - {item.stem for item in group.items}
+        for stem in left | {item.stem for item in group.items if item.image not in done}:
             for pattern in patterns.values():
                 path = output / pattern.format(group=group.name, stem=stem)
                 if path.is_file():

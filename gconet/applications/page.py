@@ -8,7 +8,6 @@ import html
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -18,7 +17,7 @@ from string import Template
 import numpy as np
 from PIL import Image
 
-from gconet.applications.jobs import Job, make_jobs
+from gconet.applications.jobs import Job, make_jobs, run_jobs
 from gconet.applications.markup import MAP, TRUTH, Entry, digest, draw_figure, draw_section, link_to
 from gconet.applications.matting import RGB
 from gconet.applications.outputs import MAPS, PREVIEWS, check_page
@@ -28,7 +27,6 @@ from gconet.data.images import load_map, load_mask
 from gconet.errors import counted
 from gconet.evaluation import Scores
 from gconet.evaluation.segmentation import HALF
-from gconet.progress import progress
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -95,23 +93,26 @@ def write_page(
     groups: Mapping[str, Sequence[Entry]],
     *,
     title: str,
-    legend: str,
+    legend: str = "",
     headings: Sequence[str] = (),
 ) -> Path:
     """Write `output`/index.html and its previews; an earlier page is replaced. Returns its path.
 
-    `legend` says what the panels are, `headings` in a word or two each. Names are escaped: no file name
-    can become markup. Raises ConfigError as `check_page` does.
+    `headings` say what the panels are in a word or two each, `legend` in more words, by default the same.
+    Names are escaped: no file name can become markup. Raises ConfigError as `check_page` does.
     """
+    legend = legend or ", ".join(headings).capitalize()
     check_page(output)
     if (output / PREVIEWS).exists():
         shutil.rmtree(output / PREVIEWS)
     (output / PREVIEWS).mkdir(parents=True)
     entries = [(group, entry) for group, members in groups.items() for entry in members]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        figure = partial(make_figure, output, legend, headings)
-        drawn = pool.map(figure, range(len(entries)), *zip(*entries, strict=True))
-        figures = iter(list(progress(drawn, "page", len(entries), unit="image")))
+
+    def work(one: tuple[int, tuple[str, Entry]]) -> str:
+        return make_figure(output, one[0], *one[1], legend, headings)
+
+    drawn, _ = run_jobs(work, list(enumerate(entries)), desc="page", strict=True)
+    figures = iter([figure for _, figure in drawn])
     sections = [
         draw_section(number, group, list(islice(figures, len(members))), members)
         for number, (group, members) in enumerate(groups.items())
@@ -141,7 +142,7 @@ def write_page(
 
 
 def make_figure(
-    output: Path, legend: str, headings: Sequence[str], place: int, group: str, entry: Entry
+    output: Path, place: int, group: str, entry: Entry, legend: str, headings: Sequence[str]
 ) -> str:
     """Write the previews of an entry; returns it as HTML."""
     stem = output / PREVIEWS / f"{place:06d}"

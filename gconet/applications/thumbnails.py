@@ -190,13 +190,10 @@ def format_kept(kept: list[tuple[float, bool]]) -> str:
     """How much of the objects the crops hold."""
     rows = {"all": [share for share, _ in kept], "in one piece": [share for share, single in kept if single]}
     lines = ["object pixels inside the crop   images  median  mean  10th percentile"]
-    for name, shares in rows.items():
-        if shares:
-            figures = np.median(shares), np.mean(shares), np.percentile(shares, 10)
-            lines.append(
-                f"{name:30}{len(shares):8}"
-                + "".join(f"{f:{w}.1%}" for f, w in zip(figures, (8, 6, 17), strict=True))
-            )
+    for name, own in rows.items():
+        if own:
+            middle, mean, low = np.median(own), np.mean(own), np.percentile(own, 10)
+            lines.append(f"{name:30}{len(own):8}{middle:8.1%}{mean:6.1%}{low:17.1%}")
     return "\n".join(lines)
 
 

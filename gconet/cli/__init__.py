@@ -100,13 +100,10 @@ def settle_sources(args: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run the verb that the command line names; returns its exit status."""
-    if len(sys.argv) < 2:
-        print(USAGE, file=sys.stderr)
-        return 2
-    verb = sys.argv[1]
-    if verb in ("-h", "--help"):
-        print(USAGE)
-        return 0
+    verb = sys.argv[1] if len(sys.argv) > 1 else ""
+    if verb in ("", "-h", "--help"):
+        print(USAGE, file=sys.stdout if verb else sys.stderr)
+        return 0 if verb else 2
     if verb == "--version":
         print(f"gconet {__version__}")
         return 0

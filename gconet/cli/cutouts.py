@@ -17,21 +17,18 @@ Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 f
 """
 
 import argparse
-import sys
 from functools import partial
 from pathlib import Path
 
 from gconet.applications.cutouts import cutout_panels, format_scores, read_background, write_cutout
-from gconet.applications.doubts import describe_doubts, find_doubts, write_presence
-from gconet.applications.jobs import make_jobs, report_skipped, run_jobs
-from gconet.applications.markup import EMPTY_CUTOUT
+from gconet.applications.doubts import check_maps
+from gconet.applications.jobs import make_jobs, report, run_jobs
 from gconet.applications.outputs import FILE, RESULTS, check_output, remove_stale
 from gconet.applications.page import make_entries, write_page
 from gconet.applications.thumbnails import make_thumbnails
 from gconet.cli import add_network, add_photos, add_results, new_parser, settle_sources
 from gconet.data.groups import leave_out, scan_groups, scan_sources
-from gconet.data.names import name_some
-from gconet.errors import DataError, counted, one_line
+from gconet.errors import DataError, counted
 from gconet.evaluation import score_folders
 
 
@@ -60,23 +57,14 @@ def main() -> int:
     jobs = make_jobs(groups, args.output, {kind: RESULTS[kind] for kind in kinds})
     work = partial(write_cutout, background=background)
     done, failed = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
-    covered = dict(done)
+    covered = [job for job, _ in done]
     errors += failed
-    remove_stale(args.output, RESULTS, wanted, {(job.group, job.item.stem) for job in covered}, earlier)
+    remove_stale(args.output, RESULTS, wanted, {job.item.image for job in covered}, earlier)
     groups = leave_out(groups, {job.item.image for job in jobs if job not in covered})
     said.append(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
-    doubts = find_doubts(groups, presence)
-    table = maps / FILE if presence else None
-    if table:
-        write_presence(table, groups, presence, doubts)
-    check = describe_doubts(groups, doubts, table)
-    for share, what in ((0.0, EMPTY_CUTOUT), (1.0, "full cut-out")):
-        if some := [job for job, own in done if own == share]:
-            told = one_line(name_some([f"{job.group}/{job.item.stem}" for job in some]))
-            print(f"warning: {counted(len(some), what)} ({told})", file=sys.stderr)
-            doubts = {job.item.image: (what,) for job in some} | doubts
+    doubts, check = check_maps(groups, presence, maps / FILE if presence else None)
     if args.thumbnails:
-        crops, failed = make_thumbnails(list(covered), aspect=(1, 1), shape=(256, 256), strict=args.strict)
+        crops, failed = make_thumbnails(covered, aspect=(1, 1), shape=(256, 256), strict=args.strict)
         errors += failed
         said.append(f"{counted(len(crops), 'thumbnail')} in {args.output / 'crops'}")
 
@@ -93,15 +81,12 @@ def main() -> int:
             raise errors[0]
     said += check
     if covered and args.page:
-        legend = "Picture, co-saliency map, cut-out" + (", new background" if args.background else "")
-        headings = ("picture", "map", "cut-out", "new background")
+        headings = ["picture", "map", "cut-out"] + ["new background"] * bool(args.background)
         title = f"Cut-outs: {args.output.resolve().name}"
-        entries = make_entries(list(covered), "cut-out", cutout_panels, scores, doubts)
-        page = write_page(args.output, entries, title=title, legend=legend, headings=headings)
+        entries = make_entries(covered, "cut-out", cutout_panels, scores, doubts)
+        page = write_page(args.output, entries, title=title, headings=headings)
         said.append(f"to look at: {page}")
-    if covered:
-        print("\n".join(said))  # when all files are written: the reader may have gone
-    return report_skipped(args.sources, errors)
+    return report(said if covered else [], args.sources, errors)
 
 
 def parse_args() -> argparse.Namespace:

@@ -24,7 +24,7 @@ from PIL import Image
 
 from gconet.applications.consensus import write_consensus
 from gconet.applications.figures import attention_panels, draw_grid, load_row, pick_rows, write_attention
-from gconet.applications.jobs import make_jobs, report_skipped, run_jobs
+from gconet.applications.jobs import make_jobs, report, run_jobs
 from gconet.applications.outputs import check_output, remove_stale
 from gconet.applications.page import make_entries, write_page
 from gconet.cli import add_care, add_network, new_parser
@@ -54,12 +54,11 @@ def show_attention(args: argparse.Namespace) -> int:
     planned = list(zip(jobs, (attention for group in seen for attention in group), strict=True))
     done, failed = run_jobs(write_attention, planned, desc="overlays", strict=args.strict)
     jobs = [job for (job, _), _ in done]
-    remove_stale(args.output, OVERLAYS, wanted, {(job.group, job.item.stem) for job in jobs}, earlier)
+    remove_stale(args.output, OVERLAYS, wanted, {job.item.image for job in jobs}, earlier)
     entries = make_entries(jobs, "overlay", attention_panels)
-    about = {"title": "Attention of GAM", "legend": "Picture, attention"}
-    page = write_page(args.output, entries, **about, headings=("picture", "attention"))
-    print(f"{counted(len(jobs), 'picture')} of {counted(len(groups), 'group')}\nto look at: {page}")
-    return report_skipped(args.images, errors + failed)
+    page = write_page(args.output, entries, title="Attention of GAM", headings=("picture", "attention"))
+    said = [f"{counted(len(jobs), 'picture')} of {counted(len(groups), 'group')}", f"to look at: {page}"]
+    return report(said, [args.images], errors + failed)
 
 
 def show_consensus(args: argparse.Namespace) -> int:
@@ -76,10 +75,10 @@ def show_consensus(args: argparse.Namespace) -> int:
     means = write_consensus(args.output, seen, parts)
     write_projector(args.output / "projector", seen, np.concatenate(parts))
     told = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "one image alone"
-    print(f"cosine distance of images, mean over {counted(len(seen), 'group')}: {told}")
+    said = [f"cosine distance of images, mean over {counted(len(seen), 'group')}: {told}"]
     picture = args.output / "similarity.png"
-    print(f"to look at: {picture}; tensorboard --logdir {args.output} (Projector, t-SNE)")
-    return report_skipped(args.images, errors)
+    said.append(f"to look at: {picture}; tensorboard --logdir {args.output} (Projector, t-SNE)")
+    return report(said, [args.images], errors)
 
 
 def show_grid(args: argparse.Namespace) -> int:
@@ -102,8 +101,8 @@ def show_grid(args: argparse.Namespace) -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(draw_grid([row for _, row in drawn], titles)).save(output)
     groups = len({row[0].parent for row in rows})
-    print(f"{counted(len(drawn), 'picture')} of {counted(groups, 'group')}\nto look at: {output}")
-    return report_skipped(args.images, errors)
+    said = [f"{counted(len(drawn), 'picture')} of {counted(groups, 'group')}", f"to look at: {output}"]
+    return report(said, [args.images], errors)
 
 
 def parse_args() -> argparse.Namespace:

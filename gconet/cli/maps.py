@@ -22,8 +22,8 @@ import argparse
 import math
 from pathlib import Path
 
-from gconet.applications.doubts import describe_doubts, find_doubts, write_presence
-from gconet.applications.jobs import report_skipped
+from gconet.applications.doubts import check_maps
+from gconet.applications.jobs import report
 from gconet.applications.outputs import FILE, MAPS, check_output, remove_stale
 from gconet.applications.page import write_maps_page
 from gconet.cli import add_network, add_photos, add_results, new_parser, settle_sources
@@ -53,12 +53,12 @@ def main() -> int:
     if made is None:  # the first rank goes on alone
         return 0
     groups, presence, errors = made
-    done = {(group.name, item.stem) for group in groups for item in group.items}
-    remove_stale(args.output, MAPS, wanted, done, earlier)
+    remove_stale(args.output, MAPS, wanted, presence, earlier)
+    said = []
     if groups:
-        said = [f"{counted(len(done), 'map')} of {counted(len(groups), 'group')} in {args.output}"]
-        doubts, scores = find_doubts(groups, presence), None
-        write_presence(args.output / FILE, groups, presence, doubts)
+        said = [f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {args.output}"]
+        doubts, check = check_maps(groups, presence, args.output / FILE)
+        scores = None
         try:
             if args.gts:
                 scores = score_folders(
@@ -72,11 +72,10 @@ def main() -> int:
                 errors += map(DataError, scores.unreadable)
         except DataError as error:  # no mask at all can be read: the maps are there all the same
             errors.append(error)
-        said += describe_doubts(groups, doubts, args.output / FILE)
+        said += check
         if args.page:
             said.append(f"to look at: {write_maps_page(args.output, groups, scores, doubts)}")
-        print("\n".join(said))  # when all files are written: the reader may have gone
-    return report_skipped(args.sources, errors)
+    return report(said, args.sources, errors)
 
 
 def parse_args() -> argparse.Namespace:

@@ -14,7 +14,7 @@ Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 f
 import argparse
 from pathlib import Path
 
-from gconet.applications.jobs import make_jobs, report_skipped, run_jobs
+from gconet.applications.jobs import make_jobs, report, run_jobs
 from gconet.applications.outputs import RESULTS, check_output, remove_stale
 from gconet.applications.page import make_entries, write_page
 from gconet.applications.thumbnails import format_kept, keep_share, make_thumbnails, thumbnail_panels
@@ -34,7 +34,7 @@ def main() -> int:
     width, height = shape = output_size(args.aspect, args.size)
     crops, errors = make_thumbnails(jobs, aspect=args.aspect, shape=shape, strict=args.strict)
     done = [job for job, _ in crops]
-    remove_stale(args.output, patterns, groups, {(job.group, job.item.stem) for job in done}, earlier)
+    remove_stale(args.output, patterns, groups, {job.item.image for job in done}, earlier)
     made, there = counted(len(crops), "thumbnail"), counted(len({job.group for job in done}), "group")
     said = [f"{made} of {width}x{height} of {there} in {args.output}"]
     if args.gts:
@@ -43,16 +43,13 @@ def main() -> int:
         if kept:
             said.append(format_kept([share for _, share in kept]))
     if args.page and crops:
-        legend = "Picture, thumbnail"
-        if args.explain:
-            legend = "Picture with the object's box (yellow), enlarged (red), the crop (white); thumbnail"
+        boxes = "Picture with the object's box (yellow), enlarged (red), the crop (white); thumbnail"
+        legend = boxes if args.explain else ""
         entries = make_entries(done, "thumbnail", thumbnail_panels)
         title = f"Thumbnails: {args.output.resolve().name}"
         page = write_page(args.output, entries, title=title, legend=legend, headings=("picture", "thumbnail"))
         said.append(f"to look at: {page}")
-    if crops:
-        print("\n".join(said))  # when all files are written: the reader may have gone
-    return report_skipped(args.images, errors)
+    return report(said if crops else [], [args.images], errors)
 
 
 def output_size(aspect: tuple[int, int], longer: int) -> tuple[int, int]:
