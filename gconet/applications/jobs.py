@@ -15,6 +15,7 @@ from gconet.data.groups import SUFFIXES, Group, Item, list_others
 from gconet.data.images import load_map, load_with_mask
 from gconet.data.names import name_some
 from gconet.errors import DataError, counted, one_line
+from gconet.evaluation import Scores, score_folders
 from gconet.progress import progress
 
 LONGEST = 65500  # pixels of a picture's side, in the JPEG files that are written
@@ -85,6 +86,23 @@ def run_jobs(
     finally:
         pool.shutdown(cancel_futures=True)
     return done, errors
+
+
+def score_results(
+    results: Path, gts: Path | None, groups: Sequence[Group], distractors: Path | None = None
+) -> tuple[Scores | None, list[DataError]]:
+    """The scores of the maps or masks of `groups` in `results`, and the errors of what cannot be scored.
+
+    None without `gts`, or if nothing can be scored. Other groups, of an earlier call, do not count.
+    """
+    if not gts:
+        return None, []
+    names = [group.name for group in groups]
+    try:
+        scores = score_folders(results, gts, distractors=distractors, allow_missing=True, groups=names)
+    except DataError as error:
+        return None, [error]
+    return scores, [DataError(reason) for reason in scores.unreadable]
 
 
 def report(said: Sequence[str], sources: Sequence[Path], errors: Sequence[DataError]) -> int:

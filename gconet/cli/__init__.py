@@ -24,7 +24,7 @@ VERBS = {
 }
 USAGE = "usage: gconet VERB ...\n\n" + "\n".join(f"  {verb:12}{what}" for verb, what in VERBS.items())
 USAGE += "\n\ngconet VERB --help shows its options; gconet --version.\n"
-USAGE += "example: gconet cutouts photos/bikes --output results/bikes --thumbnails"
+USAGE += "example: gconet cutouts photos/bikes --thumbnails"
 
 
 def new_parser(doc: str | None) -> argparse.ArgumentParser:
@@ -57,7 +57,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
 
 
 def add_photos(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """PHOTOS and --images, which `settle_sources` reads; `default`: what --images says of being left out."""
+    """PHOTOS and --images, for `settle_sources`; `default`: what the help says of leaving both out."""
     add = parser.add_argument
     add("sources", nargs="*", type=Path, metavar="PHOTOS", help="folders, as --images, or single pictures")
     about = "one group, or a folder of groups" + (f" (default: {default})" if default else "")

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from gconet.applications.cutouts import cutout_panels, format_scores, read_background, write_cutout
 from gconet.applications.doubts import check_maps
-from gconet.applications.jobs import make_jobs, report, run_jobs
+from gconet.applications.jobs import make_jobs, report, run_jobs, score_results
 from gconet.applications.outputs import FILE, RESULTS, check_output, remove_stale
 from gconet.applications.page import make_entries, write_page
 from gconet.applications.thumbnails import make_thumbnails
@@ -57,10 +57,11 @@ def main() -> int:
     jobs = make_jobs(groups, args.output, {kind: RESULTS[kind] for kind in kinds})
     work = partial(write_cutout, background=background)
     done, failed = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
-    covered = [job for job, _ in done]
     errors += failed
-    remove_stale(args.output, RESULTS, wanted, {job.item.image for job in covered}, earlier)
-    groups = leave_out(groups, {job.item.image for job in jobs if job not in covered})
+    covered = [job for job, _ in done]
+    images = {job.item.image for job in covered}
+    remove_stale(args.output, RESULTS, wanted, images, earlier)
+    groups = leave_out(groups, {job.item.image for job in jobs} - images)
     said.append(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
     doubts, check = check_maps(groups, presence, maps / FILE if presence else None)
     if args.thumbnails:
@@ -68,17 +69,12 @@ def main() -> int:
         errors += failed
         said.append(f"{counted(len(crops), 'thumbnail')} in {args.output / 'crops'}")
 
-    scores = None
-    if covered and args.gts:
-        try:
-            names = [group.name for group in groups]
-            scores = score_folders(args.output / "masks", args.gts, allow_missing=True, groups=names)
-            errors += map(DataError, scores.unreadable)
-            said.append(format_scores(score_folders(maps, args.gts, allow_missing=True), scores))
-        except DataError as error:  # no mask at all can be read: the cut-outs are there all the same
-            errors.append(error)
-        if args.strict and errors:
-            raise errors[0]
+    scores, failed = score_results(args.output / "masks", args.gts if covered else None, groups)
+    errors += failed
+    if args.strict and errors:
+        raise errors[0]
+    if scores:
+        said.append(format_scores(score_folders(maps, args.gts, allow_missing=True), scores))
     said += check
     if covered and args.page:
         headings = ["picture", "map", "cut-out"] + ["new background"] * bool(args.background)

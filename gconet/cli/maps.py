@@ -23,13 +23,13 @@ import math
 from pathlib import Path
 
 from gconet.applications.doubts import check_maps
-from gconet.applications.jobs import report
+from gconet.applications.jobs import report, score_results
 from gconet.applications.outputs import FILE, MAPS, check_output, remove_stale
 from gconet.applications.page import write_maps_page
 from gconet.cli import add_network, add_photos, add_results, new_parser, settle_sources
 from gconet.data.groups import scan_sources
-from gconet.errors import ConfigError, DataError, counted
-from gconet.evaluation import format_table, score_folders
+from gconet.errors import ConfigError, counted
+from gconet.evaluation import format_table
 from gconet.maps import make_maps
 
 DEMO = Path("data/demo")
@@ -39,8 +39,7 @@ def main() -> int:
     args = parse_args()
     sources = {"--images": args.sources, "--gts": args.gts, "--distractors": args.distractors}
     wanted = scan_sources(args.sources, args.gts, args.distractors)
-    care = {"overwrite": args.overwrite, "page": args.page}
-    earlier = check_output(args.output, wanted, sources, **care, flat=True)
+    earlier = check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page, flat=True)
     made = make_maps(
         args.checkpoint,
         wanted,
@@ -58,20 +57,10 @@ def main() -> int:
     if groups:
         said = [f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {args.output}"]
         doubts, check = check_maps(groups, presence, args.output / FILE)
-        scores = None
-        try:
-            if args.gts:
-                scores = score_folders(
-                    args.output,
-                    args.gts,
-                    distractors=args.distractors,
-                    allow_missing=True,
-                    groups=[group.name for group in groups],  # not those of an earlier call
-                )
-                said.append(format_table(scores, segmentation=True, groups=args.distractors is not None))
-                errors += map(DataError, scores.unreadable)
-        except DataError as error:  # no mask at all can be read: the maps are there all the same
-            errors.append(error)
+        scores, failed = score_results(args.output, args.gts, groups, args.distractors)
+        errors += failed
+        if scores:
+            said.append(format_table(scores, segmentation=True, groups=args.distractors is not None))
         said += check
         if args.page:
             said.append(f"to look at: {write_maps_page(args.output, groups, scores, doubts)}")
