@@ -312,3 +312,12 @@ for script in scripts:
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_verbs_do_not_import_each_other_nor_the_work_its_arguments():
+    for verb in VERBS:
+        text = (ROOT / f"gconet/cli/{verb}.py").read_text(encoding="utf-8")
+        assert "gconet.cli." not in text, verb
+    for file in (ROOT / "gconet/applications").glob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert "argparse" not in text and "gconet.cli" not in text, file
