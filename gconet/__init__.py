@@ -11,14 +11,6 @@ if TYPE_CHECKING:
     from gconet.models import GCoNet
     from gconet.predictor import Predictor as Predictor
 
-try:
-    from cv2 import resize as _  # noqa: F401
-except ImportError as error:
-    raise ImportError(
-        f"OpenCV cannot be used ({error}). Without a display: apt-get install libgl1 libglib2.0-0, or "
-        "pip uninstall -y opencv-python opencv-python-headless && pip install opencv-python-headless"
-    ) from None
-
 __version__ = "0.1.0"
 
 

@@ -4,11 +4,8 @@ A group goes through the network in small batches, twice: once for its consensus
 its images, and once for the maps. What the first pass computed is kept as far as memory allows.
 """
 
-import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,21 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
 from gconet.checkpoint import find_checkpoint, load_model
-from gconet.data.groups import Group
 from gconet.data.pictures import Picture, Pictures, list_pictures, read_groups
 from gconet.device import autocast, pick_device, pick_memory_format, pick_precision, tf32
-from gconet.errors import DataError
 from gconet.memory import Plan, plan_group
 from gconet.models import GCoNet
 from gconet.models.affinity import Consensus, GroupAffinityModule
 from gconet.models.decoder import upsample
-from gconet.progress import progress
 
-BACKLOG = 2**26  # bytes of maps that may wait to be written
 Map = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
@@ -202,41 +194,3 @@ def cosine_to_others(vectors: Floats) -> Floats:
     others = vectors.sum(0) - vectors
     length = np.linalg.norm(others, axis=1).clip(1e-12)
     return np.asarray(((vectors * others).sum(1) / length).clip(0, 1), np.float32)
-
-
-def write_maps(
-    predictor: Predictor, groups: Sequence[Group], output: Path, *, strict: bool = True, shown: bool = True
-) -> tuple[dict[Path, float], dict[Path, DataError]]:
-    """Write the maps of all groups as <output>/<group>/<stem>.png, in threads beside the network.
-
-    Maps of the same names are replaced. Returns the presence of every picture (see `Predictor.predict`)
-    and the pictures that could not be read, and so have no map; if `strict`, the first such raises its
-    DataError. `shown`: report progress.
-    """
-    presence: dict[Path, float] = {}
-    skipped: dict[Path, DataError] = {}
-    waiting: deque[tuple[Future[None], int]] = deque()
-    files = [[item.image for item in group.items] for group in groups]
-    read = read_groups(files, predictor.size, skipped=None if strict else skipped)
-    with (
-        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-        progress(None, "maps", sum(map(len, files)), unit="image", hidden=not shown) as bar,
-    ):
-        for group, pictures in zip(groups, read, strict=True):
-            items = [item for item in group.items if item.image not in skipped]
-            paths = iter([output / group.name / f"{item.stem}.png" for item in items])
-            bar.update(len(group.items) - len(items))
-
-            def save(m: Map, paths: Iterator[Path] = paths) -> None:
-                path = next(paths)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                waiting.append((pool.submit(Image.fromarray(m).save, path), m.nbytes))
-                while sum(size for _, size in waiting) > BACKLOG:
-                    waiting.popleft()[0].result()
-                bar.update()
-
-            found = predictor.predict(pictures, save).tolist()
-            presence |= zip([item.image for item in items], found, strict=True)
-        for future, _ in waiting:
-            future.result()
-    return presence, skipped

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-import cv2
 import numpy as np
 import torch
 import torch.distributed as dist
@@ -30,6 +29,7 @@ from gconet.config import Config, config_to_dict
 from gconet.errors import ConfigError, GCoNetError
 from gconet.models.decoder import upsample
 from gconet.models.training import TrainingGCoNet, TrainingOutput
+from gconet.opencv import cv2
 
 try:
     import fcntl

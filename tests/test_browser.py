@@ -19,7 +19,7 @@ from PIL import Image
 
 from gconet.applications.page import Entry, write_page
 from gconet.applications.previews import map_panels
-from gconet.cli.view import make_server
+from gconet.applications.server import make_server
 
 DRIVER = shutil.which("chromedriver")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not DRIVER, reason="needs chromedriver and Chromium")]
@@ -207,6 +207,7 @@ def test_of_three_thousand_images_those_in_sight_are_loaded(browser, tmp_path):
 
 BANDS = (60, 120, 180, 240)  # levels of a map, from left to right
 GROUP, NAMES = "<i>g</i> & co", ('a"b', "c#d?é", "tall", "none")
+DOUBTS = {"tall": ["likely a stray"], "none": ["empty map"]}
 SHOWN = "return [...document.querySelectorAll('figure')].filter(f => f.offsetWidth).map(f => f.dataset.name)"
 TITLE = "return document.querySelector('#name').textContent"
 
@@ -227,7 +228,7 @@ def results(tmp_path):
         Image.fromarray(masks[name]).save(truth)
         Image.fromarray(maps[name]).save(m)
         files = {"original": image, "map": m, "ground truth": truth}
-        doubts = ("likely a stray",) if name == "tall" else ()
+        doubts = DOUBTS.get(name, ())
         entries.append(Entry(name, lambda a=image, b=m, c=truth: map_panels(a, b, c), m, 0.5, doubts, files))
     groups = {GROUP: entries[:2], "second": entries[2:]}
     write_page(output, groups, title="T", legend="l", headings=("picture", "map", "overlay"))

@@ -1,6 +1,7 @@
 """The commands from outside: what they write, and one clear line for each bad input."""
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -56,6 +57,8 @@ def test_strays_are_named_in_the_file_the_page_and_on_the_terminal(run, tmp_path
     shutil.copy(folder / "00.jpg", alone)
     run("test.py", "--images", alone, "--output", tmp_path / "one")
     assert (tmp_path / "one/presence.csv").read_text().splitlines()[1] == "alone,00,,no,"
+    document = json.loads((tmp_path / "one/presence.json").read_text())
+    assert document == {"alone": {"00.jpg": {"presence": None, "check": []}}}
     done = run("test.py", "--images", alone, "--output", tmp_path / "one", status=2)
     assert "holds files" in done.stderr
     alone.rename(tmp_path / "presence.csv")
@@ -81,7 +84,7 @@ def test_the_installed_command_does_what_the_scripts_do(run, checkpoint, toy, tm
     assert "thumbnails" in run("gconet/__main__.py", "--help").stdout
     assert gconet.__version__ in run("gconet/__main__.py", "--version").stdout
     fails(run, "gconet/__main__.py", "map", status=2, saying="gconet map: no such verb; there are maps, ")
-    message = "a and --images b: give one"
+    message = "give PHOTOS, or --images DIR, and not both"
     fails(run, "gconet/__main__.py", "maps", "a", "--images", "b", status=2, saying=message)
 
 
@@ -292,9 +295,13 @@ def test_help_teaches(run, script):
 
 def test_scripts_that_need_no_torch_start_without_it():
     code = """
-import sys, runpy
+import importlib, pkgutil, runpy, sys
+import gconet.applications, gconet.evaluation
+for package in (gconet.applications, gconet.evaluation):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+        assert "torch" not in sys.modules, module.name
 sys.argv = ["x", "--help"]
-import gconet.applications.page
 scripts = "check_data evaluate convert_checkpoint download_vgg16 cosegment thumbnails visualize".split()
 for script in scripts:
     try:
@@ -305,3 +312,12 @@ for script in scripts:
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_verbs_do_not_import_each_other_nor_the_work_its_arguments():
+    for verb in VERBS:
+        text = (ROOT / f"gconet/cli/{verb}.py").read_text(encoding="utf-8")
+        assert "gconet.cli." not in text, verb
+    for file in (ROOT / "gconet/applications").glob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert "argparse" not in text and "gconet.cli" not in text, file

@@ -241,8 +241,7 @@ def test_empty_maps_are_told(run, folders):
     Image.new("L", (400, 300)).save(folders / "maps/h/c c.png")
     Image.new("L", (400, 300), 255).save(folders / "maps/g<1>/a.png")
     done = run(*arguments(folders))
-    assert "1 empty cut-out (h/c c)" in done.stderr
-    assert "1 full cut-out (g<1>/a)" in done.stderr
+    assert "check 2 of 3: h/c c (empty map), g<1>/a (the whole picture)\n" in done.stdout
     assert np.asarray(Image.open(folders / "out/cutouts/h/c c.png")).max() == 0
 
 

@@ -218,14 +218,27 @@ def test_a_large_picture_brings_no_raw_warning(tmp_path):
         assert printed in done.stdout + done.stderr and "bomb" not in done.stderr, done
 
 
-@pytest.mark.parametrize(
-    "command", [["-c", "import gconet"], ["-m", "gconet", "--version"], ["train.py"], ["test.py"]]
-)
-def test_a_missing_library_of_opencv_is_named(tmp_path, command):
-    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
+def without_opencv(folder, *command):
+    """Run Python where OpenCV's system libraries are missing."""
+    (folder / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(
         [sys.executable, *command], env=environment, capture_output=True, text=True, cwd=ROOT
     )
+
+
+@pytest.mark.parametrize(
+    "command", [["-m", "gconet", "maps"], ["-m", "gconet", "score"], ["train.py"], ["test.py"]]
+)
+def test_a_missing_library_of_opencv_is_named(tmp_path, command):
+    done = without_opencv(tmp_path, *command)
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1 and "libGL.so.1" in last and "pip install opencv-python-headless" in last
+
+
+@pytest.mark.parametrize(
+    "command", [["-c", "import gconet; gconet.Predictor"], ["-m", "gconet", "--version"]]
+)
+def test_what_needs_no_opencv_does_without(tmp_path, command):
+    done = without_opencv(tmp_path, *command)
+    assert done.returncode == 0 and not done.stderr, done.stderr

@@ -1,8 +1,10 @@
 """`gconet cutouts PHOTOS`: from photographs to maps, cut-outs, thumbnails and a page; what to check."""
 
 import csv
+import json
 import shutil
 import sys
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -10,9 +12,11 @@ from PIL import Image
 
 from gconet import progress as progress_module
 from gconet.applications.doubts import map_doubts
+from gconet.applications.outputs import GENERATOR, MAPS, check_output, remove_stale
 from gconet.cli.cutouts import main as cutouts
 from gconet.cli.maps import main as maps
-from gconet.data.groups import scan_sources
+from gconet.cli.thumbnails import main as thumbnails
+from gconet.data.groups import Group, Item, scan_sources
 from gconet.errors import ConfigError, DataError
 from gconet.progress import Lines, progress
 
@@ -53,7 +57,7 @@ def test_photographs_to_everything_in_one_call(call, photos):
     assert "10 thumbnails in" in printed.out and "notes.txt" in printed.err
     wanted = [f"{g}/{i:03d}" for g, count in (("cats", 4), ("dogs", 4), ("loose", 2)) for i in range(count)]
     for kind, suffix in (("maps", "png"), ("masks", "png"), ("cutouts", "png"), ("crops", "jpg")):
-        there = [name for name in names(out / kind) if name != "presence.csv"]
+        there = [name for name in names(out / kind) if not name.startswith("presence.")]
         assert there == [f"{name}.{suffix}" for name in wanted]
     assert (out / "index.html").read_text().count("<figure") == 10
     # the maps are those of `gconet maps`, and with --maps the cut-outs are the same
@@ -95,6 +99,78 @@ def test_results_of_a_picture_that_is_left_out_later_do_not_stay(call, photos, t
         )
 
 
+@pytest.mark.parametrize("options", [(), ("--no-page",)])
+def test_results_of_a_picture_that_was_taken_out_do_not_stay(call, photos, options):
+    given = [photos / "in", "--output", photos / "out", "--overwrite", *options]
+    assert call(cutouts, *given, "--thumbnails", "--background", "blur")[0] == 0
+    foreign = [photos / f"out/{name}" for name in ("cutouts/cats/mine.png", "cutouts/dogs/001.png")]
+    foreign += [photos / "out/masks/cats/001.jpg", photos / "out/cutouts/cats/001.png.txt"]
+    for path in foreign:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"mine")
+    (photos / "in/cats/001.jpg").unlink()
+    status, printed = call(cutouts, *given)
+    assert status == 0 and "3 cut-outs of 1 group" in printed.out
+    assert "note: removed the earlier results of 1 picture no longer there: cats/001\n" in printed.err
+    left = [name for name in names(photos / "out") if "cats/001" in name]
+    assert left == ["cutouts/cats/001.png.txt", "masks/cats/001.jpg"]
+    assert all(path.read_bytes() == b"mine" for path in foreign)
+    assert (photos / "out/backgrounds/cats/002.jpg").exists()  # of an earlier call, but its picture is there
+    assert "cats,001" not in (photos / "out/maps/presence.csv").read_text()
+    assert "removed" not in call(cutouts, *given)[1].err
+
+
+def test_maps_and_thumbnails_remove_what_was_taken_out_too(call, photos, monkeypatch, capsys):
+    given = [photos / "in", "--output", photos / "m", "--overwrite"]
+    call(maps, *given)
+    thumbs = ["gconet", "--images", photos / "in", "--maps", photos / "m", "--output", photos / "t"]
+    monkeypatch.setattr(sys, "argv", [*map(str, thumbs), "--overwrite"])
+    assert thumbnails() == 0
+    (photos / "in/cats/001.jpg").unlink()
+    assert "of 1 picture no longer there: cats/001" in call(maps, *given)[1].err
+    monkeypatch.setattr(sys, "argv", [*map(str, thumbs), "--overwrite"])
+    assert thumbnails() == 0 and "of 1 picture no longer there: cats/001" in capsys.readouterr().err
+    for folder, suffix in (("m/cats", "png"), ("t/crops/cats", "jpg")):
+        assert names(photos / folder) == [f"{i:03d}.{suffix}" for i in (0, 2, 3)]
+
+
+def test_a_page_or_table_that_names_files_elsewhere_removes_none_there(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "mine.png")
+    out = tmp_path / "out"
+    (out / "g").mkdir(parents=True)
+    (out / "g/old.png").touch()
+    evil = ["../mine", "../../mine", "/etc/x", "..", "", str(tmp_path / "mine")]
+    links = "".join(f'<a href="g/{quote(name, safe="")}.png">' for name in [*evil, "old"])
+    (out / "index.html").write_text(GENERATOR.decode() + links)
+    with (out / "presence.csv").open("w") as file:
+        csv.writer(file).writerows([["group", "image"], *[["g", name] for name in evil], ["h", "x"], ["g"]])
+    groups = [Group("g", (Item("new", tmp_path / "new.png"),))]
+    earlier = check_output(out, groups, {}, overwrite=True, flat=True)
+    assert ("g", "old") in earlier
+    remove_stale(out, MAPS, groups, {tmp_path / "new.png"}, earlier)
+    assert names(tmp_path) == ["mine.png", "out/index.html", "out/presence.csv"]
+
+
+def test_cut_outs_go_to_results_by_default(call, photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    status, printed = call(cutouts, photos / "in/cats")
+    assert status == 0 and "4 cut-outs of 1 group in results/cats\n" in printed.out
+    assert len(names(photos / "results/cats/cutouts/cats")) == 4
+
+
+def test_given_maps_are_judged_too(call, photos):
+    assert call(maps, photos / "in/cats", "--output", photos / "m")[0] == 0
+    for i, level in enumerate((0, 255, 100)):
+        Image.new("L", (48, 48), level).save(photos / f"m/cats/{i:03d}.png")
+    y, x = np.mgrid[:48, :48]
+    Image.fromarray(np.uint8(255 * (np.hypot(y - 20, x - 20) < 15))).save(photos / "m/cats/003.png")
+    status, printed = call(cutouts, photos / "in/cats", "--maps", photos / "m", "--output", photos / "out")
+    wanted = "check 3 of 4: cats/000 (empty map), cats/002 (empty map), cats/001 (the whole picture)\n"
+    assert status == 0 and wanted in printed.out and "presence" not in printed.out
+    page = (photos / "out/index.html").read_text()
+    assert page.count("<strong>empty map") == 2 and "Check these (3)" in page
+
+
 def test_wrong_sources_are_named(call, photos):
     some, file = photos / "in/cats", photos / "in/cats/000.jpg"
     for given, text in (
@@ -105,8 +181,11 @@ def test_wrong_sources_are_named(call, photos):
     ):
         with pytest.raises(ConfigError, match=text):
             call(cutouts, *given, "--output", photos / "out")
-    with pytest.raises(ConfigError, match="without --output, give one folder alone"):
-        call(maps, some, photos / "loose")
+    for main in (maps, cutouts):
+        with pytest.raises(
+            ConfigError, match="2 folders or pictures: without --output, give one folder alone"
+        ):
+            call(main, some, photos / "loose")
     for given, text in (
         ([photos / "none"], "no folder .*none"),
         ([some, photos / "none.jpg"], "none.jpg: no such file or folder"),
@@ -171,6 +250,10 @@ def test_doubts_stand_on_the_terminal_in_the_file_and_on_the_page(call, photos):
     with (photos / "out/maps/presence.csv").open(newline="") as file:
         rows = {row["image"]: row["check"] for row in csv.DictReader(file)}
     assert status == 0 and set(rows) == {f"{i:03d}" for i in range(4)}
+    [(group, document)] = json.loads((photos / "out/maps/presence.json").read_text()).items()
+    assert group == "cats" and [*document] == [f"{i:03d}.jpg" for i in range(4)]
+    assert {name[:3]: "; ".join(one["check"]) for name, one in document.items()} == rows
+    assert all(0 <= one["presence"] <= 1 for one in document.values())
     doubtful = {image: text for image, text in rows.items() if text}
     assert doubtful  # the network is random: its maps are grey
     page = (photos / "out/index.html").read_text()

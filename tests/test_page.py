@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gconet.applications.matting import fit
 from gconet.applications.page import Entry, write_maps_page, write_page
-from gconet.applications.previews import LEVELS, highlight, jaccard_curve, map_panels, shrink, write_strip
-from gconet.cli.view import make_server
+from gconet.applications.previews import LEVELS, PANEL, highlight, jaccard_curve, map_panels, write_strip
+from gconet.applications.server import make_server
 from gconet.data.groups import Group, Item, scan_groups
 from gconet.errors import ConfigError
 from gconet.evaluation import score_folders
@@ -155,7 +156,7 @@ def test_panels_of_pictures_of_any_size(tmp_path):
         image, m = picture(tmp_path / "a.png", size), picture(tmp_path / "b.png", size, "L")
         panels = map_panels(image, m, m)
         assert len(panels) == 3 and max(panels[0].shape[:2]) == min(max(size), 900)
-        assert len({shrink(panel).shape for panel in panels}) == 1
+        assert len({fit(panel, *PANEL).shape for panel in panels}) == 1
         assert panels[1].shape[0] <= 300 and panels[1].shape[1] <= 600
 
 
@@ -237,7 +238,7 @@ def test_doubts_are_shown_counted_and_escaped(tmp_path):
         Image.new("L", (60, 40), level).save(file)
         return Entry(name, lambda: [np.zeros((40, 60, 3), np.uint8)], file, None, doubts, {"map": file})
 
-    entries = [entry("a", 200), entry("b", 100, "<b>odd"), entry("c", 128, "one", "two")]
+    entries = [entry("a", 200), entry("b", 100, "<b>odd", "empty map"), entry("c", 128, "one", "two")]
     tags = Tags(write_page(tmp_path, {"g": entries}, title="t", legend="l"))
     assert ["data-doubt" in figure for figure in tags.of("figure")] == [False, True, True]
     assert "b · <b>odd · empty map" in tags.text and "c · one · two" in tags.text

@@ -20,11 +20,12 @@ from gconet.data.pictures import read_groups
 from gconet.data.transforms import resize_image
 from gconet.device import tf32
 from gconet.errors import ConfigError, DataError
+from gconet.maps import write_maps
 from gconet.memory import Plan, plan_group
 from gconet.models import build_model
 from gconet.models.affinity import BLOCK
 from gconet.models.encoder import VGG16Encoder
-from gconet.predictor import Predictor, average_under, cosine_to_others, write_maps
+from gconet.predictor import Predictor, average_under, cosine_to_others
 from tests import reference_path
 from tests.conftest import ROOT, lively, read_group
 

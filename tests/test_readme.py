@@ -51,7 +51,7 @@ def test_every_command_of_the_readme_runs(run, tmp_path):
             arguments += [setting for setting in SMALL if not setting.startswith(unfit)]
         # the toy stand-ins have not the known totals, which check_data.py must say
         run(script, *arguments, cwd=tmp_path, status=1 if "check_data" in script else 0)
-    assert (tmp_path / "results/guitars/crops/guitar/01.jpg").exists()
+    assert (tmp_path / "results/guitar/crops/guitar/01.jpg").exists()
     table = (tmp_path / "results.md").read_text()
     assert "ours" in table and "GCoNet" in table and "CoSOD3k" in table
 

@@ -1,9 +1,15 @@
-"""How alike the groups' consensus vectors are: the numbers of Figure 1."""
+"""How alike the groups' consensus vectors are: Figure 1 and its numbers."""
 
+import csv
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
+
+from gconet.applications.figures import draw_matrix
+from gconet.data.groups import Group
 
 Array = npt.NDArray[np.float32]
 
@@ -30,3 +36,31 @@ def group_distances(parts: Sequence[Array]) -> tuple[Array, Array]:
         within.append(mine[pairs].mean() if len(part) > 1 else np.nan)
         between.append(own[:, numbers != group].mean() if len(parts) > 1 else np.nan)
     return np.asarray(within, np.float32), np.asarray(between, np.float32)
+
+
+def write_consensus(output: Path, groups: Sequence[Group], parts: Sequence[Array]) -> dict[str, float]:
+    """Write similarity.csv, similarity.png and distances.csv; returns the mean distances that are known.
+
+    `parts`: (N,C) of each group.
+    """
+    names = [group.name for group in groups]
+    similarity = cosine_similarity(np.stack([part.mean(0) for part in parts]))
+    within, between = group_distances(parts)
+    output.mkdir(parents=True, exist_ok=True)
+    rows = [[name, *row] for name, row in zip(names, similarity, strict=True)]
+    _write_csv(output / "similarity.csv", ["", *names], rows)
+    table = [[g.name, len(g.items), w, b] for g, w, b in zip(groups, within, between, strict=True)]
+    _write_csv(output / "distances.csv", ["group", "images", "within", "between"], table)
+    low = min(float(similarity.min()), 0.99)
+    title = f"cosine similarity of consensus vectors, dark {low:.2f} to yellow 1"
+    picture = draw_matrix((similarity - low) / (1 - low), names, title)
+    Image.fromarray(picture).save(output / "similarity.png")
+    known = {"within": within[~np.isnan(within)], "between": between[~np.isnan(between)]}
+    return {name: float(values.mean()) for name, values in known.items() if len(values)}
+
+
+def _write_csv(path: Path, header: Sequence[object], rows: Sequence[Sequence[object]]) -> None:
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows([[f"{v:.4f}" if isinstance(v, np.floating) else v for v in row] for row in rows])

@@ -6,13 +6,12 @@ picture's colours, and `matting` softens it along the picture's edges.
 Pictures are (H,W,3) uint8 RGB, maps (H,W) uint8.
 """
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gconet.applications.figures import RGB
-from gconet.applications.matting import Grey, Mask, clean_colours, fit, soften
+from gconet.applications.matting import RGB, Grey, Mask, clean_colours, fit, soften
 from gconet.evaluation.segmentation import adaptive_level
+from gconet.opencv import cv2
 
 # chosen on training pictures of DUTS_class, 118 and later 126, by the Jaccard index
 SIDE = 320  # pixels of the longer side for GrabCut, as large as those pictures; masks by 240 were .004 lower

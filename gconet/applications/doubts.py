@@ -1,22 +1,26 @@
 """Which maps a person should check: likely strays, and maps that are empty, whole, unsure or in pieces."""
 
 import csv
+import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from gconet.applications.jobs import run_jobs
-from gconet.applications.markup import EMPTY, STRAY
 from gconet.applications.matting import fit
 from gconet.data.groups import Group
 from gconet.data.images import load_map
+from gconet.data.names import name_some
+from gconet.errors import one_line
 from gconet.evaluation.segmentation import HALF
+from gconet.opencv import cv2
 
-WHOLE_PICTURE, PIECED, GREY = "the whole picture", "in pieces", "unsure map"
+STRAY, EMPTY, WHOLE_PICTURE = "likely a stray", "empty map", "the whole picture"
+PIECED, GREY = "in pieces", "unsure map"
 KINDS = (STRAY, EMPTY, WHOLE_PICTURE, PIECED, GREY)  # the worst first
 MARGIN = 0.2  # a stray's presence is this far below its group's median; docs/distractors.md
 # chosen on 400 pictures of 20 classes of DUTS_class, so that each marks at most 1 in 50 maps of J > 0.7
@@ -50,37 +54,62 @@ def map_doubts(m: npt.NDArray[np.uint8]) -> list[str]:
     return doubts
 
 
-def find_doubts(
-    groups: Sequence[Group], maps: Path, presence: Mapping[Path, float]
-) -> dict[Path, tuple[str, ...]]:
-    """Picture → its doubts, for those that have some.
+def check_maps(
+    groups: Sequence[Group], presence: Mapping[Path, float], table: Path | None
+) -> tuple[dict[Path, tuple[str, ...]], list[str]]:
+    """Picture → the doubts about its map, for those that have some, and what to say of them.
 
-    `maps`: the folder with <group>/<stem>.png; `presence` by picture. Raises DataError for a map that
-    cannot be read.
+    `presence`: of every picture, if the maps were just made. Then `table` gets a line for each: group, image,
+    presence (empty if it is alone), stray (yes or no), doubts; and a .json file beside it holds
+    {group: {file name: {"presence": number or null, "check": [doubts]}}}.
+    Raises DataError for a map that cannot be read.
     """
-    strays = set()
+    maps = [item.map for group in groups for item in group.items if item.map]
+    judged, _ = run_jobs(lambda m: map_doubts(np.asarray(load_map(m))), maps, desc="check", strict=True)
+    of_maps = dict(judged)
+    doubts: dict[Path, tuple[str, ...]] = {}
+    found = []
     for group in groups:
-        files = [item.image for item in group.items]
-        found = find_strays([presence[file] for file in files])
-        strays |= {file for file, stray in zip(files, found, strict=True) if stray}
-    items = [(maps / group.name / f"{item.stem}.png", item.image) for group in groups for item in group.items]
-    judged, _ = run_jobs(
-        lambda one: map_doubts(np.asarray(load_map(one[0]))), items, desc="check", strict=True
-    )
-    doubts = {image: (*([STRAY] if image in strays else []), *own) for (_, image), own in judged}
-    return {image: own for image, own in doubts.items() if own}
+        strays = find_strays([presence.get(item.image, math.nan) for item in group.items])
+        for item, stray in zip(group.items, strays, strict=True):
+            if own := (*[STRAY] * stray, *(of_maps[item.map] if item.map else ())):
+                doubts[item.image] = own
+                found.append((KINDS.index(own[0]), f"{group.name}/{item.stem} ({', '.join(own)})"))
+    said = []
+    if found:
+        names = one_line(name_some([name for _, name in sorted(found)]))  # the worst first
+        said.append(
+            f"check {len(found)} of {len(maps)}: {names}" + (f"; all are in {table}" if table else "")
+        )
+    for group in groups:
+        doubtful = sum(item.image in doubts for item in group.items)
+        if table and 1 < len(group.items) < 2 * doubtful:
+            said.append(
+                f"{one_line(group.name)}: most maps are doubtful. If some pictures may lack the object, take "
+                "them out, the lowest presence first, and run again"
+            )
+    if alone := [group.name for group in groups if len(group.items) == 1]:
+        told = one_line(name_some(alone))
+        said.append(f"{told}: a picture by itself has no group; its map marks what is salient")
+    if table:
+        write_presence(table, groups, presence, doubts)
+    return doubts, said
 
 
 def write_presence(
     path: Path, groups: Sequence[Group], presence: Mapping[Path, float], doubts: Mapping[Path, Sequence[str]]
 ) -> None:
-    """A line for each picture: group, image, presence (empty if it is alone), stray (yes or no), doubts."""
+    """The two files of `check_maps`."""
+    rows: list[list[str]] = []
+    document: dict[str, dict[str, object]] = {}
+    for group in groups:
+        document[group.name] = own = {}
+        for item in group.items:
+            value, check = presence[item.image], doubts.get(item.image, ())
+            known = None if math.isnan(value) else round(value, 4)
+            text = "" if known is None else f"{known:.4f}"
+            rows.append([group.name, item.stem, text, "yes" if STRAY in check else "no", "; ".join(check)])
+            own[item.image.name] = {"presence": known, "check": list(check)}
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["group", "image", "presence", "stray", "check"])
-        for group in groups:
-            for item in group.items:
-                value, own = presence[item.image], doubts.get(item.image, ())
-                text = "" if value != value else f"{value:.4f}"  # NaN
-                stray = "yes" if STRAY in own else "no"
-                table.writerow([group.name, item.stem, text, stray, "; ".join(own)])
+        csv.writer(file).writerows([["group", "image", "presence", "stray", "check"], *rows])
+    path.with_suffix(".json").write_text(json.dumps(document, indent=1), encoding="utf-8")

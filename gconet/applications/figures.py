@@ -1,15 +1,24 @@
 """The paper's kinds of figures, drawn as pictures: overlays, comparisons, heat maps of similarity."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from gconet.applications.jobs import Job, check_sides
+from gconet.applications.matting import RGB, fit
+from gconet.applications.previews import PANEL
+from gconet.data.groups import scan_groups
+from gconet.data.images import load_image, load_map
+from gconet.data.names import name_some
+from gconet.errors import ConfigError, DataError
+from gconet.opencv import cv2
+
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-RGB = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.floating]
 
 CELL = 28  # pixels of a value in a heat map
@@ -34,6 +43,51 @@ def spread_attention(attention: Matrix, height: int, width: int) -> npt.NDArray[
     scaled = (attention / max(float(attention.max()), 1e-12)).astype(np.float32)
     large = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(255 * large, np.uint8)
+
+
+def write_attention(drawn: tuple[Job, Matrix]) -> None:
+    """Figure 5: save the file `overlay` of a job, its picture under its attention (h,w)."""
+    job, attention = drawn
+    picture = np.asarray(load_image(job.item.image))
+    check_sides(job.item.image, picture)
+    shown = overlay(picture, spread_attention(attention, *picture.shape[:2]))
+    Image.fromarray(shown).save(job.files["overlay"], quality=90)
+
+
+def attention_panels(job: Job) -> list[RGB]:
+    """What the page shows of one picture."""
+    return [np.asarray(load_image(path)) for path in (job.item.image, job.files["overlay"])]
+
+
+def pick_rows(
+    images: Path, gts: Path | None, methods: Mapping[str, Path], wanted: Sequence[str], count: int
+) -> list[list[Path]]:
+    """The files of the grid's rows: a picture, its mask if there are `gts`, and its map by each method.
+
+    They are the first `count` pictures of each `wanted` group, or of all groups if none is named. Raises
+    ConfigError for a group that is not there, DataError for a picture that lacks a map.
+    """
+    scanned = [scan_groups(images, gts, folder) for folder in methods.values()]
+    names = [group.name for group in scanned[0]]
+    if unknown := [name for name in wanted if name not in names]:
+        there = name_some(names)
+        raise ConfigError(f"--groups {','.join(unknown)}: no such group in {images}; there: {there}")
+    rows = []
+    for number in (names.index(name) for name in wanted or names):
+        for same in list(zip(*(groups[number].items for groups in scanned), strict=True))[:count]:
+            maps = [item.map for item in same]
+            if None in maps:
+                folder = list(methods.values())[maps.index(None)]
+                raise DataError(f"{same[0].image} lacks a map in {folder}; make it with test.py")
+            rows.append([path for path in (same[0].image, same[0].mask, *maps) if path])
+    return rows
+
+
+def load_row(files: Sequence[Path]) -> list[RGB]:
+    """A row of the grid: the picture, then its mask and maps, small."""
+    image, *masks = files
+    greys = [np.asarray(load_map(path).convert("RGB")) for path in masks]
+    return [fit(picture, *PANEL) for picture in (np.asarray(load_image(image)), *greys)]
 
 
 def draw_grid(rows: Sequence[Sequence[RGB]], titles: Sequence[str], height: int = 120) -> RGB:
@@ -88,32 +142,25 @@ def legible(texts: Sequence[str]) -> tuple[Font, list[str]]:
     with the code of what is left (\\u732b) in its place."""
     fonts: list[Font] = []
     for name in FONTS:
-        try:
+        with suppress(OSError):  # not installed
             fonts.append(ImageFont.truetype(name, TEXT))
-        except OSError:  # not installed
-            continue
     fonts.append(ImageFont.load_default(TEXT))
-    letters = {letter for text in texts for letter in text if not letter.isspace()}
-    for font in fonts:
-        if all(has_letter(font, letter) for letter in letters):
-            return font, list(texts)
-    font = fonts[0]
+    letters = set("".join(texts))
+    font = next((f for f in fonts if all(has_letter(f, letter) for letter in letters)), fonts[0])
     return font, ["".join(spell(font, letter) for letter in text) for text in texts]
 
 
 def spell(font: Font, letter: str) -> str:
     """`letter`, or its base without accents, or its code: the first that `font` can show."""
     base = "".join(c for c in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(c))
-    for text in (letter, base):
-        if text and all(c.isspace() or has_letter(font, c) for c in text):
-            return text
-    return letter.encode("unicode_escape").decode()
+    shown = (text for text in (letter, base) if text and all(has_letter(font, c) for c in text))
+    return next(shown, letter.encode("unicode_escape").decode())
 
 
 def has_letter(font: Font, letter: str) -> bool:
-    """Whether `font` draws `letter` as something else than the box for what it lacks."""
+    """Whether `font` draws `letter` as something else than the box for what it lacks, or it is a space."""
     box, drawn = (font.getmask(text) for text in ("\U0010fffe", letter))
-    return (drawn.size, bytes(drawn)) != (box.size, bytes(box))
+    return letter.isspace() or (drawn.size, bytes(drawn)) != (box.size, bytes(box))
 
 
 def _to_height(picture: RGB, height: int) -> RGB:

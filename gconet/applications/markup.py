@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from gconet.applications.figures import RGB
+from gconet.applications.doubts import EMPTY, STRAY
+from gconet.applications.matting import RGB
 from gconet.applications.previews import Strip
 
 MAP, TRUTH = "map", "ground truth"  # of `Entry.files`
-STRAY, EMPTY, EMPTY_CUTOUT = "likely a stray", "empty map", "empty cut-out"  # doubts
-REJECTED = (STRAY, EMPTY, EMPTY_CUTOUT)  # not ticked at first
+REJECTED = {STRAY, EMPTY}  # doubts by which an image is not ticked at first
 
 
 @dataclass(frozen=True)
@@ -31,42 +31,31 @@ class Entry:
     files: Mapping[str, Path] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What was written for an entry, and found out about it."""
-
-    strip: Strip
-    small: str  # these three: links from the page
-    large: str
-    map: str = ""
-    curve: Sequence[float] = ()  # of `jaccard_curve`
-    doubts: Sequence[str] = ()
-
-
 def draw_figure(
-    output: Path, place: int, entry: Entry, shown: Shown, about: str, headings: Sequence[str]
+    output: Path, entry: Entry, small: Path, strip: Strip, about: str, headings: Sequence[str], **data: object
 ) -> str:
-    """One entry as HTML; `about` is for those who cannot see it."""
-    strip, name = shown.strip, html.escape(entry.name)
-    data = f' data-map="{shown.map}"' if shown.map else ""
-    data += f' data-j="{" ".join(f"{1000 * j:.0f}" for j in shown.curve)}"' if shown.curve else ""
-    data += " data-doubt" if shown.doubts else ""
+    """One entry as HTML: its `strip`, in the file `small`, and what page.js reads from `data`.
+
+    `about` is for those who cannot see it.
+    """
+    name, score = html.escape(entry.name), 1 if entry.score is None else entry.score
+    values = "".join(f' data-{key}="{value}"' for key, value in data.items())
+    values += " data-doubt" if entry.doubts else ""
     above, below = "", ""
     for row in strip.rows:  # of a second row, the headings are below
         words, headings = headings[: len(row)], headings[len(row) :]
         drawn = _draw_headings(strip.width, row, words)
         above, below = (above, drawn) if above else (drawn, "")
     caption = [name, *([] if entry.score is None else [f"J {entry.score:.2f}"])]
-    caption += [f"<strong>{html.escape(doubt)}</strong>" for doubt in shown.doubts]
-    ticked = "" if set(shown.doubts) & set(REJECTED) else " checked"
+    caption += [f"<strong>{html.escape(doubt)}</strong>" for doubt in entry.doubts]
+    ticked = "" if REJECTED.intersection(entry.doubts) else " checked"
     links = [
         f'<a href="{link_to(path, output)}">{html.escape(what)}</a>' for what, path in entry.files.items()
     ]
     return (
-        f'<figure data-place="{place}" data-score="{1 if entry.score is None else entry.score:.4f}" '
-        f'data-name="{name}" data-large="{shown.large}"{data}><div class="strip">{above}'
+        f'<figure data-score="{score:.4f}" data-name="{name}"{values}><div class="strip">{above}'
         f'<a href="{link_to(entry.link, output)}" aria-haspopup="dialog">'
-        f'<img src="{shown.small}" width="{max(1, round(strip.width * strip.scale))}" '
+        f'<img src="{link_to(small, output)}" width="{max(1, round(strip.width * strip.scale))}" '
         f'height="{max(1, round(strip.height * strip.scale))}" loading="lazy" decoding="async" '
         f'alt="{html.escape(about)}"></a>{below}</div>'
         f'<figcaption><label><input type="checkbox"{ticked}> {" · ".join(caption)}</label>'

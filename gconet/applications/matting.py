@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gconet.applications.figures import RGB
+from gconet.opencv import cv2
 
+RGB = npt.NDArray[np.uint8]
 Grey = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[Any]  # float32
@@ -126,9 +126,9 @@ def disc(radius: int) -> npt.NDArray[Any]:
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
 
 
-def fit(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
-    """`picture`, shrunk to a longer side of `side` if it is larger."""
+def fit(picture: npt.NDArray[Any], height: int, width: int | None = None) -> npt.NDArray[Any]:
+    """`picture` (H,W) or (H,W,C), shrunk to that height and width, by default alike, if it is larger."""
     h, w = picture.shape[:2]
-    scale = min(1.0, side / max(h, w))
+    scale = min(height / h, (width or height) / w, 1)
     size = max(1, round(w * scale)), max(1, round(h * scale))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))

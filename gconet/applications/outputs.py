@@ -1,53 +1,65 @@
 """Where results go: checked before anything is computed, so that no file is lost."""
 
+import csv
 import os
-from collections.abc import Mapping, Sequence
+import re
+import sys
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
-from gconet.applications.page import PREVIEWS, check_page
 from gconet.data.groups import Group, list_groups
-from gconet.errors import ConfigError
+from gconet.data.names import name_some
+from gconet.errors import ConfigError, counted, one_line
 
-FILE = "presence.csv"  # beside maps: see gconet.applications.doubts
+FILE = "presence.csv"  # beside maps, as a .json file of that name: see gconet.applications.doubts
+PREVIEWS = ".previews"  # hidden, so that a folder of maps stays one
+GENERATOR = b'<meta name="generator" content="gconet">'  # marks a page as ours
+MAPS = {"map": "{group}/{stem}.png"}  # what it is → its file in the folder of `gconet maps`
+RESULTS = {  # the same of the other commands
+    "map": "maps/{group}/{stem}.png",
+    "mask": "masks/{group}/{stem}.png",
+    "cut-out": "cutouts/{group}/{stem}.png",
+    "new background": "backgrounds/{group}/{stem}.jpg",
+    "thumbnail": "crops/{group}/{stem}.jpg",
+    "explained": "explained/{group}/{stem}.jpg",
+}
 
 
 def check_output(
     output: Path,
+    groups: Sequence[Group],
     sources: Mapping[str, Path | Sequence[Path] | None],
     *,
     overwrite: bool = False,
     page: bool = True,
-    folders: Sequence[str] = (),
-) -> None:
+    flat: bool = False,
+) -> set[tuple[str, str]]:
     """Raise ConfigError if results in folder `output` would mix with inputs or replace files.
 
-    `sources`: the folders and files that are read, by the names of their options. With `overwrite`, results
-    may replace files of their own names, but through no link that leads out of it. With `page`, also as
-    `check_page`. One of the `folders` that will be made in `output` may not have the name of a file of
-    results there.
+    `sources`: the folders and files that are read, by the names of their options; those of --gts must be
+    masks of the `groups`. With `overwrite`, results may replace files of their own names, but through no link
+    that leads out of it. With `page`, also as `check_page`. If `flat`, the groups' folders will be made
+    in `output` itself, and none may have the name of a file of results there.
+
+    Returns (group, stem) of the pictures of which an earlier call left results, as far as its page or its
+    presence.csv names them.
     """
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
     if place.exists() and not place.is_dir():
         raise ConfigError(f"--output {output} is a file; name a folder")
-    folders_read = [
-        (option, folder)
-        for option, given in sources.items()
-        for folder in ([given] if isinstance(given, Path) else given or ())
-        if folder.is_dir()  # a picture by itself may lie anywhere
-    ]
-    for given in sources.values():
-        files = [path for path in ([given] if isinstance(given, Path) else given or ()) if path.is_file()]
-        if inside := [path for path in files if path.resolve().is_relative_to(place)]:
-            raise ConfigError(f"{inside[0]} lies in --output {output}; name another folder")
-    for option, folder in folders_read:
-        if place.is_relative_to(folder.resolve()):
-            raise ConfigError(f"--output {output} lies in {option} {folder}; name another folder")
-        if folder.resolve().is_relative_to(place):
-            raise ConfigError(f"{option} {folder} lies in --output {output}; name another folder")
+    for option, given in sources.items():
+        for path in [given] if isinstance(given, Path) else given or ():
+            source = path.resolve()
+            if path.is_dir() and place.is_relative_to(source):  # a picture by itself may lie anywhere else
+                raise ConfigError(f"--output {output} lies in {option} {path}; name another folder")
+            if source.exists() and source.is_relative_to(place):
+                what = f"{option} {path}" if path.is_dir() else path
+                raise ConfigError(f"{what} lies in --output {output}; name another folder")
     if page:
         check_page(place)
-    taken = (FILE, *(("index.html", PREVIEWS) if page else ()))
-    if clash := [name for name in folders if name.casefold() in taken]:
+    taken = (FILE, Path(FILE).with_suffix(".json").name, *(("index.html", PREVIEWS) if page else ()))
+    if flat and (clash := [group.name for group in groups if group.name.casefold() in taken]):
         raise ConfigError(f"a group is named {clash[0]}, as a file of the results is; rename it")
     for path in place.rglob("*"):
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(place):
@@ -57,10 +69,66 @@ def check_output(
             f"--output {output} holds files; name another folder, or pass --overwrite to replace those of "
             "the same names"
         )
+    if isinstance(gts := sources.get("--gts"), Path):
+        masks, images = sum(map(len, list_groups(gts).values())), sum(len(group.items) for group in groups)
+        if masks > images:  # their scores would lack maps
+            raise ConfigError(f"--gts {gts} holds {masks} masks for {images} images; give just theirs")
+    return find_earlier(place)
 
 
-def check_masks(gts: Path, groups: Sequence[Group]) -> None:
-    """Raise ConfigError if `gts` holds masks of other images: their scores would lack maps."""
-    masks, images = sum(map(len, list_groups(gts).values())), sum(len(group.items) for group in groups)
-    if masks > images:
-        raise ConfigError(f"--gts {gts} holds {masks} masks for {images} images; give just theirs")
+def check_page(output: Path) -> None:
+    """Raise ConfigError if a page in `output` would replace something that is not a page of ours."""
+    page, previews = output / "index.html", output / PREVIEWS
+    if page.exists() and not is_ours(page):
+        raise ConfigError(f"{page} was not written by gconet; refusing to overwrite it, name another folder")
+    # without a page, one that was broken off: it holds nothing but previews
+    names = [path.name for path in previews.iterdir()] if previews.exists() and not page.exists() else []
+    if not all(re.fullmatch(r"\d{6}(|-large|-map)\.(jpg|png)", name) for name in names):
+        raise ConfigError(f"{previews} holds files that gconet did not write; name another folder")
+
+
+def is_ours(page: Path) -> bool:
+    """Whether `page` is a page that gconet wrote."""
+    return page.is_file() and GENERATOR in page.read_bytes()
+
+
+def find_earlier(output: Path) -> set[tuple[str, str]]:
+    """(group, stem) of the pictures that an earlier page or presence.csv in `output` names."""
+    found = set()
+    if is_ours(page := output / "index.html"):
+        text = page.read_text(encoding="utf-8", errors="replace")
+        for link in re.findall(r'<a href="([^".#][^"]*)"', text):  # none that lead out of the folder
+            path = Path(unquote(link, errors="surrogateescape"))
+            found.add((path.parent.name, path.stem))
+    for table in (output / FILE, output / "maps" / FILE):
+        if table.is_file():
+            with table.open(encoding="utf-8", errors="replace", newline="") as file:
+                found |= {(row.get("group") or "", row.get("image") or "") for row in csv.DictReader(file)}
+    return {(group, stem) for group, stem in found if stem and Path(stem).name == stem}
+
+
+def remove_stale(
+    output: Path,
+    patterns: Mapping[str, str],
+    groups: Sequence[Group],
+    done: Container[Path],
+    earlier: set[tuple[str, str]],
+) -> None:
+    """Remove results of earlier calls that must not pass for those of this one; says what was removed.
+
+    They are those of pictures of the `groups` that are not `done` now, and of the `earlier` ones, as
+    `check_output` found them, that are no longer in their group. `patterns`: as `MAPS`.
+    """
+    gone = set()
+    for group in groups:
+        left = {stem for name, stem in earlier if name == group.name} - {item.stem for item in group.items}
+        for stem in left | {item.stem for item in group.items if item.image not in done}:
+            for pattern in patterns.values():
+                path = output / pattern.format(group=group.name, stem=stem)
+                if path.is_file():
+                    path.unlink()
+                    gone |= {f"{group.name}/{stem}"} if stem in left else set()
+    if gone:
+        names = one_line(name_some(sorted(gone)))
+        what = counted(len(gone), "picture")
+        print(f"note: removed the earlier results of {what} no longer there: {names}", file=sys.stderr)

@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gconet.applications.figures import RGB
+from gconet.applications.matting import RGB, fit
 from gconet.data.images import load_image, load_map, load_mask
 from gconet.evaluation.histogram import joint_histogram
 from gconet.evaluation.segmentation import HALF, precision_jaccard
+from gconet.opencv import cv2
 
 HEIGHT = 150  # CSS pixels of a panel
 WIDEST = 300
 DENSITY = 2  # pixels of a panel's file for each CSS pixel, so that it is sharp on such screens
+PANEL = DENSITY * HEIGHT, DENSITY * WIDEST  # the most pixels of its height and width
 LARGE = 900  # pixels of the longer side of a picture in the light-box
 LEVELS = range(8, 256, 8)  # the light-box's thresholds, in the map's levels; HALF is one of them
 WHITE, CYAN = (255, 255, 255), (0, 255, 255)  # outlines
@@ -36,16 +37,6 @@ class Strip:
     height: int
     scale: float  # CSS pixels for each
     rows: tuple[tuple[int, ...], ...]  # pixels of the panels' widths
-
-
-def shrink(picture: RGB, height: int = DENSITY * HEIGHT, width: int = DENSITY * WIDEST) -> RGB:
-    """`picture` (H,W,3) or (H,W) no larger than (height, width): by default, than a panel."""
-    h, w = picture.shape[:2]
-    scale = min(height / h, width / w, 1)
-    if scale == 1:
-        return picture
-    size = max(1, round(w * scale)), max(1, round(h * scale))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def highlight(picture: RGB, m: npt.NDArray[np.uint8]) -> RGB:
@@ -66,8 +57,8 @@ def map_panels(
     There the mask's outline is white, that of the distractors cyan. The picture is as large as the
     light-box shows it, the others are as large as panels.
     """
-    picture = shrink(np.asarray(load_image(image)), LARGE, LARGE)
-    panel = shrink(picture)
+    picture = fit(np.asarray(load_image(image)), LARGE)
+    panel = fit(picture, *PANEL)
     size = panel.shape[1], panel.shape[0]
     m = np.asarray(cv2.resize(np.asarray(load_map(map_file)), size, interpolation=cv2.INTER_AREA), np.uint8)
     coloured = highlight(panel, m)
@@ -93,7 +84,7 @@ def write_strip(path: Path, panels: Sequence[RGB]) -> Strip:
 
     The panels of a row get the height of its lowest one, but at least half of the highest.
     """
-    small = [shrink(panel) for panel in panels]
+    small = [fit(panel, *PANEL) for panel in panels]
     half = -(-len(small) // 2) if len(small) > 3 else len(small)
     rows = [_level(row) for row in (small[:half], small[half:]) if row]
     heights = [max(panel.shape[0] for panel in row) for row in rows]
@@ -111,9 +102,9 @@ def write_strip(path: Path, panels: Sequence[RGB]) -> Strip:
 
 def _level(row: Sequence[RGB]) -> list[RGB]:
     heights = [panel.shape[0] for panel in row]
-    return [shrink(panel, max(min(heights), -(-max(heights) // 2))) for panel in row]
+    return [fit(panel, max(min(heights), -(-max(heights) // 2)), PANEL[1]) for panel in row]
 
 
 def write_large(path: Path, picture: npt.NDArray[np.uint8]) -> None:
     """Save a picture (H,W,3), or a map (H,W), as the light-box shows it; `path` says the format."""
-    Image.fromarray(shrink(picture, LARGE, LARGE)).save(path, quality=75)
+    Image.fromarray(fit(picture, LARGE)).save(path, quality=75)

@@ -8,18 +8,28 @@ UIST 2010). Boxes are (left, top, right, bottom) in pixels, right and bottom exc
 
 import math
 from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from gconet.applications.cosegmentation import Grey, keep_large, threshold_map
+from gconet.applications.cosegmentation import keep_large, threshold_map
+from gconet.applications.jobs import Job, check_sides, load_pair, run_jobs
+from gconet.applications.matting import RGB, Grey
+from gconet.data.images import load_image, load_with_mask
+from gconet.errors import DataError
+from gconet.opencv import cv2
 
 AIR = 0.1  # the enlarged box is so much larger than the object's on every side
 SCALE = 0.25  # quantile of the objects' tight scales that all crops aim for: few need to be cut closer
 PLACES = 25  # tried in each direction for a crop
 OFF = 0.5  # weight of the object's squared distance from the centre, in sides of the crop
+
+YELLOW, RED, WHITE = (255, 215, 0), (225, 30, 30), (255, 255, 255)
+SHARPEST = 2  # times a crop is enlarged at most, if its picture is large enough
 
 Places = npt.NDArray[np.int64]
 
@@ -128,3 +138,66 @@ def candidates(start: int, end: int, length: int, limit: int) -> Places:
     one, other = sorted((start, end - length))
     first, last = max(0, one), min(limit - length, other)
     return np.unique(np.linspace(first, last, PLACES).round().astype(np.int64))
+
+
+def make_thumbnails(
+    jobs: Sequence[Job], *, aspect: tuple[int, int], shape: tuple[int, int], strict: bool
+) -> tuple[list[tuple[Job, Box]], list[DataError]]:
+    """Write the files `thumbnail` (and `explained`) of all jobs; returns the crops, and the errors.
+
+    `aspect`: width : height; `shape`: (width, height) of the thumbnails in pixels.
+    """
+    found, errors = run_jobs(
+        lambda job: find_boxes(load_pair(job.item)[1]), jobs, desc="objects", strict=strict
+    )
+    planned = []
+    for _, members in groupby(found, key=lambda pair: pair[0].group):  # each group is a collection
+        collection = list(members)
+        sizes = choose_sizes([f for _, f in collection], aspect, -(-shape[1] // SHARPEST))
+        planned += [(job, f, size) for (job, f), size in zip(collection, sizes, strict=True)]
+    done, failed = run_jobs(partial(write_thumbnail, shape=shape), planned, desc="crops", strict=strict)
+    return [(job, crop) for (job, _, _), crop in done], errors + failed
+
+
+def write_thumbnail(planned: tuple[Job, Found, tuple[int, int]], *, shape: tuple[int, int]) -> Box:
+    """Write the results for one picture, the thumbnail resized to `shape`; returns the crop."""
+    job, found, size = planned
+    picture, m = load_pair(job.item)
+    crop = place_crop(m, found, size)
+    part = Image.fromarray(picture[crop.top : crop.bottom, crop.left : crop.right])
+    part.resize(shape, Image.Resampling.LANCZOS).save(job.files["thumbnail"], quality=90)
+    if "explained" in job.files:
+        check_sides(job.item.image, picture)
+        explained, line = picture.copy(), max(1, round(max(picture.shape) / 200))
+        for box, colour in ((crop, WHITE), (found.enlarged, RED), (found.box, YELLOW)):
+            corner = box.right - 1, box.bottom - 1
+            cv2.rectangle(explained, (box.left, box.top), corner, colour, line)
+        Image.fromarray(explained).save(job.files["explained"], quality=90)
+    return crop
+
+
+def keep_share(cropped: tuple[Job, Box]) -> tuple[float, bool]:
+    """The share of a mask's object pixels that its crop holds, and whether they are one piece."""
+    item, crop = cropped[0].item, cropped[1]
+    assert item.mask is not None  # asked for
+    objects = np.asarray(load_with_mask(item.image, item.mask)[1]) >= 128
+    inside = objects[crop.top : crop.bottom, crop.left : crop.right]
+    single = cv2.connectedComponents(objects.astype(np.uint8))[0] == 2  # with the background
+    return float(inside.sum() / max(1, objects.sum())), single
+
+
+def format_kept(kept: list[tuple[float, bool]]) -> str:
+    """How much of the objects the crops hold."""
+    rows = {"all": [share for share, _ in kept], "in one piece": [share for share, single in kept if single]}
+    lines = ["object pixels inside the crop   images  median  mean  10th percentile"]
+    for name, own in rows.items():
+        if own:
+            middle, mean, low = np.median(own), np.mean(own), np.percentile(own, 10)
+            lines.append(f"{name:30}{len(own):8}{middle:8.1%}{mean:6.1%}{low:17.1%}")
+    return "\n".join(lines)
+
+
+def thumbnail_panels(job: Job) -> list[RGB]:
+    """What the page shows of one picture."""
+    first = job.files.get("explained", job.item.image)
+    return [np.asarray(load_image(path)) for path in (first, job.files["thumbnail"])]

@@ -6,7 +6,9 @@ gconet cutouts --images photos/bikes --maps results/bikes --output cutouts
 
 import argparse
 import importlib
+import os
 import sys
+from pathlib import Path
 
 from gconet import __version__
 from gconet.errors import ConfigError, run_command
@@ -22,11 +24,16 @@ VERBS = {
 }
 USAGE = "usage: gconet VERB ...\n\n" + "\n".join(f"  {verb:12}{what}" for verb, what in VERBS.items())
 USAGE += "\n\ngconet VERB --help shows its options; gconet --version.\n"
-USAGE += "example: gconet cutouts photos/bikes --output results/bikes --thumbnails"
+USAGE += "example: gconet cutouts photos/bikes --thumbnails"
+
+
+def new_parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser whose help is the module's docstring, as it stands."""
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """The option --checkpoint of every command that runs the network."""
+    """The option --checkpoint of every command that loads the network."""
     parser.add_argument(
         "--checkpoint",
         default="pretrained",
@@ -36,15 +43,67 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that runs the network."""
+    add_checkpoint(parser)
+    add = parser.add_argument
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (default: %(default)s)")
+    add(
+        "--precision",
+        default="auto",
+        choices=("auto", "fp32", "tf32", "bf16"),
+        help="auto takes bf16 where the hardware computes it natively (default: %(default)s)",
+    )
+
+
+def add_photos(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """PHOTOS and --images, for `settle_sources`; `default`: what the help says of leaving both out."""
+    add = parser.add_argument
+    add("sources", nargs="*", type=Path, metavar="PHOTOS", help="folders, as --images, or single pictures")
+    about = "one group, or a folder of groups" + (f" (default: {default})" if default else "")
+    add("--images", type=Path, metavar="DIR", help=about)
+
+
+def add_results(parser: argparse.ArgumentParser, *, gts: str, output: str | None = None) -> None:
+    """The options of every command that fills a folder with results.
+
+    `gts`: what masks are used for; `output`: where results go by default, None if it must be given.
+    """
+    add = parser.add_argument
+    where = "where the results go" + (f" (default: {output})" if output else "")
+    add("--output", type=Path, required=output is None, metavar="DIR", help=where)
+    add("--gts", type=Path, metavar="DIR", help=f"masks in the same tree as the images: {gts}")
+    add("--page", action=argparse.BooleanOptionalAction, default=True, help="index.html (default: yes)")
+    add_care(parser)
+
+
+def add_care(parser: argparse.ArgumentParser) -> None:
+    """What to do about files that cannot be used, and about those that exist."""
+    add = parser.add_argument
+    add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
+    add("--overwrite", action="store_true", help="replace files of the same names")
+
+
+def settle_sources(args: argparse.Namespace) -> None:
+    """Put PHOTOS or --images into `args.sources`, and a default into `args.output`; raises ConfigError."""
+    if bool(args.sources) == bool(args.images):
+        raise ConfigError("give PHOTOS, or --images DIR, and not both")
+    args.sources = args.sources or [args.images]
+    several = len(args.sources) > 1
+    for option in ("gts", "maps"):
+        if getattr(args, option, None) and (several or args.sources[0].is_file()):
+            raise ConfigError(f"--{option} goes with one folder alone")
+    if several and not args.output:
+        raise ConfigError(f"{len(args.sources)} folders or pictures: without --output, give one folder alone")
+    args.output = args.output or Path("results") / Path(os.path.realpath(args.sources[0])).name
+
+
 def main() -> int:
     """Run the verb that the command line names; returns its exit status."""
-    if len(sys.argv) < 2:
-        print(USAGE, file=sys.stderr)
-        return 2
-    verb = sys.argv[1]
-    if verb in ("-h", "--help"):
-        print(USAGE)
-        return 0
+    verb = sys.argv[1] if len(sys.argv) > 1 else ""
+    if verb in ("", "-h", "--help"):
+        print(USAGE, file=sys.stdout if verb else sys.stderr)
+        return 0 if verb else 2
     if verb == "--version":
         print(f"gconet {__version__}")
         return 0

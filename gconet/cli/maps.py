@@ -10,7 +10,8 @@ group is seen as a whole. A map has its picture's size and goes to <output>/<gro
 with value = floor(255 * co-saliency), so 0 is background; <output>/index.html shows them all.
 <output>/presence.csv gives each picture a score from 0 to 1, higher if it shows the group's object, and
 names what to check: likely strays, which are far below their group's median, and maps that are
-empty, cover the whole picture, are mostly grey, or fall into pieces.
+empty, cover the whole picture, are mostly grey, or fall into pieces; presence.json has the same. With
+--overwrite, what an earlier call left of pictures that are no longer in their group is removed.
 
 A picture that cannot be read is left out of its group and named at the end; with --strict it stops all.
 
@@ -19,164 +20,64 @@ Exit status: 0 when every map was written, 1 for failures (or files skipped), 2 
 
 import argparse
 import math
-import os
-from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
-import torch
-import torch.distributed as dist
-
-from gconet.applications.doubts import KINDS, find_doubts, write_presence
-from gconet.applications.jobs import report_skipped
-from gconet.applications.outputs import FILE, check_masks, check_output
+from gconet.applications.doubts import check_maps
+from gconet.applications.jobs import report, score_results
+from gconet.applications.outputs import FILE, MAPS, check_output, remove_stale
 from gconet.applications.page import write_maps_page
-from gconet.cli import add_checkpoint
-from gconet.data.groups import Group, leave_out, scan_sources
-from gconet.data.names import name_some
-from gconet.device import PATIENCE, launched_ranks, use_gpu
-from gconet.errors import ConfigError, DataError, counted, one_line
-from gconet.evaluation import format_table, score_folders
-from gconet.predictor import Predictor, write_maps
+from gconet.cli import add_network, add_photos, add_results, new_parser, settle_sources
+from gconet.data.groups import scan_sources
+from gconet.errors import ConfigError, counted
+from gconet.evaluation import format_table
+from gconet.maps import make_maps
 
 DEMO = Path("data/demo")
 
 
 def main() -> int:
     args = parse_args()
-    rank, world, local = launched_ranks()
-    if world > 1:
-        dist.init_process_group("gloo", timeout=PATIENCE)
-        if args.device in ("auto", "cuda") and torch.cuda.is_available():
-            use_gpu(local)
     sources = {"--images": args.sources, "--gts": args.gts, "--distractors": args.distractors}
-    groups = scan_sources(args.sources, args.gts, args.distractors)
-    folders = [group.name for group in groups]
-    check_output(args.output, sources, overwrite=args.overwrite, page=args.page, folders=folders)
-    if args.gts:
-        check_masks(args.gts, groups)
-    predictor = Predictor.load(
+    wanted = scan_sources(args.sources, args.gts, args.distractors)
+    earlier = check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page, flat=True)
+    made = make_maps(
         args.checkpoint,
+        wanted,
+        args.output,
         device=args.device,
         precision=args.precision,
         memory=None if args.memory is None else int(args.memory * 2**30),
+        strict=args.strict,
     )
-    if world > 1:
-        dist.barrier()  # nobody writes before everybody has looked at the output folder
-    presence, skipped = write_maps(
-        predictor, share(groups, world)[rank], args.output, strict=args.strict, shown=rank == 0
-    )
-    if world > 1:
-        of_ranks: list[tuple[dict[Path, float], dict[Path, DataError]]] = [({}, {}) for _ in range(world)]
-        dist.all_gather_object(of_ranks, (presence, skipped))
-        presence = {path: value for part, _ in of_ranks for path, value in part.items()}
-        skipped = {path: error for _, part in of_ranks for path, error in part.items()}
-        dist.destroy_process_group()
-    if rank != 0:
-        return 0  # the first rank's status counts; a failure here would end it
-    errors = list(skipped.values())
-    done, doubts, said = settle(groups, args.output, presence, skipped)
-    if done:
-        scores = None
-        try:
-            if args.gts:
-                scores = score_folders(
-                    args.output,
-                    args.gts,
-                    distractors=args.distractors,
-                    allow_missing=True,
-                    groups=[group.name for group in done],  # not those of an earlier call
-                )
-        except DataError as error:  # no mask at all can be read: the maps are there all the same
-            errors.append(error)
+    if made is None:  # the first rank goes on alone
+        return 0
+    groups, presence, errors = made
+    remove_stale(args.output, MAPS, wanted, presence, earlier)
+    said = []
+    if groups:
+        said = [f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {args.output}"]
+        doubts, check = check_maps(groups, presence, args.output / FILE)
+        scores, failed = score_results(args.output, args.gts, groups, args.distractors)
+        errors += failed
         if scores:
-            table = format_table(scores, segmentation=True, groups=args.distractors is not None)
-            said.insert(1, table)  # what to check comes last
-            errors += map(DataError, scores.unreadable)
+            said.append(format_table(scores, segmentation=True, groups=args.distractors is not None))
+        said += check
         if args.page:
-            said.append(f"to look at: {write_maps_page(args.output, done, scores, doubts)}")
-        print("\n".join(said))  # when all files are written: the reader may have gone
-    return report_skipped(args.sources, errors)
-
-
-def settle(
-    groups: Sequence[Group], output: Path, presence: Mapping[Path, float], skipped: Container[Path]
-) -> tuple[list[Group], dict[Path, tuple[str, ...]], list[str]]:
-    """The groups without the pictures `skipped`, what is doubtful about their maps, and what to say of both.
-
-    Writes `FILE` beside the maps in `output`, and removes what earlier calls left for the pictures skipped.
-    """
-    for group in groups:
-        for item in group.items:
-            if item.image in skipped:  # an earlier map must not pass for this picture's
-                (output / group.name / f"{item.stem}.png").unlink(missing_ok=True)
-    done = leave_out(groups, skipped)
-    if not done:
-        return [], {}, []
-    total = sum(len(group.items) for group in done)
-    said = [f"{counted(total, 'map')} of {counted(len(done), 'group')} in {output}"]
-    doubts = find_doubts(done, output, presence)
-    write_presence(output / FILE, done, presence, doubts)
-    if doubts:
-        found = [(doubts[i.image], f"{g.name}/{i.stem}") for g in done for i in g.items if i.image in doubts]
-        found.sort(key=lambda one: KINDS.index(one[0][0]))  # the worst first
-        names = name_some([f"{name} ({', '.join(own)})" for own, name in found])
-        said.append(f"check {len(doubts)} of {total}: {one_line(names)}; all are in {output / FILE}")
-    for group in done:
-        if len(group.items) > 1 and 2 * sum(i.image in doubts for i in group.items) > len(group.items):
-            said.append(
-                f"{one_line(group.name)}: most maps are doubtful. If some pictures may lack the object, take "
-                "them out, the lowest presence first, and run again"
-            )
-    if alone := [group.name for group in done if len(group.items) == 1]:
-        names = one_line(name_some(alone))
-        said.append(f"{names}: a picture by itself has no group; its map marks what is salient")
-    return done, doubts, said
-
-
-def share(groups: Sequence[Group], world: int) -> list[list[Group]]:
-    """The groups of each rank: the largest ones first, each to the rank with the fewest images."""
-    shares: list[list[Group]] = [[] for _ in range(world)]
-    for group in sorted(groups, key=lambda group: -len(group.items)):
-        min(shares, key=lambda own: sum(len(g.items) for g in own)).append(group)
-    return shares
+            said.append(f"to look at: {write_maps_page(args.output, groups, scores, doubts)}")
+    return report(said, args.sources, errors)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_checkpoint(parser)
-    parser.add_argument(
-        "sources", nargs="*", type=Path, metavar="PHOTOS", help="folders, as --images, or single pictures"
-    )
-    parser.add_argument(
-        "--images",
-        type=Path,
-        metavar="DIR",
-        help=f"one group, or a folder of groups (default: {DEMO / 'images'}, with its masks)",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="DIR",
-        help="where the maps go (default: results/ and the folder's name; for the demo results/demo)",
-    )
-    parser.add_argument(
-        "--gts", type=Path, metavar="DIR", help="masks in the same tree as the images: prints the scores"
-    )
+    parser = new_parser(__doc__)
+    add_network(parser)
+    add_photos(parser, f"{DEMO / 'images'}, with its masks")
+    add_results(parser, gts="prints the scores", output="results/ and the folder's name")
     parser.add_argument(
         "--distractors",
         type=Path,
         metavar="DIR",
         help="with --gts, masks of the other objects in the same tree: scores how high the map is on the "
         "common object and on these, for each group",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (default: %(default)s)")
-    parser.add_argument(
-        "--precision",
-        default="auto",
-        choices=("auto", "fp32", "tf32", "bf16"),
-        help="auto takes bf16 where the hardware computes it natively (default: %(default)s)",
     )
     parser.add_argument(
         "--memory",
@@ -186,35 +87,14 @@ def parse_args() -> argparse.Namespace:
         "of it, at most 1 unless the group needs more); with less, more is computed twice, down to a least "
         "that grows with the group",
     )
-    parser.add_argument(
-        "--page",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="index.html with previews of all maps (default: yes)",
-    )
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="stop at the first picture that cannot be read (default: leave it out of its group)",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace the page and maps of the same names"
-    )
     args = parser.parse_args()
     if args.memory is not None and not 0 < args.memory < math.inf:
         raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")
-    if args.sources and args.images:
-        raise ConfigError(f"{args.sources[0]} and --images {args.images}: give one of them")
-    args.sources = args.sources or [args.images or DEMO / "images"]
-    demo = args.sources == [DEMO / "images"]
-    if len(args.sources) > 1 and (args.gts or not args.output):
-        wrong = "--gts goes with" if args.gts else "without --output, give"
-        raise ConfigError(f"{len(args.sources)} folders or pictures: {wrong} one folder alone")
-    name = "demo" if demo else Path(os.path.realpath(args.sources[0])).name
-    args.output = args.output or Path("results") / name
-    if demo:
-        args.gts = args.gts or DEMO / "gts"
-        args.distractors = args.distractors or DEMO / "others"
+    if not args.sources and args.images in (None, DEMO / "images"):
+        args.images = DEMO / "images"
+        args.gts, args.distractors = args.gts or DEMO / "gts", args.distractors or DEMO / "others"
+        args.output = args.output or Path("results/demo")
+    settle_sources(args)
     if args.distractors and not args.gts:
         raise ConfigError(f"--distractors {args.distractors} without --gts; give the masks of both")
     return args

@@ -1,20 +1,5 @@
-"""Score co-saliency maps against their masks, as the published tables do."""
+"""Score co-saliency maps against their masks, as the published tables do.
 
-import argparse
-import os
-import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
-
-from gconet.data.names import check_option, name_folders
-from gconet.errors import ConfigError, DataError, one_line
-from gconet.evaluation import CONVENTIONS, Scores, format_table, score_folders
-from gconet.evaluation.plots import find_events, plot_curves, write_tensorboard
-from gconet.evaluation.published import published_methods
-from gconet.evaluation.records import format_csv, format_json
-
-EPILOG = """\
 Maps and masks pair by folder and stem; DIR is one group, or folders of groups:
   $ python scripts/evaluate.py --maps results/toy_test --gts data/gts/toy_test --json toy.json
   toy_test, toolbox convention
@@ -38,9 +23,22 @@ PySODMetrics' curves.
 
 Exit status: 0 when all was scored, 1 for failures (a map that is missing or without a mask, unless
 --allow-missing; a map or mask that cannot be read), 2 for wrong arguments. A core scores 100 to
-200 maps of 400x300 a second."""
+200 maps of 400x300 a second.
+"""
 
-FILES = ("json", "csv", "markdown", "latex", "plot")
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from gconet.cli import new_parser
+from gconet.data.names import check_option, name_folders
+from gconet.errors import ConfigError, one_line
+from gconet.evaluation import CONVENTIONS, format_table, score_folders
+from gconet.evaluation.files import FILES, check_files, write_files
+from gconet.evaluation.plots import find_events, write_tensorboard
+from gconet.evaluation.published import published_methods
 
 
 def main() -> int:
@@ -49,11 +47,10 @@ def main() -> int:
     gts = args.gts or Path("data/gts" if args.sets else "data/demo/gts")
     sets = {name: Path(name) for name in args.sets} if args.sets else {gts.resolve().name: Path()}
     files = {kind: path for kind in FILES if (path := getattr(args, kind))}
-    check_outputs(list(files.values()), overwrite=args.overwrite)
-    runs = (
-        [args.tensorboard / method / name for method in methods for name in sets] if args.tensorboard else []
-    )
-    check_outputs([event for run in runs for event in find_events(run)], overwrite=args.overwrite)
+    check_files(list(files.values()), overwrite=args.overwrite)
+    if args.tensorboard:
+        runs = [args.tensorboard / method / name for method in methods for name in sets]
+        check_files([event for run in runs for event in find_events(run)], overwrite=args.overwrite)
 
     scores = [
         score_folders(
@@ -71,17 +68,7 @@ def main() -> int:
     ]
     layout: dict[str, Any] = {"published": args.published, "rows": args.rows}
     layout |= {"groups": args.groups or args.distractors is not None, "segmentation": args.segmentation}
-    for kind, path in files.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_symlink() or (path.exists() and not path.is_file()):  # /dev/stdout, say
-                write_file(kind, path, scores, layout)
-                continue
-            with TemporaryDirectory(dir=path.parent, prefix=".") as folder:  # path is whole, or as it was
-                write_file(kind, Path(folder) / path.name, scores, layout)
-                (Path(folder) / path.name).replace(path)
-        except OSError as error:
-            raise DataError(f"cannot write {path}: {error.strerror}; choose another place") from None
+    write_files(files, scores, layout)
     if args.tensorboard:
         write_tensorboard(scores, args.tensorboard)
     print(format_table(*scores, **layout))
@@ -92,18 +79,12 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--maps", action="append", metavar="[NAME=]DIR", help="8-bit maps (default results/demo); repeatable")
     add("--gts", type=Path, metavar="DIR", help="masks (default data/demo/gts; with --sets data/gts)")
-    add(
-        "--distractors",
-        type=Path,
-        metavar="DIR",
-        help="masks of the other objects, one for each mask of --gts",
-    )
+    about = "masks of the other objects, one for each mask of --gts"
+    add("--distractors", type=Path, metavar="DIR", help=about)
     add(
         "--sets",
         type=lambda names: names.split(","),
@@ -143,28 +124,3 @@ def parse_arguments() -> argparse.Namespace:
     for name in args.sets or []:
         check_option("--sets", name)
     return args
-
-
-def check_outputs(paths: list[Path], *, overwrite: bool) -> None:
-    """Raise ConfigError for an output that exists, unless `overwrite`, that is named twice, or that
-    cannot be written."""
-    if there := [str(path) for path in paths if path.exists() and not overwrite]:
-        raise ConfigError(f"{', '.join(there)} exists already; name another file, or --overwrite it")
-    if len({path.resolve() for path in paths}) < len(paths):
-        raise ConfigError("two outputs go to one file; give each a name of its own")
-    for path in paths:
-        place = next(folder for folder in path.absolute().parents if folder.exists())
-        if path.is_dir() or not place.is_dir() or not (path.exists() or os.access(place, os.W_OK)):
-            raise ConfigError(f"cannot write {path}: choose a file in a folder that can be written to")
-
-
-def write_file(kind: str, path: Path, scores: list[Scores], layout: dict[str, Any]) -> None:
-    """Write the scores to `path` as one of `FILES`."""
-    if kind == "plot":
-        plot_curves(scores, path)
-        return
-    if kind in ("json", "csv"):
-        text = {"json": format_json, "csv": format_csv}[kind](*scores)
-    else:
-        text = format_table(*scores, style=kind, **layout) + "\n"
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")  # names may not be valid text

@@ -12,10 +12,10 @@ import colorsys
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from gconet.errors import ConfigError, DataError, run_command
+from gconet.opencv import cv2
 
 
 def polygon(u: np.ndarray, v: np.ndarray, corners: int) -> np.ndarray:

@@ -1,8 +1,9 @@
 """The joint histogram of a map and its mask, from which every score follows."""
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+
+from gconet.opencv import cv2
 
 
 def joint_histogram(

@@ -8,11 +8,11 @@ from functools import reduce
 from operator import or_
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from gconet.evaluation.histogram import joint_histogram
+from gconet.opencv import cv2
 
 ALPHA = 0.5  # weight of the object part
 

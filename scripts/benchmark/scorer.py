@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from gconet.errors import ConfigError, DataError
 from gconet.evaluation import score_map
+from gconet.opencv import cv2
 
 
 def benchmark_evaluate(args: Namespace) -> None:

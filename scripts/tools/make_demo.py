@@ -14,10 +14,10 @@ import argparse
 from itertools import cycle
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from gconet.errors import ConfigError, DataError, run_command
+from gconet.opencv import cv2
 
 WIDTH, HEIGHT = 480, 360  # pixels
 

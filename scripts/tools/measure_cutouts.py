@@ -10,7 +10,6 @@ means over pictures.
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -18,6 +17,7 @@ from PIL import Image
 from gconet.errors import DataError, run_command
 from gconet.evaluation.histogram import joint_histogram
 from gconet.evaluation.segmentation import HALF, precision_jaccard
+from gconet.opencv import cv2
 
 Mask = npt.NDArray[np.bool_]
 

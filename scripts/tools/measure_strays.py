@@ -7,7 +7,6 @@ groups (no file that the group has), and goes through the network once with them
 the ROC curve (AUC) over all pictures, and what the marks of test.py would be at a few margins.
 """
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gconet.applications.doubts import MARGIN, find_strays
-from gconet.cli import add_checkpoint
+from gconet.cli import add_network, new_parser
 from gconet.data.groups import scan_groups
 from gconet.errors import run_command
 
@@ -23,14 +22,12 @@ MARGINS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 
 
 def main() -> int:
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--images", type=Path, required=True, metavar="DIR", help="a folder of groups")
-    add_checkpoint(parser)
+    add_network(parser)
     add("--every", type=int, default=5, help="a stray for so many own pictures (default: 5)")
     add("--seed", type=int, default=5, help="of the strays (default: %(default)s)")
-    add("--device", default="auto", help="default: %(default)s")
-    add("--precision", default="auto", help="default: %(default)s")
     args = parser.parse_args()
     from gconet.predictor import Predictor  # here, so that --help need not wait for torch
 

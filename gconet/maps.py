@@ -1,0 +1,132 @@
+"""Many groups through the network: their maps as files, or what GAM sees in them.
+
+Under torchrun the groups are shared out among the ranks.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from PIL import Image
+
+from gconet.data.groups import Group, leave_out
+from gconet.data.pictures import Pictures, read_groups
+from gconet.device import PATIENCE, launched_ranks, use_gpu
+from gconet.errors import DataError
+from gconet.predictor import Map, Predictor
+from gconet.progress import progress
+
+BACKLOG = 2**26  # bytes of maps that may wait to be written
+
+
+def make_maps(
+    checkpoint: str | Path,
+    groups: Sequence[Group],
+    output: Path,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    memory: int | None = None,
+    strict: bool = False,
+) -> tuple[list[Group], dict[Path, float], list[DataError]] | None:
+    """Load a network and `write_maps` of all groups; under torchrun, each rank those of its share.
+
+    Returns the groups with their maps, without the pictures that could not be read; the presence of every
+    picture; and the errors. None in all ranks but the first: a failure there would end it.
+    """
+    rank, world, local = launched_ranks()
+    if world > 1:
+        dist.init_process_group("gloo", timeout=PATIENCE)
+        if device in ("auto", "cuda") and torch.cuda.is_available():
+            use_gpu(local)
+    predictor = Predictor.load(checkpoint, device=device, precision=precision, memory=memory)
+    if world > 1:
+        dist.barrier()  # nobody writes before everybody has looked at the output folder
+    own = share(groups, world)[rank]
+    presence, skipped = write_maps(predictor, own, output, strict=strict, shown=rank == 0)
+    if world > 1:
+        of_ranks: list[tuple[dict[Path, float], dict[Path, DataError]]] = [({}, {}) for _ in range(world)]
+        dist.all_gather_object(of_ranks, (presence, skipped))
+        presence = {path: value for part, _ in of_ranks for path, value in part.items()}
+        skipped = {path: error for _, part in of_ranks for path, error in part.items()}
+        dist.destroy_process_group()
+    if rank != 0:
+        return None
+    made = [
+        replace(g, items=tuple(replace(i, map=output / g.name / f"{i.stem}.png") for i in g.items))
+        for g in leave_out(groups, skipped)
+    ]
+    return made, presence, list(skipped.values())
+
+
+def share(groups: Sequence[Group], world: int) -> list[list[Group]]:
+    """The groups of each rank: the largest ones first, each to the rank with the fewest images."""
+    shares: list[list[Group]] = [[] for _ in range(world)]
+    for group in sorted(groups, key=lambda group: -len(group.items)):
+        min(shares, key=lambda own: sum(len(g.items) for g in own)).append(group)
+    return shares
+
+
+def write_maps(
+    predictor: Predictor, groups: Sequence[Group], output: Path, *, strict: bool = True, shown: bool = True
+) -> tuple[dict[Path, float], dict[Path, DataError]]:
+    """Write the maps of all groups as <output>/<group>/<stem>.png, in threads beside the network.
+
+    Maps of the same names are replaced. Returns the presence of every picture (see `Predictor.predict`)
+    and the pictures that could not be read, and so have no map; if `strict`, the first such raises its
+    DataError. `shown`: report progress.
+    """
+    presence: dict[Path, float] = {}
+    skipped: dict[Path, DataError] = {}
+    waiting: deque[tuple[Future[None], int]] = deque()
+    files = [[item.image for item in group.items] for group in groups]
+    read = read_groups(files, predictor.size, skipped=None if strict else skipped)
+    with (
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+        progress(None, "maps", sum(map(len, files)), unit="image", hidden=not shown) as bar,
+    ):
+        for group, pictures in zip(groups, read, strict=True):
+            items = [item for item in group.items if item.image not in skipped]
+            paths = iter([output / group.name / f"{item.stem}.png" for item in items])
+            bar.update(len(group.items) - len(items))
+
+            def save(m: Map, paths: Iterator[Path] = paths) -> None:
+                path = next(paths)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                waiting.append((pool.submit(Image.fromarray(m).save, path), m.nbytes))
+                while sum(size for _, size in waiting) > BACKLOG:
+                    waiting.popleft()[0].result()
+                bar.update()
+
+            found = predictor.predict(pictures, save).tolist()
+            presence |= zip([item.image for item in items], found, strict=True)
+        for future, _ in waiting:
+            future.result()
+    return presence, skipped
+
+
+def look_inside(
+    predictor: Predictor,
+    groups: Sequence[Group],
+    look: Callable[[Pictures], np.ndarray],
+    *,
+    strict: bool = True,
+) -> tuple[list[Group], list[np.ndarray], list[DataError]]:
+    """The groups without pictures that cannot be read, what `look` sees in each, and the errors.
+
+    Raises the first error if `strict`, or if no group is left.
+    """
+    skipped: dict[Path, DataError] = {}
+    files = [[item.image for item in group.items] for group in groups]
+    read = read_groups(files, predictor.size, skipped=None if strict else skipped)
+    bar = progress(read, desc="groups", total=len(groups), unit="group")
+    seen = [look(pictures) for pictures in bar if pictures.sizes]
+    if not seen:
+        raise next(iter(skipped.values()))
+    return leave_out(groups, skipped), seen, list(skipped.values())
