@@ -141,7 +141,8 @@ def test_a_data_file_that_vanishes(tmp_path, tiny, toy):
     kept = sorted((tmp_path / "data/images/toy").rglob("*.jpg"))[:4]
     content = [path.read_bytes() for path in kept]
     fault = lambda process: [path.unlink() for path in kept]  # noqa: E731
-    line = break_off(tmp_path, tiny, "data.root=data", "data.workers=1", fault=fault)
+    settings = ("data.root=data", "data.workers=1", "data.cache=none")
+    line = break_off(tmp_path, tiny, *settings, fault=fault)
     assert "no such file" in line and "data/images/toy" in line
     assert records(tmp_path / "runs/r")[-1]["event"] == "failed"
     for path, data in zip(kept, content, strict=True):
