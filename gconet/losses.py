@@ -55,11 +55,19 @@ class Criterion:
         *,
         iou_reduction: Literal["sum", "mean"],
         outputs: Literal["all", "finest"] = "all",
-        **weights: float,
+        saliency: float,
+        collaboration: float,
+        classification: float,
+        bce: float = 0.0,
     ) -> None:
-        """How the saliency loss sums up over images, which outputs it takes, and the weights λ₁, λ₂, λ₃ by
-        the terms' names; `bce` is that of the finest output's cross-entropy, by default left out."""
-        self.weights = {"bce": 0.0, **weights}
+        """How the saliency loss sums up over images, which outputs it takes, the weights λ₁, λ₂ and λ₃, and
+        that of the finest output's cross-entropy, by default left out."""
+        self.weights = {
+            "saliency": saliency,
+            "collaboration": collaboration,
+            "classification": classification,
+            "bce": bce,
+        }
         self.outputs = outputs
         self.iou_reduction = iou_reduction
 
@@ -71,9 +79,8 @@ class Criterion:
             terms["collaboration"] = collaboration_loss(output.collaboration, masks)
         if output.class_logits is not None:
             terms["classification"] = classification_loss(output.class_logits, labels)
-        if self.weights[
-            "bce"
-        ]:  # not in the paper: it has a gradient where soft IoU, wrong and certain, has none
+        # not in the paper: it has a gradient where soft IoU, wrong and certain, has none
+        if self.weights["bce"]:
             terms["bce"] = F.binary_cross_entropy_with_logits(output.logits, masks)
         return terms
 

@@ -60,7 +60,7 @@ def plan_group(
     elif memory < least:
         raise ConfigError(
             f"{images} images of {size} pixels need {least / 2**30:.2f} GiB of memory beyond the network, "
-            f"but only {memory / 2**30:.2g} are allowed; raise --memory or make the group smaller"
+            f"but only {memory / 2**30:.2g} are allowed; raise that limit (--memory), or make it smaller"
         )
     spare = memory - always
     batch = max(1, min(16 if device.type == "cuda" else 2, images, spare // 2 // network))
@@ -120,10 +120,8 @@ def sharing(device: torch.device) -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be had now: of the GPU's memory, or of the machine's within a container's limit.
-
-    Of containers, cgroup v2 is read.
-    """
+    """Bytes that can be had now: of the GPU's memory, or of the machine's within a container's limit
+    (cgroup v2). `GUESS` on systems without /proc, as macOS."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused

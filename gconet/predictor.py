@@ -32,7 +32,7 @@ class Maps(list[Map]):
     once they are upright (EXIF)."""
 
     names: Sequence[str]  # files' stems; "0", "1", … for pictures in memory
-    presence: Floats  # (N,) in [0,1]: see `Predictor.predict`
+    presence: Floats  # (N,) in [0,1], whether each picture holds the group's object: `Predictor.predict`
 
 
 class Predictor:
@@ -42,8 +42,9 @@ class Predictor:
         maps = predictor("photos/bikes")
 
     A call takes one group: a folder, or a list of files, PIL pictures and arrays ((H,W,3) RGB or
-    (H,W) grey, uint8). It returns `Maps`: value = floor(255 · co-saliency), 0 is background. Threads
-    take turns, one group at a time.
+    (H,W) grey, uint8). It returns `Maps`, a list of the maps with their `names` and `presence`: value =
+    floor(255 · co-saliency), 0 is background; `maps[0] >= 128` is a mask. Threads take turns, one group at
+    a time.
     Raises DataError for a picture that cannot be read, ConfigError if `memory` is too little.
     """
 
@@ -60,8 +61,8 @@ class Predictor:
     ) -> None:
         """`model` itself is made ready for fast inference and cannot be trained afterwards.
 
-        `size`: pixels a side of the network's input, as in training. `device` and `precision`: see
-        `pick_device` and `pick_precision`. `memory`: bytes that a group may take beyond the network.
+        `size`: pixels a side of the network's input, as in training. `device`: auto, cpu, cuda, cuda:1, ….
+        `precision`: auto, fp32, tf32 or bf16. `memory`: bytes that a group may take beyond the network.
         """
         self.device = pick_device(device)
         self.tf32 = precision == "tf32"
@@ -93,7 +94,7 @@ class Predictor:
 
     def __call__(self, pictures: str | Path | Picture | Sequence[Picture]) -> Maps:
         """The maps of one group; all of its pictures are seen together, however many they are."""
-        [group] = read_groups([list_pictures(pictures)], self.size)
+        group = self._read(pictures)
         maps = Maps()
         maps.presence = self.predict(group, maps.append)
         maps.names = group.names
@@ -137,21 +138,28 @@ class Predictor:
                     take(m.cpu().numpy())
         return cosine_to_others(torch.cat(seen).cpu().numpy())
 
-    def attention(self, group: Pictures) -> Floats:
-        """Where GAM found the consensus (section 3.2): (N,h,w); 1 for the plain mean.
+    def attention(self, pictures: str | Path | Picture | Sequence[Picture] | Pictures) -> Floats:
+        """Where GAM found the consensus (section 3.2) of a group, as a call takes it: (N,h,w); 1 for the
+        plain mean.
 
         The sum over an image is 1, or over the group if GAM's softmax is over the group.
         """
-        return self._consensus(group)[1].attention[:, 0].float().cpu().numpy()
+        return self._consensus(self._read(pictures))[1].attention[:, 0].float().cpu().numpy()
 
-    def consensus(self, group: Pictures) -> Floats:
+    def consensus(self, pictures: str | Path | Picture | Sequence[Picture] | Pictures) -> Floats:
         """Each image's part of the consensus, (N,C), whose mean over the images it is (section 4.3)."""
-        features, consensus = self._consensus(group)
+        features, consensus = self._consensus(self._read(pictures))
         with self._compute():
             parts = (features * consensus.attention).mean((2, 3), keepdim=True)
             if isinstance(self.model.affinity, GroupAffinityModule):
                 parts = self.model.affinity.output(parts)
         return parts[..., 0, 0].float().cpu().numpy()
+
+    def _read(self, pictures: str | Path | Picture | Sequence[Picture] | Pictures) -> Pictures:
+        if isinstance(pictures, Pictures):
+            return pictures
+        [group] = read_groups([list_pictures(pictures)], self.size)
+        return group
 
     def _consensus(self, group: Pictures) -> tuple[Tensor, Consensus]:
         plan = self._plan(group)

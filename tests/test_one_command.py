@@ -284,3 +284,46 @@ def test_progress_elsewhere_than_on_a_terminal_is_a_line_a_minute(monkeypatch, c
     assert capsys.readouterr().err == "cut: 7 images\n"
     assert list(progress(range(3), "quiet", 3, unit="image", hidden=True)) == [0, 1, 2]
     assert capsys.readouterr().err == ""
+
+
+def test_one_picture_again_leaves_the_others_of_its_folder(call, photos):
+    call(cutouts, photos / "in/cats", "--output", photos / "out")
+    before = names(photos / "out/cutouts")
+    _, printed = call(cutouts, photos / "in/cats/001.jpg", "--output", photos / "out", "--overwrite")
+    assert names(photos / "out/cutouts") == before and "removed" not in printed.err
+
+
+def test_scores_of_one_group_beside_results_of_another(call, photos, toy):
+    call(cutouts, photos / "elsewhere/dogs", "--output", photos / "out")
+    masks = photos / "gts"
+    masks.mkdir()
+    for i, mask in enumerate(sorted((toy / "gts/toy").glob("*/*.png"))[:4]):
+        shutil.copy(mask, masks / f"{i:03d}.png")
+    given = ["--gts", masks, "--output", photos / "out", "--overwrite"]
+    status, printed = call(cutouts, photos / "in/cats", *given)
+    assert status == 0 and "map at 0.5" in printed.out and "to look at" in printed.out
+
+
+def test_what_was_made_before_of_a_damaged_picture_does_not_survive_strict(call, photos):
+    maps_folder, out = photos / "m", photos / "out"
+    call(maps, photos / "in/cats", "--output", maps_folder)
+    given = [photos / "in/cats", "--maps", maps_folder, "--output", out, "--overwrite", "--strict"]
+    call(cutouts, *given)
+    (maps_folder / "cats/001.png").write_bytes(b"x")
+    with pytest.raises(DataError, match="001"):
+        call(cutouts, *given)
+    assert not (out / "cutouts/cats/001.png").exists()
+
+
+def test_an_empty_cut_out_of_a_good_map_is_named(call, photos):
+    picture = Image.open(photos / "in/cats/000.jpg").convert("RGBA")
+    picture.putalpha(0)
+    (photos / "in/cats/000.jpg").unlink()
+    picture.save(photos / "in/cats/000.png")
+    (photos / "m/cats").mkdir(parents=True)
+    m = disc(shape=(picture.height, picture.width), radius=20, centres=((30, 30),))
+    for i in range(4):
+        Image.fromarray(m).save(photos / f"m/cats/{i:03d}.png")
+    _, printed = call(cutouts, photos / "in/cats", "--maps", photos / "m/cats", "--output", photos / "out")
+    assert "cats/000 (empty cut-out)" in printed.out
+    assert "empty cut-out" in (photos / "out/index.html").read_text()

@@ -142,7 +142,7 @@ def test_more_memory_keeps_more():
 
 
 def test_too_little_memory_is_refused_with_what_is_needed(model, paths):
-    with pytest.raises(ConfigError, match=r"1000 images of 224 pixels need 1\.\d+ GiB .* raise --memory"):
+    with pytest.raises(ConfigError, match=r"1000 images of 224 pixels need 1\.\d+ GiB .* raise that limit"):
         plan(1000, 224, device=torch.device("cpu"), memory=2**29)
     with pytest.raises(ConfigError, match="5 images of 32 pixels"):
         predict(model, paths, memory=1000)
@@ -325,3 +325,12 @@ def test_strays_are_far_below_the_median_of_their_group():
     assert find_strays([0.9, 0.8, 0.61, 0.59, 0.8], margin=0.2) == [False, False, False, True, False]
     assert find_strays([0.1, 0.1]) == [False, False] and find_strays([]) == []
     assert find_strays([float("nan")]) == [False]
+
+
+def test_attention_and_consensus_take_what_a_call_takes(model, paths):
+    predictor = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="fp32")
+    for given in (paths[0].parent, paths, [Image.open(path) for path in paths], read_group(paths, 32)):
+        assert predictor.attention(given).shape == (5, 2, 2) and predictor.consensus(given).shape == (5, 512)
+    assert len(predictor(path for path in paths)) == 5  # a generator
+    with pytest.raises(DataError, match="picture 0: a Tensor; give files, PIL pictures or arrays"):
+        predictor(torch.zeros(2, 3, 8, 8))

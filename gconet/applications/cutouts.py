@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from gconet.applications.cosegmentation import blend, blur_background, cover, cut_out, segment
+from gconet.applications.doubts import EMPTY_CUTOUT, WHOLE_CUTOUT
 from gconet.applications.jobs import Job, check_sides, load_pair
 from gconet.applications.matting import RGB
 from gconet.data.images import load_image, load_opacity
@@ -37,8 +38,13 @@ def read_background(text: str | None) -> Background:
     return np.full((1, 1, 3), colour, np.uint8)
 
 
-def write_cutout(job: Job, *, background: Background) -> None:
-    """Write the results for one picture."""
+def write_cutout(job: Job, *, background: Background) -> str | None:
+    """Write the results for one picture; returns what is doubtful about them, if anything.
+
+    Earlier results of it are removed first.
+    """
+    for path in job.files.values():
+        path.unlink(missing_ok=True)
     picture, m = load_pair(job.item)
     if background is not None:
         check_sides(job.item.image, picture)
@@ -53,6 +59,7 @@ def write_cutout(job: Job, *, background: Background) -> None:
         h, w = mask.shape
         behind = blur_background(picture, opacity) if isinstance(background, str) else cover(background, w, h)
         Image.fromarray(blend(picture, opacity, behind)).save(job.files["new background"], quality=92)
+    return EMPTY_CUTOUT if not mask.any() else WHOLE_CUTOUT if mask.all() else None
 
 
 def format_scores(maps: Scores, masks: Scores) -> str:

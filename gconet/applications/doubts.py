@@ -21,7 +21,8 @@ from gconet.opencv import cv2
 
 STRAY, EMPTY, WHOLE_PICTURE = "likely a stray", "empty map", "the whole picture"
 PIECED, GREY = "in pieces", "unsure map"
-KINDS = (STRAY, EMPTY, WHOLE_PICTURE, PIECED, GREY)  # the worst first
+EMPTY_CUTOUT, WHOLE_CUTOUT = "empty cut-out", "cut-out of the whole picture"
+KINDS = (STRAY, EMPTY, EMPTY_CUTOUT, WHOLE_PICTURE, WHOLE_CUTOUT, PIECED, GREY)  # the worst first
 MARGIN = 0.2  # a stray's presence is this far below its group's median; docs/distractors.md
 # chosen on 400 pictures of 20 classes of DUTS_class, so that each marks at most 1 in 50 maps of J > 0.7
 UNSURE = 0.6  # share of what is not black that is grey, between the two levels
@@ -55,13 +56,17 @@ def map_doubts(m: npt.NDArray[np.uint8]) -> list[str]:
 
 
 def check_maps(
-    groups: Sequence[Group], presence: Mapping[Path, float], table: Path | None
+    groups: Sequence[Group],
+    presence: Mapping[Path, float],
+    table: Path | None,
+    of_results: Mapping[Path, str] | None = None,
 ) -> tuple[dict[Path, tuple[str, ...]], list[str]]:
     """Picture → the doubts about its map, for those that have some, and what to say of them.
 
     `presence`: of every picture, if the maps were just made. Then `table` gets a line for each: group, image,
     presence (empty if it is alone), stray (yes or no), doubts; and a .json file beside it holds
-    {group: {file name: {"presence": number or null, "check": [doubts]}}}.
+    {group: {file name: {"presence": number or null, "check": [doubts]}}}. `of_results`: picture → what is
+    doubtful about what was made from its map, said of maps that are not doubtful themselves.
     Raises DataError for a map that cannot be read.
     """
     maps = [item.map for group in groups for item in group.items if item.map]
@@ -72,7 +77,10 @@ def check_maps(
     for group in groups:
         strays = find_strays([presence.get(item.image, math.nan) for item in group.items])
         for item, stray in zip(group.items, strays, strict=True):
-            if own := (*[STRAY] * stray, *(of_maps[item.map] if item.map else ())):
+            own = ((STRAY,) if stray else ()) + tuple(of_maps[item.map] if item.map else ())
+            if not own and of_results and item.image in of_results:
+                own = (of_results[item.image],)
+            if own:
                 doubts[item.image] = own
                 found.append((KINDS.index(own[0]), f"{group.name}/{item.stem} ({', '.join(own)})"))
     said = []
@@ -89,8 +97,8 @@ def check_maps(
                 "them out, the lowest presence first, and run again"
             )
     if alone := [group.name for group in groups if len(group.items) == 1]:
-        told = one_line(name_some(alone))
-        said.append(f"{told}: a picture by itself has no group; its map marks what is salient")
+        names = one_line(name_some(alone))
+        said.append(f"{names}: a picture by itself has no group; its map marks what is salient")
     if table:
         write_presence(table, groups, presence, doubts)
     return doubts, said

@@ -117,17 +117,21 @@ def remove_stale(
     """Remove results of earlier calls that must not pass for those of this one; says what was removed.
 
     They are those of pictures of the `groups` that are not `done` now, and of the `earlier` ones, as
-    `check_output` found them, that are no longer in their group. `patterns`: as `MAPS`.
+    `check_output` found them, whose files are no longer in their group's folder. `patterns`: as `MAPS`.
     """
-    gone = set()
+    gone: set[str] = set()
     for group in groups:
-        left = {stem for name, stem in earlier if name == group.name} - {item.stem for item in group.items}
+        folders = {item.image.parent for item in group.items}
+        files = [path for folder in folders for path in folder.iterdir()]
+        there = {item.stem for item in group.items}.union(*((path.name, path.stem) for path in files))
+        left = {stem for name, stem in earlier if name == group.name} - there
         for stem in left | {item.stem for item in group.items if item.image not in done}:
             for pattern in patterns.values():
                 path = output / pattern.format(group=group.name, stem=stem)
                 if path.is_file():
                     path.unlink()
-                    gone |= {f"{group.name}/{stem}"} if stem in left else set()
+                    if stem in left:
+                        gone.add(f"{group.name}/{stem}")
     if gone:
         names = one_line(name_some(sorted(gone)))
         what = counted(len(gone), "picture")

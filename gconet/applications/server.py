@@ -14,7 +14,7 @@ from gconet.errors import ConfigError
 # what a browser shows; all else it gets as bytes, so that no other file of the folder becomes a page
 TYPES = {
     ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp",
-    ".csv": "text/plain; charset=utf-8",
+    ".csv": "text/plain; charset=utf-8", ".json": "application/json",
 }  # fmt: skip
 
 

@@ -162,6 +162,8 @@ def make_thumbnails(
 def write_thumbnail(planned: tuple[Job, Found, tuple[int, int]], *, shape: tuple[int, int]) -> Box:
     """Write the results for one picture, the thumbnail resized to `shape`; returns the crop."""
     job, found, size = planned
+    for kind in job.files.keys() & {"thumbnail", "explained"}:
+        job.files[kind].unlink(missing_ok=True)  # of an earlier call
     picture, m = load_pair(job.item)
     crop = place_crop(m, found, size)
     part = Image.fromarray(picture[crop.top : crop.bottom, crop.left : crop.right])

@@ -29,7 +29,6 @@ from gconet.applications.thumbnails import make_thumbnails
 from gconet.cli import add_network, add_photos, add_results, new_parser, settle_sources
 from gconet.data.groups import leave_out, scan_groups, scan_sources
 from gconet.errors import DataError, counted
-from gconet.evaluation import score_folders
 
 
 def main() -> int:
@@ -49,7 +48,7 @@ def main() -> int:
 
         network = {"device": args.device, "precision": args.precision}
         made = make_maps(args.checkpoint, wanted, maps, **network, strict=args.strict)
-        if made is None:  # the first rank goes on alone
+        if made is None:  # only the first rank continues
             return 0
         groups, presence, errors = made
         said.append(f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {maps}")
@@ -63,7 +62,8 @@ def main() -> int:
     remove_stale(args.output, RESULTS, wanted, images, earlier)
     groups = leave_out(groups, {job.item.image for job in jobs} - images)
     said.append(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
-    doubts, check = check_maps(groups, presence, maps / FILE if presence else None)
+    failures = {job.item.image: doubt for job, doubt in done if doubt}
+    doubts, check = check_maps(groups, presence, maps / FILE if presence else None, failures)
     if args.thumbnails:
         crops, failed = make_thumbnails(covered, aspect=(1, 1), shape=(256, 256), strict=args.strict)
         errors += failed
@@ -73,8 +73,9 @@ def main() -> int:
     errors += failed
     if args.strict and errors:
         raise errors[0]
-    if scores:
-        said.append(format_scores(score_folders(maps, args.gts, allow_missing=True), scores))
+    of_maps, _ = score_results(maps, args.gts if scores else None, groups)
+    if scores and of_maps:
+        said.append(format_scores(of_maps, scores))
     said += check
     if covered and args.page:
         headings = ["picture", "map", "cut-out"] + ["new background"] * bool(args.background)

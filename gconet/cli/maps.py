@@ -49,7 +49,7 @@ def main() -> int:
         memory=None if args.memory is None else int(args.memory * 2**30),
         strict=args.strict,
     )
-    if made is None:  # the first rank goes on alone
+    if made is None:  # only the first rank continues
         return 0
     groups, presence, errors = made
     remove_stale(args.output, MAPS, wanted, presence, earlier)
@@ -90,8 +90,9 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.memory is not None and not 0 < args.memory < math.inf:
         raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")
-    if not args.sources and args.images in (None, DEMO / "images"):
+    if not args.sources and not args.images:
         args.images = DEMO / "images"
+    if [args.images, *args.sources] in ([DEMO / "images"], [None, DEMO / "images"]):
         args.gts, args.distractors = args.gts or DEMO / "gts", args.distractors or DEMO / "others"
         args.output = args.output or Path("results/demo")
     settle_sources(args)

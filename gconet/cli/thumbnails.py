@@ -14,12 +14,13 @@ Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 f
 import argparse
 from pathlib import Path
 
+from gconet.applications.doubts import check_maps
 from gconet.applications.jobs import make_jobs, report, run_jobs
 from gconet.applications.outputs import RESULTS, check_output, remove_stale
 from gconet.applications.page import make_entries, write_page
 from gconet.applications.thumbnails import format_kept, keep_share, make_thumbnails, thumbnail_panels
 from gconet.cli import add_results, new_parser
-from gconet.data.groups import scan_groups
+from gconet.data.groups import leave_out, scan_groups
 from gconet.errors import ConfigError, counted
 
 
@@ -34,9 +35,12 @@ def main() -> int:
     width, height = shape = output_size(args.aspect, args.size)
     crops, errors = make_thumbnails(jobs, aspect=args.aspect, shape=shape, strict=args.strict)
     done = [job for job, _ in crops]
-    remove_stale(args.output, patterns, groups, {job.item.image for job in done}, earlier)
+    images = {job.item.image for job in done}
+    remove_stale(args.output, patterns, groups, images, earlier)
     made, there = counted(len(crops), "thumbnail"), counted(len({job.group for job in done}), "group")
     said = [f"{made} of {width}x{height} of {there} in {args.output}"]
+    doubts, check = check_maps(leave_out(groups, {job.item.image for job in jobs} - images), {}, None)
+    said += check
     if args.gts:
         kept, failed = run_jobs(keep_share, crops, desc="masks", strict=args.strict)
         errors += failed
@@ -45,7 +49,7 @@ def main() -> int:
     if args.page and crops:
         boxes = "Picture with the object's box (yellow), enlarged (red), the crop (white); thumbnail"
         legend = boxes if args.explain else ""
-        entries = make_entries(done, "thumbnail", thumbnail_panels)
+        entries = make_entries(done, "thumbnail", thumbnail_panels, doubts=doubts)
         title = f"Thumbnails: {args.output.resolve().name}"
         page = write_page(args.output, entries, title=title, legend=legend, headings=("picture", "thumbnail"))
         said.append(f"to look at: {page}")

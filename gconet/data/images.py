@@ -60,6 +60,8 @@ def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
                 f"an array of shape {picture.shape} and type {picture.dtype}; give (H,W,3) or (H,W) in uint8"
             )
         picture = Image.fromarray(np.ascontiguousarray(picture))
+    if not isinstance(picture, Image.Image):
+        raise DataError(f"a {type(picture).__name__}; give files, PIL pictures or arrays")
     try:
         return _as_rgb(picture)
     except (DataError, MemoryError):

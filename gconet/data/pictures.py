@@ -45,7 +45,7 @@ def list_pictures(source: str | Path | Picture | Sequence[Picture]) -> Sequence[
     if isinstance(source, np.ndarray):
         return list(source)
     if not isinstance(source, str | Path):
-        return source
+        return list(source)
     if not Path(source).exists():
         raise DataError(f"{source}: no such file or folder")
     if not Path(source).is_dir():

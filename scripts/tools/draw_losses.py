@@ -1,7 +1,7 @@
 """Draw the losses of several runs: a panel for each loss, a line for each run.
 
     python scripts/tools/draw_losses.py runs/a runs/d --output losses.svg
-    python scripts/tools/draw_losses.py results/ablation/2000-steps/* --output table1.svg
+    python scripts/tools/draw_losses.py results/ablation/2000-steps/*/ --output table1.svg
 
 A run is a folder with the log.jsonl of train.py or the losses.csv of ablate.py. Lines are means over every
 hundred steps. Needs matplotlib: pip install 'gconet[plot]'.
@@ -39,6 +39,8 @@ def main() -> int:
     except ImportError:
         raise ConfigError("plots need matplotlib: pip install 'gconet[plot]'") from None
     runs = {run.name: read_losses(run) for run in args.runs}
+    if len(runs) < len(args.runs):
+        raise ConfigError("two runs' folders have one name; rename one of them")
     names = [name for name in TITLES if any(name in curves for curves in runs.values())]
     figure = Figure(figsize=(4.2 * len(names), 3.2), layout="constrained")
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
