@@ -41,7 +41,7 @@ def test_strays_are_named_in_the_file_the_page_and_on_the_terminal(run, tmp_path
     folder = shutil.copytree(ROOT / "data/demo/images/car", tmp_path / "cars")
     shutil.copy(ROOT / "data/demo/images/bird/03.jpg", folder / "not a car.jpg")
     done = run("test.py", "--images", folder, "--output", tmp_path / "maps")
-    assert "check 1 of 6: cars/not a car (likely a stray, empty map); all are in " in done.stdout
+    assert "check 1 of 6: cars/not a car (likely a stray, empty map); see " in done.stdout
     with (tmp_path / "maps/presence.csv").open(newline="") as file:
         rows = {row["image"]: row for row in csv.DictReader(file)}
     assert list(rows) == ["00", "01", "02", "03", "04", "not a car"]
@@ -84,8 +84,10 @@ def test_the_installed_command_does_what_the_scripts_do(run, checkpoint, toy, tm
     assert "thumbnails" in run("gconet/__main__.py", "--help").stdout
     assert gconet.__version__ in run("gconet/__main__.py", "--version").stdout
     fails(run, "gconet/__main__.py", "map", status=2, saying="gconet map: no such verb; there are maps, ")
-    message = "give PHOTOS, or --images DIR, and not both"
+    message = "give PHOTOS or --images DIR, not both"
     fails(run, "gconet/__main__.py", "maps", "a", "--images", "b", status=2, saying=message)
+    message = "unrecognized arguments: --tumbnails; did you mean --thumbnails? (gconet cutouts --help"
+    fails(run, "gconet/__main__.py", "cutouts", "a", "--tumbnails", status=2, saying=message)
 
 
 def test_distractors_are_scored_too_and_a_missing_one_stops_before_any_map(run, checkpoint, toy, tmp_path):

@@ -140,7 +140,7 @@ def test_a_page_or_table_that_names_files_elsewhere_removes_none_there(tmp_path)
     (out / "g").mkdir(parents=True)
     (out / "g/old.png").touch()
     evil = ["../mine", "../../mine", "/etc/x", "..", "", str(tmp_path / "mine")]
-    links = "".join(f'<a href="g/{quote(name, safe="")}.png">' for name in [*evil, "old"])
+    links = "".join(f'<a href="g/{quote(name, safe="")}.png">' for name in [*evil, "old", "new"])
     (out / "index.html").write_text(GENERATOR.decode() + links)
     with (out / "presence.csv").open("w") as file:
         csv.writer(file).writerows([["group", "image"], *[["g", name] for name in evil], ["h", "x"], ["g"]])
@@ -174,17 +174,15 @@ def test_given_maps_are_judged_too(call, photos):
 def test_wrong_sources_are_named(call, photos):
     some, file = photos / "in/cats", photos / "in/cats/000.jpg"
     for given, text in (
-        ([], "give PHOTOS, or --images DIR, and not both"),
-        ([some, "--images", some], "give PHOTOS, or --images DIR, and not both"),
+        ([], "no photographs named; example: gconet cutouts photos/bikes"),
+        ([some, "--images", some], "give PHOTOS or --images DIR, not both"),
         ([some, photos / "loose", "--gts", some], "--gts goes with one folder alone"),
         ([some, photos / "loose", "--maps", some], "--maps goes with one folder alone"),
     ):
         with pytest.raises(ConfigError, match=text):
             call(cutouts, *given, "--output", photos / "out")
     for main in (maps, cutouts):
-        with pytest.raises(
-            ConfigError, match="2 folders or pictures: without --output, give one folder alone"
-        ):
+        with pytest.raises(ConfigError, match="2 folders or pictures need --output FOLDER"):
             call(main, some, photos / "loose")
     for given, text in (
         ([photos / "none"], "no folder .*none"),
@@ -327,3 +325,19 @@ def test_an_empty_cut_out_of_a_good_map_is_named(call, photos):
     _, printed = call(cutouts, photos / "in/cats", "--maps", photos / "m/cats", "--output", photos / "out")
     assert "cats/000 (empty cut-out)" in printed.out
     assert "empty cut-out" in (photos / "out/index.html").read_text()
+
+
+def test_results_of_another_folder_of_the_same_name_are_not_removed(call, photos):
+    call(cutouts, photos / "in/cats", "--output", photos / "out")
+    other = photos / "other/cats"
+    other.mkdir(parents=True)
+    shutil.copy(photos / "in/cats/000.jpg", other / "new.jpg")
+    _, printed = call(cutouts, other, "--output", photos / "out", "--overwrite")
+    assert names(photos / "out/cutouts") == [*(f"cats/{i:03d}.png" for i in range(4)), "cats/new.png"]
+    assert "removed" not in printed.err and "cats/new: alone" in printed.out
+
+
+def test_one_picture_goes_to_a_folder_of_its_name(call, photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    call(cutouts, photos / "in/cats/001.jpg")
+    assert (photos / "results/001/cutouts/cats/001.png").exists()

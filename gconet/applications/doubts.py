@@ -86,9 +86,7 @@ def check_maps(
     said = []
     if found:
         names = one_line(name_some([name for _, name in sorted(found)]))  # the worst first
-        said.append(
-            f"check {len(found)} of {len(maps)}: {names}" + (f"; all are in {table}" if table else "")
-        )
+        said.append(f"check {len(found)} of {len(maps)}: {names}" + (f"; see {table}" if table else ""))
     for group in groups:
         doubtful = sum(item.image in doubts for item in group.items)
         if table and 1 < len(group.items) < 2 * doubtful:
@@ -96,9 +94,11 @@ def check_maps(
                 f"{one_line(group.name)}: most maps are doubtful. If some pictures may lack the object, take "
                 "them out, the lowest presence first, and run again"
             )
-    if alone := [group.name for group in groups if len(group.items) == 1]:
+    if table and any(STRAY in own for own in doubts.values()):
+        said.append("if a picture lacks the object, take it out of its folder and run again with --overwrite")
+    if alone := [f"{group.name}/{group.items[0].stem}" for group in groups if len(group.items) == 1]:
         names = one_line(name_some(alone))
-        said.append(f"{names}: a picture by itself has no group; its map marks what is salient")
+        said.append(f"{names}: alone, so there is no common object; the map marks what stands out")
     if table:
         write_presence(table, groups, presence, doubts)
     return doubts, said

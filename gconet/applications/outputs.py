@@ -67,7 +67,7 @@ def check_output(
     if not overwrite and any(path.is_file() for path in place.rglob("*")):
         raise ConfigError(
             f"--output {output} holds files; name another folder, or pass --overwrite to replace those of "
-            "the same names"
+            "the same names and remove results of pictures that are no longer in the folder"
         )
     if isinstance(gts := sources.get("--gts"), Path):
         masks, images = sum(map(len, list_groups(gts).values())), sum(len(group.items) for group in groups)
@@ -124,7 +124,8 @@ def remove_stale(
         folders = {item.image.parent for item in group.items}
         files = [path for folder in folders for path in folder.iterdir()]
         there = {item.stem for item in group.items}.union(*((path.name, path.stem) for path in files))
-        left = {stem for name, stem in earlier if name == group.name} - there
+        named = {stem for name, stem in earlier if name == group.name}
+        left = named - there if named & there else set()  # else they came from another folder of that name
         for stem in left | {item.stem for item in group.items if item.image not in done}:
             for pattern in patterns.values():
                 path = output / pattern.format(group=group.name, stem=stem)

@@ -8,7 +8,9 @@ import argparse
 import importlib
 import os
 import sys
+from difflib import get_close_matches
 from pathlib import Path
+from typing import NoReturn
 
 from gconet import __version__
 from gconet.errors import ConfigError, run_command
@@ -16,20 +18,31 @@ from gconet.errors import ConfigError, run_command
 VERBS = {
     "maps": "co-saliency maps of groups of pictures",
     "cutouts": "the common object cut out of every picture",
-    "thumbnails": "every picture cropped to the common object",
+    "thumbnails": "crops from maps that exist; for photographs: cutouts --thumbnails",
     "score": "maps against masks, as the published tables do",
     "figures": "the paper's figures, of your own pictures",
     "view": "a folder of results in the browser",
     "export": "the network as an ONNX file",
 }
+OVERWRITE = "replace files of the same names, and remove results of pictures that are no longer in the folder"
 USAGE = "usage: gconet VERB ...\n\n" + "\n".join(f"  {verb:12}{what}" for verb, what in VERBS.items())
 USAGE += "\n\ngconet VERB --help shows its options; gconet --version.\n"
 USAGE += "example: gconet cutouts photos/bikes --thumbnails"
 
 
+class Parser(argparse.ArgumentParser):
+    """Wrong arguments are one line, as all errors are."""
+
+    def error(self, message: str) -> NoReturn:
+        wrong = message.rpartition(" ")[2]
+        near = get_close_matches(wrong, self._option_string_actions, 1)
+        hint = f"; did you mean {near[0]}?" if near and near[0] != wrong else ""
+        raise ConfigError(f"{message}{hint} ({self.prog} --help shows all options)")
+
+
 def new_parser(doc: str | None) -> argparse.ArgumentParser:
     """A parser whose help is the module's docstring, as it stands."""
-    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -81,21 +94,24 @@ def add_care(parser: argparse.ArgumentParser) -> None:
     """What to do about files that cannot be used, and about those that exist."""
     add = parser.add_argument
     add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
-    add("--overwrite", action="store_true", help="replace files of the same names")
+    add("--overwrite", action="store_true", help=OVERWRITE)
 
 
 def settle_sources(args: argparse.Namespace) -> None:
     """Put PHOTOS or --images into `args.sources`, and a default into `args.output`; raises ConfigError."""
-    if bool(args.sources) == bool(args.images):
-        raise ConfigError("give PHOTOS, or --images DIR, and not both")
+    if args.sources and args.images:
+        raise ConfigError("give PHOTOS or --images DIR, not both")
+    if not args.sources and not args.images:
+        raise ConfigError("no photographs named; example: gconet cutouts photos/bikes")
     args.sources = args.sources or [args.images]
     several = len(args.sources) > 1
     for option in ("gts", "maps"):
         if getattr(args, option, None) and (several or args.sources[0].is_file()):
             raise ConfigError(f"--{option} goes with one folder alone")
     if several and not args.output:
-        raise ConfigError(f"{len(args.sources)} folders or pictures: without --output, give one folder alone")
-    args.output = args.output or Path("results") / Path(os.path.realpath(args.sources[0])).name
+        raise ConfigError(f"{len(args.sources)} folders or pictures need --output FOLDER")
+    source = Path(os.path.realpath(args.sources[0]))
+    args.output = args.output or Path("results") / (source.stem if source.is_file() else source.name)
 
 
 def main() -> int:

@@ -52,7 +52,9 @@ def main() -> int:
             return 0
         groups, presence, errors = made
         said.append(f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {maps}")
-    kinds = ["mask", "cut-out"] + ["new background"] * bool(args.background) + ["thumbnail"] * args.thumbnails
+    kinds = ["mask", "cut-out"]
+    kinds += ["new background"] if args.background else []
+    kinds += ["thumbnail"] if args.thumbnails else []
     jobs = make_jobs(groups, args.output, {kind: RESULTS[kind] for kind in kinds})
     work = partial(write_cutout, background=background)
     done, failed = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
@@ -63,6 +65,9 @@ def main() -> int:
     groups = leave_out(groups, {job.item.image for job in jobs} - images)
     said.append(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
     failures = {job.item.image: doubt for job, doubt in done if doubt}
+    if args.background and covered:
+        number = counted(len(covered), "picture")
+        said.append(f"{number} before another background in {args.output / 'backgrounds'}")
     doubts, check = check_maps(groups, presence, maps / FILE if presence else None, failures)
     if args.thumbnails:
         crops, failed = make_thumbnails(covered, aspect=(1, 1), shape=(256, 256), strict=args.strict)
@@ -78,7 +83,7 @@ def main() -> int:
         said.append(format_scores(of_maps, scores))
     said += check
     if covered and args.page:
-        headings = ["picture", "map", "cut-out"] + ["new background"] * bool(args.background)
+        headings = ["picture", "map", "cut-out", *(["new background"] if args.background else [])]
         title = f"Cut-outs: {args.output.resolve().name}"
         entries = make_entries(covered, "cut-out", cutout_panels, scores, doubts)
         page = write_page(args.output, entries, title=title, headings=headings)
