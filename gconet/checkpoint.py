@@ -223,8 +223,8 @@ def read_file(path: Path) -> Any:
     beside = digest_file(path)
     if path in PRETRAINED.values() and not beside.is_file():
         raise CheckpointError(f"{path}: {beside.name} is missing; reinstall both")
-    told = beside.read_text(encoding="ascii", errors="replace").split() if beside.is_file() else None
-    if told is not None and told[:1] != [digest(path)]:
+    expected = beside.read_text(encoding="ascii", errors="replace").split() if beside.is_file() else None
+    if expected is not None and expected[:1] != [digest(path)]:
         raise CheckpointError(f"{path}: damaged or altered: its SHA-256 is not the one in {beside.name}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

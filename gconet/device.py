@@ -50,8 +50,8 @@ def launched_ranks() -> tuple[int, int, int]:
         return 0, 1, 0
     values = [os.environ[name] for name in names]
     if not all(value.isdecimal() for value in values) or int(values[0]) >= int(values[1]):
-        told = ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
-        raise ConfigError(f"{told} in the environment; unset them, or start with torchrun")
+        wrong = ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
+        raise ConfigError(f"{wrong} in the environment; unset them, or start with torchrun")
     rank, world, local = map(int, values)
     return rank, world, local
 

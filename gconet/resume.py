@@ -67,7 +67,7 @@ def restore(
     for name, value in expected.items():
         if (saved := training.get(name)) != value:
             was, now = (f"a list of {len(v)}" if isinstance(v, list) else v for v in (saved, value))
-            raise CheckpointError(f"{path}: the run's {name} were {was}, now {now}; continue it on the same")
+            raise CheckpointError(f"{path}: the run's {name} were {was}, now {now}; resume with the same")
     if content["config"].get("validation", {}).get("set") != config.validation.set:
         training["best"] = -math.inf
     net = {f"net.{name}": tensor for name, tensor in content["model"].items()}

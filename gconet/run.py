@@ -1,4 +1,4 @@
-"""A training run's folder, TensorBoard and stop signals: settings, log and checkpoints in one place."""
+"""A training run's folder (settings, log, checkpoints, TensorBoard), its lock, and stop signals."""
 
 import contextlib
 import json
@@ -37,15 +37,14 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LAST, BEST = "last.pt", "best.pt"
-EVERY = 16  # steps between the questions of ranks on GPUs
+EVERY = 16  # steps after which ranks on GPUs agree on a stop
 
 
 class Run:
     """`runs/<name>`: config.yaml, log.jsonl, tensorboard/, last.pt and, with validation, best.pt.
 
     Only the first rank (`main`) writes; on the others every method that writes does nothing. Used in
-    `with`: an exception is logged; those that machines make (no memory, a full disk) become one line that
-    says how to resume.
+    `with`: an exception is logged; no memory and a full disk become one line that says how to resume.
     """
 
     def __init__(

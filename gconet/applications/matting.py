@@ -127,7 +127,7 @@ def disc(radius: int) -> npt.NDArray[Any]:
 
 
 def fit(picture: npt.NDArray[Any], height: int, width: int | None = None) -> npt.NDArray[Any]:
-    """`picture` (H,W) or (H,W,C), shrunk to that height and width, by default alike, if it is larger."""
+    """`picture` (H,W) or (H,W,C), shrunk to fit into that height and width (default: the height)."""
     h, w = picture.shape[:2]
     scale = min(height / h, (width or height) / w, 1)
     size = max(1, round(w * scale)), max(1, round(h * scale))

@@ -42,7 +42,7 @@ def check_output(
     that leads out of it. With `page`, also as `check_page`. If `flat`, the groups' folders will be made
     in `output` itself, and none may have the name of a file of results there.
 
-    Returns (group, stem) of the pictures of which an earlier call left results, as far as its page or its
+    Returns (group, stem) of the pictures of which an earlier call left results, if its page or its
     presence.csv names them.
     """
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
@@ -114,7 +114,7 @@ def remove_stale(
     done: Container[Path],
     earlier: set[tuple[str, str]],
 ) -> None:
-    """Remove results of earlier calls that must not pass for those of this one; says what was removed.
+    """Remove results of earlier calls that would look like results of this one; says what was removed.
 
     They are those of pictures of the `groups` that are not `done` now, and of the `earlier` ones, as
     `check_output` found them, whose files are no longer in their group's folder. `patterns`: as `MAPS`.

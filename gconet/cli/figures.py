@@ -74,8 +74,8 @@ def show_consensus(args: argparse.Namespace) -> int:
     seen, parts, errors = look_inside(predictor, groups, predictor.consensus, strict=args.strict)
     means = write_consensus(args.output, seen, parts)
     write_projector(args.output / "projector", seen, np.concatenate(parts))
-    told = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "one image alone"
-    said = [f"cosine distance of images, mean over {counted(len(seen), 'group')}: {told}"]
+    distances = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "one image alone"
+    said = [f"cosine distance of images, mean over {counted(len(seen), 'group')}: {distances}"]
     picture = args.output / "similarity.png"
     said.append(f"to look at: {picture}; tensorboard --logdir {args.output} (Projector, t-SNE)")
     return report(said, [args.images], errors)

@@ -110,8 +110,8 @@ def stretch(low: int, high: int, *, toolbox: bool) -> tuple[int, int, I64]:
     level that reaches each threshold, 256 if none does.
 
     The toolbox's map is (v - min) / (max - min + 1e-20) of v = level / 255, in float32 throughout. Levels
-    and thresholds often coincide (in a map of levels 0 to 254, say), and then whether v >= t holds hangs on
-    float32 rounding, which is reproduced for each of the 256 levels. PySODMetrics' map is stretched in
+    and thresholds often coincide (in a map of levels 0 to 254, say), and then whether v >= t holds depends
+    on float32 rounding, which is reproduced for each of the 256 levels. PySODMetrics' map is stretched in
     float64 unless it is constant, then cut down to 256 bins.
     """
     if toolbox:

@@ -30,9 +30,9 @@ def published_results(dataset: str, methods: Collection[str] | None = None) -> l
             names = {name.lower(): name for name, value in row.items() if isinstance(value, list)}
             name = names.get(dataset.lower())
             if name and (methods is None or row["method"] in methods):
-                told = (row[key] for key in ("venue", "backbone", "train") if key in row)
+                notes = (row[key] for key in ("venue", "backbone", "train") if key in row)
                 figures = dict(zip(ORDER, row[name], strict=True))
-                found.append(Published(row["method"], ", ".join(told), figures))
+                found.append(Published(row["method"], ", ".join(notes), figures))
     return found
 
 
