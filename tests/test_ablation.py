@@ -334,7 +334,7 @@ def test_killed_at_any_point_it_ends_in_the_same_table(toy, tmp_path):
     while True:
         process = start(tmp_path / "cut", toy)
         try:
-            output, _ = process.communicate(timeout=dice.uniform(10, 60) if kills < 8 else 1200)
+            output, _ = process.communicate(timeout=dice.uniform(5, 25) if kills < 8 else 1200)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, dice.choice([signal.SIGKILL, signal.SIGTERM]))
             process.communicate()
