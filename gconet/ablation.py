@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gconet.checkpoint import read_checkpoint, saved_config
-from gconet.config import Config, config_to_dict, load_config
+from gconet.config import Config, flat_settings, load_config
 from gconet.data.sets import known_sets
 from gconet.device import pick_device, pick_precision
 from gconet.errors import ConfigError, DataError
@@ -76,9 +76,7 @@ def machine(config: Config) -> list[str]:
 
 def settings_of(config: Config) -> dict[str, Any]:
     """What a run's figures depend on but its seed and length, as section.key → value."""
-    flat: dict[str, Any] = {}
-    for key, value in config_to_dict(config).items():
-        flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+    flat = flat_settings(config)
     flat["train.device"] = config.train.device.partition(":")[0]
     for key in ("encoder.weights", "data.episodes", "init"):  # a file may lie elsewhere on another machine
         flat[key] = flat[key] and Path(flat[key]).name
@@ -146,8 +144,8 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def keep_losses(log: Path, table: Path, every: int = 100) -> None:
-    """Write the mean of each loss over every hundred steps, from a run's log to a small table."""
+def mean_losses(log: Path, every: int = 100) -> list[dict[str, float]]:
+    """From a run's log, the mean of each loss over every hundred steps, with the `step` where they end."""
     lines = {}
     for line in log.read_text(encoding="utf-8").splitlines():
         with suppress(ValueError):  # a line that a kill has cut
@@ -158,13 +156,20 @@ def keep_losses(log: Path, table: Path, every: int = 100) -> None:
     losses = [
         name for name in ("saliency", "collaboration", "classification", "bce", "total") if name in steps[-1]
     ]
+    parts = [steps[begin : begin + every] for begin in range(0, len(steps), every)]
+    return [
+        {"step": part[-1]["step"] + 1, **{n: sum(step[n] for step in part) / len(part) for n in losses}}
+        for part in parts
+    ]
+
+
+def keep_losses(log: Path, table: Path) -> None:
+    """Write `mean_losses` of a run's log to a small table."""
+    rows = mean_losses(log)
     with table.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["step", *losses])
-        for begin in range(0, len(steps), every):
-            part = steps[begin : begin + every]
-            means = [sum(step[name] for step in part) / len(part) for name in losses]
-            writer.writerow([part[-1]["step"] + 1, *(f"{mean:.5g}" for mean in means)])
+        writer.writerow(rows[0])
+        writer.writerows([[row.pop("step"), *(f"{mean:.5g}" for mean in row.values())] for row in rows])
 
 
 def ablation_table(dataset: str, records: Sequence[Record], note: str) -> Table:

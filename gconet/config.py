@@ -196,3 +196,11 @@ def config_to_dict(config: Config) -> dict[str, Any]:
     plain: dict[str, Any] = dataclasses.asdict(config)
     plain["optimizer"]["betas"] = list(config.optimizer.betas)
     return plain
+
+
+def flat_settings(config: Config) -> dict[str, Any]:
+    """`config_to_dict` as section.key → value."""
+    flat: dict[str, Any] = {}
+    for key, value in config_to_dict(config).items():
+        flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+    return flat

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from gconet import __version__
 from gconet.checkpoint import save_checkpoint
-from gconet.config import Config, config_to_dict
+from gconet.config import Config, config_to_dict, flat_settings
 from gconet.errors import ConfigError, GCoNetError
 from gconet.models.decoder import upsample
 from gconet.models.training import TrainingGCoNet, TrainingOutput
@@ -145,7 +145,7 @@ class Run:
         """Write the log's last line and end TensorBoard's with the run's settings and figures."""
         self.log(**record)
         if self._board and (events := self._board.file_writer):
-            ours, usual = (_flat(config_to_dict(config)) for config in (self.config, Config()))
+            ours, usual = flat_settings(self.config), flat_settings(Config())
             changed = {
                 key: value if isinstance(value, int | float) else str(value)
                 for key, value in ours.items()
@@ -181,14 +181,6 @@ def _head(titles: Sequence[str], width: int, whole: int) -> Tensor:
         place = (2 + i * (width + 2), len(head) - 2)
         cv2.putText(head, title, place, cv2.FONT_HERSHEY_SIMPLEX, width / 180, 3 * (255,), 1, cv2.LINE_AA)
     return torch.from_numpy(head).permute(2, 0, 1) / 255
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} → {"a.b": 1}."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 def environment() -> dict[str, str]:

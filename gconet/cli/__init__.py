@@ -65,7 +65,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
         "--precision",
         default="auto",
         choices=("auto", "fp32", "tf32", "bf16"),
-        help="auto takes bf16 where the hardware computes it natively (default: %(default)s)",
+        help="auto takes bf16 if the hardware computes it natively (default: %(default)s)",
     )
 
 

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]  # for the tests' reference path, and this folder
 
-from gconet.errors import ConfigError, run_command  # noqa: E402
+from gconet.cli import Parser  # noqa: E402
+from gconet.errors import run_command  # noqa: E402
 
 EPILOG = """\
   $ python scripts/benchmark.py evaluate
@@ -35,13 +36,6 @@ loop and against pysodmetrics (MAE, F, E and S), in turns, so that all meet the 
 TRAIN = """ by train.py, from files to checkpoints,
 beside the reference path's bare step in memory without augmentation: the median of the steps in the log,
 without the first ones"""
-
-
-class Parser(argparse.ArgumentParser):
-    """Reports wrong arguments in one line, as other errors."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(message)
 
 
 def whole(least: int = 1) -> Callable[[str], int]:

@@ -10,9 +10,8 @@ hundred steps. Needs matplotlib: pip install 'gconet[plot]'.
 import argparse
 import csv
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from gconet.ablation import keep_losses
+from gconet.ablation import mean_losses
 from gconet.errors import ConfigError, DataError, run_command
 
 TITLES = {
@@ -56,16 +55,15 @@ def main() -> int:
 
 def read_losses(run: Path) -> dict[str, list[float]]:
     """The curves of a run, by the columns of its losses.csv; raises DataError if it has none."""
-    with TemporaryDirectory() as folder:
-        table = run / "losses.csv"
-        if not table.is_file():
-            if not (run / "log.jsonl").is_file():
-                raise DataError(f"{run} has neither losses.csv nor log.jsonl; give a run's folder")
-            table = Path(folder) / "losses.csv"
-            keep_losses(run / "log.jsonl", table)
+    table, log = run / "losses.csv", run / "log.jsonl"
+    if table.is_file():
         with table.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows] for name in rows[0]}
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    elif log.is_file():
+        rows = mean_losses(log)
+    else:
+        raise DataError(f"{run} has neither losses.csv nor log.jsonl; give a run's folder")
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 if __name__ == "__main__":
