@@ -1,14 +1,5 @@
-"""Check the data sets below a root folder: counts, pairs, sizes, readable files."""
+"""Check the data sets below a root folder: counts, pairs, sizes, readable files.
 
-import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from pathlib import Path
-
-from gconet.data.check import check_set, list_sets
-from gconet.data.sets import known_sets
-from gconet.errors import counted, run_command
-
-EPILOG = """\
 The layout that is expected, as published:
   data/images/<set>/<class>/<stem>.jpg     an image
   data/gts/<set>/<class>/<stem>.png        its mask: the same stem, the same size
@@ -16,7 +7,7 @@ The layout that is expected, as published:
 Each may be jpg, jpeg, png, webp, bmp, avif, heic or heif.
 
 Totals are known for:
-  {totals}
+  {totals} (images/groups)
 Other sets are checked without one. All problems are listed, each with the path to fix:
   $ python scripts/check_data.py
   DUTS_class: 291 groups, 8250 images, 8250 masks: whole
@@ -26,14 +17,19 @@ Other sets are checked without one. All problems are listed, each with the path 
 Exit status: 0 when every set checked is complete and whole, 1 when something is wrong, 2 for wrong
 arguments. DUTS_class takes about half a minute."""
 
+import sys
+from pathlib import Path
+
+from gconet.cli import new_parser
+from gconet.data.check import check_set
+from gconet.data.groups import list_sets
+from gconet.data.sets import known_sets
+from gconet.errors import DataError, counted, run_command
+
 
 def main() -> int:
     totals = ", ".join(f"{name} {k.images:,}/{k.groups}" for name, k in known_sets().items() if k.images)
-    parser = ArgumentParser(
-        description=__doc__,
-        epilog=EPILOG.format(totals=f"{totals} (images/groups)"),
-        formatter_class=RawDescriptionHelpFormatter,
-    )
+    parser = new_parser((__doc__ or "").format(totals=totals))
     parser.add_argument("--root", type=Path, default=Path("data"), help="default data")
     parser.add_argument("--set", nargs="+", metavar="NAME", dest="names", help="default: all sets")
     parser.add_argument("--workers", type=int, default=2, help="threads that decode (default 2)")
@@ -41,6 +37,8 @@ def main() -> int:
     if args.workers < 1:
         parser.error("--workers must be 1 or more")
     names = args.names or list_sets(args.root)
+    if not names:
+        raise DataError(f"no data sets: expected {args.root}/images/<set>/<class>/; see data/README.md")
     broken = []
     for name in names:
         report = check_set(args.root, name, workers=args.workers)

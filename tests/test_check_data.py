@@ -1,5 +1,6 @@
 """The check of whole data sets: everything wrong is listed, by path; the command's exit status."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gconet.data.check import check_set, list_sets
-from gconet.data.groups import scan_set
+from gconet.data.check import check_set
+from gconet.data.groups import list_sets, scan_set
 from gconet.data.sets import known_sets
 from gconet.data.toy import make_toy_set
 from gconet.errors import DataError
@@ -36,7 +37,7 @@ def run_script(*args: object) -> subprocess.CompletedProcess[str]:
 
 def test_a_whole_set_is_whole(root: Path) -> None:
     report = check_set(root, "toy")
-    assert (report.groups, report.images, report.masks, report.problems) == (3, 9, 9, ())
+    assert (report.groups, report.images, report.masks, report.problems) == (3, 9, 9, [])
 
 
 def test_names_pair_in_either_unicode_form(root: Path) -> None:
@@ -49,7 +50,7 @@ def test_names_pair_in_either_unicode_form(root: Path) -> None:
             path.rename(folder / f"{unicodedata.normalize(form, 'é')}{path.name}")
     assert len(scan_set(root, "toy")) == 3
     report = check_set(root, "toy")
-    assert (report.groups, report.images, report.masks, report.problems) == (3, 9, 9, ())
+    assert (report.groups, report.images, report.masks, report.problems) == (3, 9, 9, [])
     twin = root / "images/toy" / unicodedata.normalize("NFC", "café")
     shutil.copytree(root / "images/toy" / unicodedata.normalize("NFD", "café"), twin)
     assert [p.kind for p in check_set(root, "toy").problems] == ["double group"]
@@ -108,7 +109,7 @@ def test_masks_of_distractors_are_checked_if_they_are_there(root: Path) -> None:
     others = root / "distractors/toy"
     shutil.copytree(root / "gts/toy", others)
     report = check_set(root, "toy")
-    assert (report.images, report.masks, report.distractors, report.problems) == (9, 9, 9, ())
+    assert (report.images, report.masks, report.distractors, report.problems) == (9, 9, 9, [])
     assert "9 images, 9 masks, 9 distractor masks: whole" in run_script("--root", root).stdout
     (others / a / "000.png").write_text("not a picture")
     (others / a / "001.png").rename(others / a / "009.png")
@@ -143,8 +144,8 @@ def test_a_set_or_root_that_is_not_there(root: Path, tmp_path: Path) -> None:
     assert list_sets(root) == ["toy"]
     with pytest.raises(DataError, match="'CoCA'.*there: toy"):
         check_set(root, "CoCA")
-    with pytest.raises(DataError, match="expected .*images/<set>/<class>"):
-        list_sets(tmp_path / "nowhere")
+    done = run_script("--root", tmp_path / "nowhere")
+    assert done.returncode == 1 and re.search("expected .*images/<set>/<class>", done.stderr)
 
 
 def test_command(root: Path) -> None:

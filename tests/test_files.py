@@ -98,10 +98,10 @@ def test_with_masks_or_among_maps_they_stay_ambiguous(tmp_path):
             Image.new("L", (4, 4)).save(tmp_path / folder / name)
     for images, gts, maps in (("images", "one", None), ("one", "two", None), ("one", None, "two")):
         given = [folder and tmp_path / folder for folder in (images, gts, maps)]
-        with pytest.raises(DataError, match=r"a.jpg and a.png share a stem; rename one"):
+        with pytest.raises(DataError, match=r"a.jpg and a.png would share the name a; rename one"):
             scan_groups(*given)
     Image.new("L", (4, 4)).save(tmp_path / "images/a.jpg.bmp")
-    with pytest.raises(DataError, match=r"a.jpg and a.jpg.bmp would share a.jpg; rename one"):
+    with pytest.raises(DataError, match=r"a.jpg and a.jpg.bmp would share the name a.jpg; rename one"):
         scan_groups(tmp_path / "images")
 
 

@@ -36,7 +36,7 @@ def test_a_folder_of_pictures_is_one_group_and_pairs_whatever_the_masks_folder_i
 
 
 def test_what_is_missing_is_named(tmp_path):
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(DataError, match="no data set 's' in .*sets there: none"):
         scan_set(tmp_path / "nowhere", "s")
     write(tmp_path / "images/s/a/x.jpg")
     with pytest.raises(DataError, match="no data set 'CoCA'.*sets there: s"):

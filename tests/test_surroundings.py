@@ -140,7 +140,7 @@ def test_folders_of_other_programs_are_no_groups(toy, tmp_path, name):
         for side in ("images", "gts"):
             shutil.copytree(toy / side / "toy", tmp_path / "data" / side / "toy")
             (tmp_path / "data" / side / "toy" / name).mkdir()
-        assert check_set(tmp_path / "data", "toy", workers=1).problems == ()
+        assert check_set(tmp_path / "data", "toy", workers=1).problems == []
     (tmp_path / "images/empty").mkdir()
     with pytest.raises(DataError, match="no images in empty of"):
         list_groups(tmp_path / "images")

@@ -3,7 +3,8 @@
 The published layout is `<root>/images/<set>/<class>/*` beside `<root>/gts/<set>/<class>/*`.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,10 +54,20 @@ def scan_set(root: Path, name: str) -> tuple[Group, ...]:
     Raises DataError that names what is missing and lists what exists.
     """
     if not (root / "images" / name).is_dir():
-        sets = sorted(p.name for p in (root / "images").glob("*") if p.is_dir())
-        there = f"sets there: {', '.join(sets)}" if sets else f"no folder {root / 'images'} with sets in it"
-        raise DataError(f"no data set {name!r} in {root} ({there}); see data/README.md for the layout")
+        raise no_set(root, name)
     return scan_groups(root / "images" / name, root / "gts" / name)
+
+
+def no_set(root: Path, name: str) -> DataError:
+    """What to raise if `root` lacks the data set `name`."""
+    there = ", ".join(list_sets(root)) or "none"
+    return DataError(f"no data set {name!r} in {root} (sets there: {there}); layout: data/README.md")
+
+
+def list_sets(root: Path) -> list[str]:
+    """The names of all sets below `root/images` or `root/gts`, sorted."""
+    sides = [folder for side in ("images", "gts") if (folder := root / side).is_dir()]
+    return sorted({path.name for folder in sides for path in list_subfolders(folder)})
 
 
 def scan_groups(
@@ -109,7 +120,7 @@ def scan_sources(
             folder = source.parent.resolve()  # a file may be named in two ways
             files.setdefault(folder, {})[folder / source.name] = None
     for folder, paths in files.items():
-        named = sorted(name_files(folder, paths, twins=True).items())
+        named = sorted(name_files(paths, twins=True).items())
         groups.append(Group(normalise(folder.name), tuple(Item(stem, path) for stem, path in named)))
     names = [group.name for group in groups]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -127,28 +138,27 @@ def list_groups(root: Path, *, allow_empty: bool = False, twins: bool = False) -
     """Group name → stem → file, both sorted, for one group or a folder of groups; raises DataError.
 
     With `allow_empty`, a folder without pictures is an empty group, if another has some. `twins`: see
-    `list_files`.
+    `name_files`.
     """
     if not root.is_dir():
         what = "is a file" if root.is_file() else "does not exist"
         raise DataError(f"no folder {root}: it {what}; give one group's folder or a folder of groups")
     subfolders = list_subfolders(root)
-    own = list_files(root, twins=twins)
-    if not own:
-        groups = {normalise(p.name): list_files(p, twins=twins) for p in subfolders}
-        if len(groups) < len(subfolders):
-            raise DataError(f"{root}: two folders differ in the Unicode form of one name only; merge them")
-        empty = [name for name, files in groups.items() if not files]
-        if len(empty) == len(groups) or (empty and not allow_empty):
-            where = f"in {name_some(empty)} of {root}" if empty else f"in {root}"
-            raise DataError(f"no images {where}; readable are {', '.join(SUFFIXES)}")
-        return groups
-    if any(list_files(p, twins=True) for p in subfolders):
-        raise DataError(
-            f"{root} holds images ({name_some(list(own))}) and folders of images "
-            f"({name_some([p.name for p in subfolders])}); give one group or a folder of groups"
-        )
-    return {normalise(root.resolve().name): own}
+    if own := name_files(find_pictures(root), twins=twins):
+        if any(map(find_pictures, subfolders)):
+            raise DataError(
+                f"{root} holds images ({name_some(list(own))}) and folders of images "
+                f"({name_some([p.name for p in subfolders])}); give one group or a folder of groups"
+            )
+        return {normalise(root.resolve().name): own}
+    groups = {normalise(p.name): name_files(find_pictures(p), twins=twins) for p in subfolders}
+    if len(groups) < len(subfolders):
+        raise DataError(f"{root}: two folders differ in the Unicode form of one name only; merge them")
+    empty = [name for name, files in groups.items() if not files]
+    if len(empty) == len(groups) or (empty and not allow_empty):
+        where = f"in {name_some(empty)} of {root}" if empty else f"in {root}"
+        raise DataError(f"no images {where}; readable are {', '.join(SUFFIXES)}")
+    return groups
 
 
 def list_subfolders(folder: Path) -> list[Path]:
@@ -157,30 +167,27 @@ def list_subfolders(folder: Path) -> list[Path]:
     return sorted((p for p in folders if p.name not in FOREIGN), key=lambda p: normalise(p.name))
 
 
-def list_files(folder: Path, *, twins: bool = False) -> dict[str, Path]:
-    """Stem → picture directly inside `folder`, sorted by stem; hidden and other files are skipped.
+def name_files(pictures: Collection[Path], *, twins: bool) -> dict[str, Path]:
+    """Stem → picture of one folder; raises DataError if two share a stem.
 
-    With `twins`, files that share a stem (a.jpg, a.png) have their whole names instead; or else they
-    raise DataError.
+    With `twins`, files that share a stem (a.jpg, a.png) have their whole names instead.
     """
-    paths = sorted(_visible_files(folder), key=lambda p: (normalise(p.stem), p.suffix))
-    return name_files(folder, [p for p in paths if p.suffix.lower() in SUFFIXES], twins=twins)
-
-
-def name_files(folder: Path, pictures: Iterable[Path], *, twins: bool) -> dict[str, Path]:
-    """Stem → picture of one `folder`; see `list_files`."""
-    found: dict[str, list[Path]] = {}
-    for path in pictures:
-        found.setdefault(normalise(path.stem), []).append(path)
+    shared = Counter(normalise(path.stem) for path in pictures)
     files: dict[str, Path] = {}
-    for stem, paths in found.items():
-        if len(paths) > 1 and not twins:
-            raise DataError(f"{folder}: {paths[0].name} and {paths[1].name} share a stem; rename one")
-        for path in paths:
-            name = stem if len(paths) == 1 else normalise(path.name)
-            if (other := files.setdefault(name, path)) != path:
-                raise DataError(f"{folder}: {other.name} and {path.name} would share {name}; rename one")
+    for path in pictures:
+        stem = normalise(path.stem)
+        name = normalise(path.name) if twins and shared[stem] > 1 else stem
+        if (other := files.setdefault(name, path)) != path:
+            raise DataError(
+                f"{path.parent}: {other.name} and {path.name} would share the name {name}; rename one"
+            )
     return files
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The pictures directly inside `folder`, sorted by stem; hidden and other files are skipped."""
+    pictures = (path for path in _visible_files(folder) if path.suffix.lower() in SUFFIXES)
+    return sorted(pictures, key=lambda p: (normalise(p.stem), p.suffix))
 
 
 def list_others(root: Path) -> list[Path]:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from gconet.checkpoint import find_checkpoint, load_model
 from gconet.config import load_config
-from gconet.data.groups import list_files
+from gconet.data.groups import find_pictures
 from gconet.device import peak_memory
 from gconet.errors import ConfigError, DataError
 
@@ -201,7 +201,7 @@ def print_row(name: str, seconds: list[float], images: int, peak: float, referen
 
 def pictures(source: Path, folder: Path, count: int) -> list[Path]:
     """`count` links in a new `folder` to the pictures in `source`, in turn if it has fewer."""
-    files = list(list_files(source).values()) if source.is_dir() else []
+    files = find_pictures(source) if source.is_dir() else []
     if not files:
         raise ConfigError(f"--images {source} is not a folder of pictures; name one group")
     folder.mkdir(parents=True)
