@@ -8,14 +8,14 @@ written; VGG's fully connected layers, the three layers of the GAM that no forwa
 the training heads are left out. Any other name that is unknown or missing is refused.
 """
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
+from gconet.cli import new_parser
 from gconet.errors import run_command
 
 
 def main() -> int:
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("official", type=Path, metavar="OFFICIAL.pth", help="the authors' file")
     parser.add_argument("ours", type=Path, metavar="OURS.pt", help="a new file to write")
     args = parser.parse_args()

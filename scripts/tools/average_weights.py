@@ -5,14 +5,14 @@
 Writes their mean, for inference or as `init=` of another run, with the settings of the last checkpoint.
 """
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
+from gconet.cli import new_parser
 from gconet.errors import CheckpointError, run_command
 
 
 def main() -> int:
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT", help="two or more")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a new file to write")
     args = parser.parse_args()

@@ -1,38 +1,34 @@
 """Draw what training with data.distractors sees: pictures, what was made of them, and the masks.
 
     python scripts/tools/draw_composed.py --output composed.jpg
-    python scripts/tools/draw_composed.py --images data/images/toy --gts data/gts/toy --output toy.jpg
 
-A row for each picture of one episode: the group's picture, another class's picture, the two
+A row for each picture of one episode of the demo: the group's picture, another class's picture, the two
 composed, and the mask of the group's object in it (gconet/data/compose.py).
 """
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 import torch
 from PIL import Image
 
+from gconet.cli import new_parser
 from gconet.data.compose import compose
 from gconet.data.dataset import EpisodeDataset
 from gconet.data.episodes import DrawnEpisodes
 from gconet.data.groups import scan_groups
 from gconet.errors import ConfigError, run_command
 
+DEMO = Path("data/demo")
 SIZE = 160  # pixels a side
 
 
 def main() -> int:
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--images", type=Path, default=Path("data/demo/images"), metavar="DIR", help="default: %(default)s")
-    add("--gts", type=Path, default=Path("data/demo/gts"), metavar="DIR", help="default: %(default)s")
-    add("--output", type=Path, required=True, metavar="FILE", help="a .jpg or .png file")
-    add("--overwrite", action="store_true", help="replace the file if it exists")
+    parser = new_parser(__doc__)
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a new .jpg or .png file")
     args = parser.parse_args()
-    if args.output.exists() and not args.overwrite:
-        raise ConfigError(f"{args.output} exists already; name another file, or --overwrite it")
-    groups = scan_groups(args.images, args.gts)
+    if args.output.exists():
+        raise ConfigError(f"{args.output} exists already; name another file")
+    groups = scan_groups(DEMO / "images", DEMO / "gts")
     sizes = tuple(len(group.items) for group in groups)
     episodes = DrawnEpisodes(sizes=sizes, seed=0, group_size=4, flip=0.0, rotation=0.0)
     dataset = EpisodeDataset(groups, episodes, size=SIZE, distractors=1.0)

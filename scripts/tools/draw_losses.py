@@ -7,11 +7,11 @@ A run is a folder with the log.jsonl of train.py or the losses.csv of ablate.py.
 hundred steps. Needs matplotlib: pip install 'gconet[plot]'.
 """
 
-import argparse
 import csv
 from pathlib import Path
 
 from gconet.ablation import mean_losses
+from gconet.cli import new_parser
 from gconet.errors import ConfigError, DataError, run_command
 
 TITLES = {
@@ -23,12 +23,8 @@ TITLES = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="a folder; its name is in the legend"
-    )
+    parser = new_parser(__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder, named in the legend")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a new .svg, .png or .pdf")
     args = parser.parse_args()
     if args.output.exists():

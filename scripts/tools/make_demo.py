@@ -10,12 +10,12 @@ instance of its group's object and one or two others, which occur only once in t
 picture alone cannot know which object is meant. Sources, rules and licences: data/demo/README.md.
 """
 
-import argparse
 from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 
+from gconet.cli import new_parser
 from gconet.errors import ConfigError, DataError, run_command
 from gconet.opencv import cv2
 
@@ -23,38 +23,15 @@ WIDTH, HEIGHT = 480, 360  # pixels
 
 # each group's pictures: the common object's stamp, then the distractors'; a group's place sets its seeds
 GROUPS = {
-    "car": (
-        ("sedan", "duck"),
-        ("beetle", "cow"),
-        ("sportscar2", "kettle"),
-        ("truck", "guitar_classical"),
-        ("beetle", "zebra"),
-    ),
-    "cattle": (
-        ("bull", "soccer", "pitcher_small"),
-        ("cow", "beetle"),
-        ("cow_white", "toolbox", "rooster"),
-        ("yak", "flower4"),
-        ("bison", "violin"),
-        ("zebu", "rubberduck", "camera_35mm"),
-    ),
-    "bird": (
-        ("pigeon", "teapot"),
-        ("gander", "yak"),
-        ("seagull", "sedan"),
-        ("turkey", "pitcher_small", "toolbox"),
-        ("peacock", "binoculars"),
-        ("crow", "basketball", "mandarine"),
-    ),
-    "guitar": (
-        ("guitar2", "hen", "yellowpepper"),
-        ("guitar_classical", "truck"),
-        ("guitar_electric", "drum_tomtom_floor"),
-        ("guitar_electric_bass", "elephant"),
-        ("guitar_classical", "kettle", "iris"),
-        ("guitar2", "tiger"),
-    ),
+    "car": "sedan duck, beetle cow, sportscar2 kettle, truck guitar_classical, beetle zebra",
+    "cattle": "bull soccer pitcher_small, cow beetle, cow_white toolbox rooster, yak flower4, bison violin, "
+    "zebu rubberduck camera_35mm",
+    "bird": "pigeon teapot, gander yak, seagull sedan, turkey pitcher_small toolbox, peacock binoculars, "
+    "crow basketball mandarine",
+    "guitar": "guitar2 hen yellowpepper, guitar_classical truck, guitar_electric drum_tomtom_floor, "
+    "guitar_electric_bass elephant, guitar_classical kettle iris, guitar2 tiger",
 }
+PICTURES = {group: [picture.split() for picture in text.split(",")] for group, text in GROUPS.items()}
 
 # the photographs that a group's pictures take in turn, and how far down their open ground begins
 BACKGROUNDS = (
@@ -83,9 +60,7 @@ METRES = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="the unpacked packages")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new folder")
     args = parser.parse_args()
@@ -93,25 +68,21 @@ def main() -> int:
         raise ConfigError(f"--output {args.output} exists; name a new folder")
     drawn = {"cartoon", "seasonal"}  # folders of drawings
     files = {p.name: p for p in sorted(args.packages.rglob("*.[jp][pn]g")) if not drawn & {*p.parts}}
-    used = {f"{stamp}.png" for pictures in GROUPS.values() for picture in pictures for stamp in picture}
+    used = {f"{stamp}.png" for pictures in PICTURES.values() for picture in pictures for stamp in picture}
     if missing := sorted((used | {name for name, _ in BACKGROUNDS}) - files.keys()):
         raise DataError(f"--packages {args.packages} lacks {missing[0]}; unpack the packages named in --help")
-    for g, (group, pictures) in enumerate(GROUPS.items()):
+    for g, (group, pictures) in enumerate(PICTURES.items()):
+        for side in ("images", "gts", "others"):
+            (args.output / side / group).mkdir(parents=True)
         for i, (stamps, (background, ground)) in enumerate(zip(pictures, cycle(BACKGROUNDS), strict=False)):
             r = np.random.RandomState(100 * g + i)
             objects = {stamp: files[f"{stamp}.png"] for stamp in stamps}
             image, masks = compose(read_background(files[background], r), ground, objects, r)
-            common, others = masks[0], np.bitwise_or.reduce(masks[1:])
-            for side, suffix, pixels in (
-                ("images", ".jpg", image),
-                ("gts", ".png", common),
-                ("others", ".png", others),
-            ):
-                path = args.output / side / group / f"{i:02d}{suffix}"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                quality = [cv2.IMWRITE_JPEG_QUALITY, 90] if suffix == ".jpg" else []
-                path.write_bytes(cv2.imencode(suffix, pixels, quality)[1].tobytes())
-    print(f"{args.output}: {sum(map(len, GROUPS.values()))} pictures in {len(GROUPS)} groups")
+            name = f"{group}/{i:02d}"
+            cv2.imwrite(f"{args.output}/images/{name}.jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+            cv2.imwrite(f"{args.output}/gts/{name}.png", masks[0])
+            cv2.imwrite(f"{args.output}/others/{name}.png", np.bitwise_or.reduce(masks[1:]))
+    print(f"{args.output}: {sum(map(len, PICTURES.values()))} pictures in {len(PICTURES)} groups")
     return 0
 
 

@@ -7,27 +7,27 @@ one near the mask's, F their harmonic mean, 0 if only one of the two has an outl
 means over pictures.
 """
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gconet.cli import new_parser
 from gconet.errors import DataError, run_command
 from gconet.evaluation.histogram import joint_histogram
 from gconet.evaluation.segmentation import HALF, precision_jaccard
 from gconet.opencv import cv2
 
+TOLERANCE = 3  # pixels
 Mask = npt.NDArray[np.bool_]
 
 
 def main() -> int:
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--masks", type=Path, required=True, metavar="DIR", help="OUTPUT/masks of cosegment.py")
     add("--gts", type=Path, required=True, metavar="DIR", help="true masks in the same tree")
-    add("--tolerance", type=float, default=3, help="pixels (default: %(default)s)")
     args = parser.parse_args()
     figures = []
     truths = {path.relative_to(args.gts).with_suffix(""): path for path in args.gts.rglob("*.*")}
@@ -37,19 +37,19 @@ def main() -> int:
             raise DataError(f"{name} has no mask in {args.gts}")
         levels, true_levels = (np.asarray(Image.open(p).convert("L")) for p in (path, truths[name]))
         _, j = precision_jaccard(joint_histogram(levels, true_levels), HALF)
-        figures.append((j, *boundary(levels >= HALF, true_levels >= HALF, args.tolerance)))
+        figures.append((j, *boundary(levels >= HALF, true_levels >= HALF)))
     if not figures:
         raise DataError(f"no mask in {args.masks}")
     j, precision, recall, f = np.mean(figures, axis=0)
     print(
-        f"{len(figures)} masks: J {j:.4f}; boundary within {args.tolerance} pixels: "
+        f"{len(figures)} masks: J {j:.4f}; boundary within {TOLERANCE} pixels: "
         f"F {f:.4f}, precision {precision:.4f}, recall {recall:.4f}"
     )
     return 0
 
 
-def boundary(mask: Mask, truth: Mask, tolerance: float) -> tuple[float, float, float]:
-    """Precision, recall and F of the boundary of `mask` within `tolerance` pixels of that of `truth`."""
+def boundary(mask: Mask, truth: Mask) -> tuple[float, float, float]:
+    """Precision, recall and F of the boundary of `mask` within TOLERANCE pixels of that of `truth`."""
     own, true = outline(mask), outline(truth)
     if not own.any() or not true.any():
         return (float(own.any() == true.any()),) * 3
@@ -57,8 +57,9 @@ def boundary(mask: Mask, truth: Mask, tolerance: float) -> tuple[float, float, f
         cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         for edge in (true, own)
     )
-    precision, recall = float((far_true[own] <= tolerance).mean()), float((far_own[true] <= tolerance).mean())
-    return precision, recall, 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    precision = float((far_true[own] <= TOLERANCE).mean())
+    recall = float((far_own[true] <= TOLERANCE).mean())
+    return precision, recall, 2 * precision * recall / max(precision + recall, 1e-9)
 
 
 def outline(mask: Mask) -> Mask:

@@ -8,16 +8,16 @@ at 0.5 below 0.3, of those between, and of those above 0.7, for which it is a fa
 """
 
 import csv
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from gconet.applications.outputs import FILE
+from gconet.cli import new_parser
 from gconet.errors import run_command
 from gconet.evaluation import score_folders
 
 
 def main() -> int:
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--maps", type=Path, required=True, metavar="DIR", help="maps of test.py")
     parser.add_argument("--gts", type=Path, required=True, metavar="DIR", help="masks in the same tree")
     args = parser.parse_args()

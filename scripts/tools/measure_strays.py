@@ -2,7 +2,7 @@
 
     python scripts/tools/measure_strays.py --images data/images/PASCAL_coseg
 
-Every group gets strays, by default one for each five pictures of its own, drawn at random from the other
+Every group gets strays, one for each five pictures of its own, drawn at random from the other
 groups (no file that the group has), and goes through the network once with them. Prints the area under
 the ROC curve (AUC) over all pictures, and what the marks of test.py would be at a few margins.
 """
@@ -23,24 +23,21 @@ MARGINS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 
 def main() -> int:
     parser = new_parser(__doc__)
-    add = parser.add_argument
-    add("--images", type=Path, required=True, metavar="DIR", help="a folder of groups")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="a folder of groups")
     add_network(parser)
-    add("--every", type=int, default=5, help="a stray for so many own pictures (default: 5)")
-    add("--seed", type=int, default=5, help="of the strays (default: %(default)s)")
     args = parser.parse_args()
     from gconet.predictor import Predictor  # here, so that --help need not wait for torch
 
     predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
     groups = {group.name: [item.image for item in group.items] for group in scan_groups(args.images)}
-    random = np.random.RandomState(args.seed)
+    random = np.random.RandomState(5)
     presence, is_stray = [], []
     for name, own in tqdm(groups.items(), desc="groups", unit="group", disable=None):
         contents = {path.read_bytes() for path in own}
         others = [path for other, files in groups.items() if other != name for path in files]
         drawn = (others[i] for i in random.permutation(len(others)))
         foreign = (path for path in drawn if path.read_bytes() not in contents)
-        strays = list(islice(foreign, max(1, len(own) // args.every)))
+        strays = list(islice(foreign, max(1, len(own) // 5)))
         presence.append(predictor([*own, *strays]).presence)
         is_stray.append(np.arange(len(own) + len(strays)) >= len(own))
     stray = np.concatenate(is_stray)

@@ -5,14 +5,14 @@
 Then describe them in gconet/weights/README.md, and score them again: float16 moves the maps a little.
 """
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
+from gconet.cli import new_parser
 from gconet.errors import run_command
 
 
 def main() -> int:
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a checkpoint of train.py")
     parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="a new file to write")
     args = parser.parse_args()
