@@ -6,20 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageChops, ImageCms
+from PIL import ExifTags, Image, ImageChops, ImageCms, ImageOps
 
 from gconet.data.decode import decode, decoders
 from gconet.errors import DataError
-
-TURNS = {  # EXIF's orientation → what makes the picture upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def load_image(path: Path) -> Image.Image:
@@ -43,7 +33,7 @@ def load_opacity(path: Path) -> np.ndarray | None:
                 return None
     except (OSError, ValueError):  # read below, or its fault named
         pass
-    alpha = decode(path, lambda image: _upright(image.convert("RGBA").getchannel("A"), image))
+    alpha = decode(path, lambda image: _upright(image).convert("RGBA").getchannel("A"))
     return None if alpha.getextrema() == (255, 255) else np.asarray(alpha)
 
 
@@ -107,7 +97,7 @@ def load_with_mask(
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise DataError("has floating-point pixels; save it with 8 or 16 bits")
-    upright = _upright(_eight_bit(image), image)
+    upright = _eight_bit(_upright(image))
     profile = image.info.get("icc_profile")
     if not has_alpha(upright):
         return _to_srgb(upright, profile)
@@ -144,15 +134,15 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         return None
 
 
-def _upright(image: Image.Image, opened: Image.Image) -> Image.Image:
-    """`image` turned as the EXIF of the `opened` file says; as it is if the block is damaged."""
+def _upright(image: Image.Image) -> Image.Image:
+    """`image` turned as its EXIF says; as it is if the block is damaged."""
     try:
-        turn = TURNS.get(int(opened.getexif().get(0x0112, 1)))
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image
     except MemoryError:
         raise
     except Exception:  # of many types
-        turn = None
-    return image if turn is None else image.transpose(turn)
+        return image
 
 
 def _eight_bit(image: Image.Image, *, whole_range: bool = False) -> Image.Image:
@@ -171,7 +161,7 @@ def _eight_bit(image: Image.Image, *, whole_range: bool = False) -> Image.Image:
 
 
 def _as_grey(image: Image.Image, *, whole_range: bool = False) -> Image.Image:
-    grey = _upright(_eight_bit(image, whole_range=whole_range), image)
+    grey = _eight_bit(_upright(image), whole_range=whole_range)
     if has_alpha(grey):
         rgba = grey.convert("RGBA")
         alpha = rgba.getchannel("A")
