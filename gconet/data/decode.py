@@ -15,6 +15,8 @@ from gconet.errors import ConfigError, DataError
 
 # What is decoded, whatever a file's suffix: Pillow knows more, some of it by starting other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
+# suffixes of what takes more than Pillow alone: its format, and what brings it
+EXTRAS = {".avif": ("AVIF", "'pillow>=11.3'")} | dict.fromkeys((".heic", ".heif"), ("HEIF", "'gconet[heic]'"))
 LIMIT = "GCONET_MAX_PIXELS"  # environment variable: most pixels of a picture
 
 
@@ -38,26 +40,25 @@ def decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.I
         return convert(image)
     except MemoryError:
         raise
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except Image.DecompressionBombError:
-        raise DataError(
-            f"{path}: has more pixels than are safe to decode; if you trust it, allow more with {LIMIT}=…, "
-            "by default 178956970"
-        ) from None
-    except Image.UnidentifiedImageError:
-        suffix, known = path.suffix.lower(), decoders()
-        for kind, suffixes, needed in (
-            ("HEIF", (".heic", ".heif"), "pip install 'gconet[heic]'"),
-            ("AVIF", (".avif",), "pip install 'pillow>=11.3'"),
-        ):
-            if suffix in suffixes and kind not in known:
-                raise DataError(f"{path}: {suffix} pictures need {needed}") from None
-        raise DataError(f"{path}: cannot be read as an image; replace or remove it") from None
     except Exception as error:  # Pillow's decoders raise a dozen unrelated types on damaged files
-        raise DataError(f"{path}: cannot be read as an image ({error}); replace or remove it") from None
+        raise DataError(f"{path}: {explain(error, path.suffix.lower())}") from None
+
+
+def explain(error: Exception, suffix: str) -> str:
+    """What is wrong with a file of this suffix that could not be decoded, and what to do."""
+    if isinstance(error, DataError):
+        return str(error)
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, Image.DecompressionBombError):
+        allow = f"allow more with {LIMIT}=…, by default 178956970"
+        return f"has more pixels than are safe to decode; if you trust it, {allow}"
+    if isinstance(error, Image.UnidentifiedImageError):
+        kind, package = EXTRAS.get(suffix, ("JPEG", ""))
+        if kind not in decoders():
+            return f"{suffix} pictures need pip install {package}"
+        return "cannot be read as an image; replace or remove it"
+    return f"cannot be read as an image ({error}); replace or remove it"
 
 
 def _open(file: Path | io.BytesIO) -> tuple[Image.Image, bool]:

@@ -72,37 +72,31 @@ class RecordedEpisodes:
 
     def __init__(self, path: Path, groups: Sequence[Group]) -> None:
         """Raises DataError if the file cannot be read or names images that `groups` lack."""
-        if not path.is_file():
-            raise DataError(
-                f"data.episodes: no file {path}; make it with scripts/tools/import_release_episodes.py"
-            )
         kinds = {"names": "U", "labels": "iu", "label_folder": "U", "sizes": "iu", "image": "iu",
                  "angle": "f", "flip": "b"}  # fmt: skip
         try:
             with np.load(path, allow_pickle=False) as file:
                 record = {name: file[name] for name in kinds}
         except Exception as error:  # of many unrelated types: zip, zlib and NumPy have their own
-            raise DataError(f"data.episodes: {path} cannot be read as episodes ({error})") from None
-        for name, kind in kinds.items():
-            array = record[name]
-            if array.dtype.kind not in kind or (kind == "U" and array.ndim != 1):
-                raise DataError(f"data.episodes: {path} is damaged, {name} holds {array.dtype} {array.shape}")
-        names = [f"{group.name}/{item.stem}" for group in groups for item in group.items]
-        place = _places(record["names"], names, f"{path} names images")
-        label = _places(record["label_folder"], [group.name for group in groups], f"{path} names classes")
-        sizes, labels, image, angle, flip = (record[k] for k in ("sizes", "labels", "image", "angle", "flip"))
+            make = "make it with scripts/tools/import_release_episodes.py"
+            raise DataError(f"data.episodes: {path} cannot be read as episodes ({error}); {make}") from None
+        names, labels, folders, sizes, image, angle, flip = record.values()
         if not (
-            sizes.ndim == 2
+            all(record[name].dtype.kind in kind for name, kind in kinds.items())
+            and names.ndim == folders.ndim == 1
+            and sizes.ndim == 2
             and sizes.size
             and labels.shape == (*sizes.shape, 2)
-            and (sizes >= 2).all()
-            and (sizes % 2 == 0).all()
+            and ((sizes >= 2) & (sizes % 2 == 0)).all()
             and image.shape == angle.shape == flip.shape == (sizes.sum(dtype=np.int64),)
-            and ((image >= 0) & (image < len(place))).all()
+            and ((image >= 0) & (image < len(names))).all()
+            and ((labels >= 0) & (labels < len(folders))).all()
             and np.isfinite(angle).all()
-            and ((labels >= 0) & (labels < len(label))).all()
         ):
-            raise DataError(f"data.episodes: {path} is damaged, its images do not add up to its sizes")
+            raise DataError(f"data.episodes: {path} is damaged, its arrays do not add up")
+        items = [f"{group.name}/{item.stem}" for group in groups for item in group.items]
+        place = _places(names, items, f"{path} names images")
+        label = _places(folders, [group.name for group in groups], f"{path} names classes")
         cuts = np.cumsum(sizes, dtype=np.int64)[:-1]
         parts = (np.split(array, cuts) for array in (place[image], angle, flip))
         episodes = [

@@ -40,20 +40,14 @@ def list_pictures(source: str | Path | Picture | Sequence[Picture]) -> Sequence[
 
     An array of pictures is (N,H,W,3). Raises DataError for a folder that is not one group.
     """
-    if isinstance(source, Image.Image) or (isinstance(source, np.ndarray) and source.ndim < 4):
+    if isinstance(source, str | Path) and Path(source).is_dir():
+        groups = list_groups(Path(source), twins=True)
+        if len(groups) > 1:
+            raise DataError(f"{source} holds {len(groups)} groups; give the folder of one")
+        return [path for files in groups.values() for path in files.values()]
+    if isinstance(source, str | Path | Image.Image):
         return [source]
-    if isinstance(source, np.ndarray):
-        return list(source)
-    if not isinstance(source, str | Path):
-        return list(source)
-    if not Path(source).exists():
-        raise DataError(f"{source}: no such file or folder")
-    if not Path(source).is_dir():
-        return [source]
-    groups = list_groups(Path(source), twins=True)
-    if len(groups) > 1:
-        raise DataError(f"{source} holds {len(groups)} groups; give the folder of one")
-    return list(next(iter(groups.values())).values())
+    return [source] if isinstance(source, np.ndarray) and source.ndim < 4 else list(source)
 
 
 def read_groups(
