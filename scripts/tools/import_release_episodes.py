@@ -18,24 +18,12 @@ The file holds (E epochs of T steps, in the order of the recording; L labels; K 
 
 import csv
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from gconet.cli import new_parser
 from gconet.errors import DataError, run_command
-
-
-class Image(NamedTuple):
-    name: str  # class/stem
-    angle: float  # degrees
-    flip: bool
-
-
-class Step(NamedTuple):
-    classes: dict[int, str]  # label → folder, of the first class and the second
-    images: list[Image]
 
 
 def main() -> int:
@@ -48,74 +36,44 @@ def main() -> int:
     args = parser.parse_args()
     if args.out.exists() and not args.overwrite:
         raise DataError(f"{args.out} is there already; name another file, or --overwrite it")
-    groups, tables = args.checkout / "group_dir", args.checkout / "df_dir"
-    count = len(list(groups.glob("group_*.txt")))
-    if not count:
-        raise DataError(f"no {groups}/group_0.txt; give a clone of the authors' repository")
-    files = [(groups / f"group_{e}.txt", tables / f"df_group_{e}.csv") for e in range(count)]
-    arrays = pack_epochs([read_epoch(*pair) for pair in tqdm(files, unit="epoch", disable=None)])
+    epochs = len(list(args.checkout.glob("group_dir/group_*.txt")))
+    if not epochs:
+        raise DataError(f"no group_dir in {args.checkout}; give a clone of the authors' repository")
+    labels: list[tuple[int, int]] = []  # of each step
+    sizes: list[int] = []  # of each step
+    images: list[tuple[str, float, bool]] = []  # "class/stem", angle, flip
+    folders: dict[int, str] = {}  # label → class
+    for e in tqdm(range(epochs), unit="epoch", disable=None):
+        augmentations: dict[tuple[int, str], tuple[float, bool]] = {}  # by first label and path
+        with (args.checkout / f"df_dir/df_group_{e}.csv").open(newline="") as table:
+            for row in csv.DictReader(table):
+                key = int(row["item"]), row["img_path"]
+                augmentations.setdefault(key, (float(row["angle"]), row["flip"] == "1"))
+        for line in (args.checkout / f"group_dir/group_{e}.txt").read_text().splitlines():
+            _, _, pair, joined = line.split(":")
+            first, second = map(int, pair.split(","))
+            paths = joined.rstrip(",").split(",")
+            names = [f"{Path(path).parent.name}/{Path(path).stem}" for path in paths]
+            images += [(name, *augmentations[first, path]) for name, path in zip(names, paths, strict=True)]
+            labels.append((first, second))
+            sizes.append(len(paths))
+            folders |= {first: names[0].split("/")[0], second: names[-1].split("/")[0]}
+    own, angles, flips = zip(*images, strict=True)
+    ordered, image = np.unique(own, return_inverse=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with args.out.open("wb") as file:  # savez appends .npz to a name, not to an open file
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-    epochs, steps = arrays["sizes"].shape
-    print(f"{args.out}: {epochs} epochs of {steps} steps, {len(arrays['names']):,} different images")
+        np.savez_compressed(
+            file,
+            names=ordered,
+            labels=np.array(labels, np.int16).reshape(epochs, -1, 2),
+            sizes=np.array(sizes, np.int16).reshape(epochs, -1),
+            image=image.astype(np.min_scalar_type(len(ordered))),
+            angle=np.array(angles, np.float32),
+            flip=np.array(flips),
+            label_folder=np.array([folders[label] for label in sorted(folders)]),
+        )
+    print(f"{args.out}: {epochs} epochs of {len(sizes) // epochs} steps, {len(ordered):,} different images")
     return 0
-
-
-def read_epoch(groups: Path, table: Path) -> list[Step]:
-    """The steps of one epoch; raises DataError that names file and line for anything unexpected."""
-    augmentations: dict[tuple[int, str], tuple[float, bool]] = {}  # by first label and path
-    with table.open(newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
-            try:
-                augmentation = float(row["angle"]), {"0": False, "1": True}[row["flip"]]
-                augmentations.setdefault((int(row["item"]), row["img_path"]), augmentation)
-            except (KeyError, TypeError, ValueError) as error:
-                raise DataError(f"{table}:{number}: not a row of the table ({error!r})") from None
-    steps = []
-    for number, line in enumerate(groups.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            _, _, pair, paths = line.split(":")
-            first, second = map(int, pair.split(","))
-            images = [
-                Image(f"{Path(path).parent.name}/{Path(path).stem}", *augmentations[first, path])
-                for path in paths.split(",")
-                if path
-            ]
-        except ValueError as error:
-            raise DataError(f"{groups}:{number}: not a step ({error})") from None
-        except KeyError as error:
-            label, path = error.args[0]
-            raise DataError(f"{groups}:{number}: {path} of label {label} is not in {table}") from None
-        folders = [image.name.split("/")[0] for image in images]
-        half = len(folders) // 2
-        if not half or folders != [folders[0]] * half + [folders[-1]] * half or folders[0] == folders[-1]:
-            raise DataError(f"{groups}:{number}: not two classes with as many images each")
-        steps.append(Step({first: folders[0], second: folders[-1]}, images))
-    return steps
-
-
-def pack_epochs(epochs: list[list[Step]]) -> dict[str, np.ndarray]:
-    """The arrays of the episode file, as the command's help lists them; raises DataError."""
-    shape = len(epochs), len(epochs[0])
-    if any(len(epoch) != shape[1] for epoch in epochs):
-        raise DataError("the epochs differ in their steps: complete the clone")
-    steps = [step for epoch in epochs for step in epoch]
-    pairs = sorted({pair for step in steps for pair in step.classes.items()})
-    classes = [folder for _, folder in pairs]
-    if [label for label, _ in pairs] != list(range(len(pairs))) or len(set(classes)) < len(classes):
-        raise DataError(f"the labels are not 0 to {len(set(classes)) - 1}, one for each class")
-    names, angles, flips = zip(*(image for step in steps for image in step.images), strict=True)
-    ordered, image = np.unique(names, return_inverse=True)
-    return {
-        "names": ordered,
-        "labels": np.array([list(step.classes) for step in steps], np.int16).reshape(*shape, 2),
-        "sizes": np.array([len(step.images) for step in steps], np.int16).reshape(shape),
-        "image": image.astype(np.min_scalar_type(len(ordered))),
-        "angle": np.array(angles, np.float32),
-        "flip": np.array(flips),
-        "label_folder": np.array(classes),
-    }
 
 
 if __name__ == "__main__":
