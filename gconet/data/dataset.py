@@ -15,7 +15,6 @@ from gconet.data.episodes import Episode, Episodes
 from gconet.data.groups import Group
 from gconet.data.images import load_with_mask
 from gconet.data.transforms import resize_image, resize_mask
-from gconet.errors import DataError
 from gconet.progress import progress
 
 
@@ -141,7 +140,6 @@ class EpisodeDataset:
     def _load(self, i: int) -> Tensor:
         """(4,S,S) uint8: RGB and mask."""
         item = self.items[i]
-        if item.mask is None:
-            raise DataError(f"{item.image} has no mask; training needs one for each image")
+        assert item.mask is not None  # `scan_set` pairs every image
         image, mask = load_with_mask(item.image, item.mask)
         return torch.cat([resize_image(image, self.size), resize_mask(mask, self.size)])

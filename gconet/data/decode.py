@@ -44,7 +44,7 @@ def decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.I
         raise DataError(f"{path}: {explain(error, path.suffix.lower())}") from None
 
 
-def explain(error: Exception, suffix: str) -> str:
+def explain(error: Exception, suffix: str = "") -> str:
     """What is wrong with a file of this suffix that could not be decoded, and what to do."""
     if isinstance(error, DataError):
         return str(error)

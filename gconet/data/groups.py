@@ -122,9 +122,9 @@ def scan_sources(
     for folder, paths in files.items():
         named = sorted(name_files(paths, twins=True).items())
         groups.append(Group(normalise(folder.name), tuple(Item(stem, path) for stem, path in named)))
-    names = [group.name for group in groups]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"two groups are called {twice[0]}; rename a folder, or work on one after the other")
+    [(name, count)] = Counter(group.name for group in groups).most_common(1)
+    if count > 1:
+        raise DataError(f"two groups are called {name}; rename a folder, or work on one after the other")
     return tuple(groups)
 
 

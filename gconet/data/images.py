@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageOps
 
-from gconet.data.decode import decode, decoders
+from gconet.data.decode import decode, decoders, explain
 from gconet.errors import DataError
 
 
@@ -54,10 +54,10 @@ def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
         raise DataError(f"a {type(picture).__name__}; give files, PIL pictures or arrays")
     try:
         return _as_rgb(picture)
-    except (DataError, MemoryError):
+    except MemoryError:
         raise
-    except Exception as error:  # as below
-        raise DataError(f"cannot be read as an image ({error})") from None
+    except Exception as error:  # of many unrelated types
+        raise DataError(explain(error)) from None
 
 
 def load_mask(path: Path) -> Image.Image:

@@ -72,11 +72,9 @@ def make_toy_set(
             # A generator per picture: a larger set keeps the first pictures' layout.
             random = np.random.RandomState([seed, target, index])
             picture, mask = draw_picture(random, target, classes, size)
-            for path, pixels in (
-                (images / name_class(target) / f"{index:03d}.jpg", picture[:, :, ::-1]),
-                (gts / name_class(target) / f"{index:03d}.png", mask),
-            ):  # by way of bytes, since `cv2.imwrite` fails silently
-                path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
+            name = f"{name_class(target)}/{index:03d}"  # written as bytes, since `cv2.imwrite` fails silently
+            (images / f"{name}.jpg").write_bytes(cv2.imencode(".jpg", picture[:, :, ::-1])[1].tobytes())
+            (gts / f"{name}.png").write_bytes(cv2.imencode(".png", mask)[1].tobytes())
 
 
 def name_class(index: int) -> str:
@@ -133,10 +131,7 @@ def draw_object(random: np.random.RandomState, index: int, size: int) -> tuple[n
 def main() -> int:
     """The command `python -m gconet.data.toy`."""
     parser = argparse.ArgumentParser(
-        prog="python -m gconet.data.toy",
-        description="Write two small synthetic sets with exact masks: toy, to train on, and "
-        "toy_test, other pictures of the same classes.",
-        epilog="example: python -m gconet.data.toy data",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("root", type=Path, metavar="DIR", help="writes DIR/images/toy, DIR/gts/toy, …")
     parser.add_argument("--classes", type=int, default=12, help=f"2 to {MOST_CLASSES} (default 12)")

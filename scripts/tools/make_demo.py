@@ -43,20 +43,17 @@ BACKGROUNDS = (
 )
 
 # heights in metres; what is not listed is about 1.5 m high
-METRES = {
-    name: metres
-    for metres, names in {
-        0.1: "camera_35mm mandarine yellowpepper",
-        0.15: "binoculars flower4 iris rubberduck teapot",
-        0.22: "basketball kettle pitcher_small soccer toolbox",
-        0.3: "pigeon",
-        0.5: "crow drum_tomtom_floor duck hen rooster violin",
-        0.8: "gander peacock seagull turkey",
-        1: "guitar2 guitar_classical guitar_electric guitar_electric_bass tiger",
-        3: "elephant",
-    }.items()
-    for name in names.split()
+HEIGHTS = {
+    0.1: "camera_35mm mandarine yellowpepper",
+    0.15: "binoculars flower4 iris rubberduck teapot",
+    0.22: "basketball kettle pitcher_small soccer toolbox",
+    0.3: "pigeon",
+    0.5: "crow drum_tomtom_floor duck hen rooster violin",
+    0.8: "gander peacock seagull turkey",
+    1: "guitar2 guitar_classical guitar_electric guitar_electric_bass tiger",
+    3: "elephant",
 }
+METRES = {name: metres for metres, names in HEIGHTS.items() for name in names.split()}
 
 
 def main() -> int:
@@ -140,9 +137,7 @@ def read_stamp(
     path: Path, metres: float, widest: float, r: np.random.RandomState
 ) -> tuple[np.ndarray, float]:
     """The stamp cut to its object (h,w,4), BGR premultiplied by alpha in [0,1], and its distance in [0,1]."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:
-        raise DataError(f"{path} is not a PNG with an alpha channel; unpack tuxpaint-stamps-default")
+    pixels: np.ndarray = np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
     rows, columns = (np.flatnonzero((pixels[..., 3] > 127).any(axis)) for axis in (1, 0))
     cut = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
     solid = cut[..., 3:] / 255
