@@ -97,7 +97,7 @@ def test_golden_maps_score_as_pysodmetrics() -> None:
 def test_the_set_is_averaged_over_images_not_groups(folders: Path) -> None:
     scores = score(folders)
     maes = {
-        name: score_map(load(folders / f"maps/{name}.png"), load(folders / f"gts/{name}.png")).mae
+        name: score_map(load(folders / f"maps/{name}.png"), load(folders / f"gts/{name}.png")).figures["mae"]
         for name in ("cat/a", "cat/b", "cat/c", "dog/a")
     }
     assert scores.figures["mae"] == pytest.approx(np.mean(list(maes.values())))
@@ -143,7 +143,7 @@ def test_a_map_of_another_size_is_resized_to_its_mask(folders: Path) -> None:
     small.save(path)
     resized = np.asarray(small.resize((20, 16), Image.Resampling.BILINEAR))
     expected = score_map(resized, load(folders / "gts/dog/a.png"))
-    assert score(folders).groups["dog"].figures["mae"] == expected.mae
+    assert score(folders).groups["dog"].figures["mae"] == expected.figures["mae"]
 
 
 def test_what_does_not_pair_is_an_error_that_lists_it(folders: Path) -> None:

@@ -1,17 +1,15 @@
 """The scores of many maps: curves averaged over images, and the numbers read off the averages."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from gconet.data.sets import known_sets
-from gconet.evaluation.distractors import DISTRACTORS, average_responses
+from gconet.evaluation.distractors import RESPONSES, mean_known
 from gconet.evaluation.metrics import CURVES, F64, U8, MapScore, score_map, thresholds
-
-SEGMENTATION = ("p_half", "j_half", "p_adaptive", "j_adaptive")  # of `MapScore`, averaged over images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +18,7 @@ class Scores:
 
     convention: str
     images: int
-    figures: Mapping[str, float]  # by name; only those of `average_responses` can be NaN
+    figures: Mapping[str, float]  # by name; those on distractors can be NaN
     curves: Mapping[str, F64]  # "threshold" and the names in CURVES, (T,) each
     method: str = ""
     dataset: str = ""
@@ -39,7 +37,7 @@ class Scores:
     @property
     def distractors(self) -> bool:
         """Whether there were masks of distractors."""
-        return DISTRACTORS[0] in self.figures
+        return RESPONSES[0] in self.figures
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and strings, ready for `json.dump`; None in place of NaN."""
@@ -93,39 +91,40 @@ def summarise_groups(
     groups = {}
     for name, images in measured.items():
         alone = {stem: summarise([one], convention=convention).figures for stem, one in images.items()}
-        groups[name] = summarise(images.values(), convention=convention, per_image=alone)
-    every = (one for images in measured.values() for one in images.values())
+        groups[name] = summarise([*images.values()], convention=convention, per_image=alone)
+    every = [one for images in measured.values() for one in images.values()]
     return summarise(every, convention=convention, groups=groups, **labels)
 
 
-def summarise(scores: Iterable[MapScore], *, convention: str, **labels: Any) -> Scores:
+def summarise(scores: Sequence[MapScore], *, convention: str, **labels: Any) -> Scores:
     """Average the maps' scores: F and E are the maximum and the mean of the averaged curve.
 
     Raises ValueError if there are no scores.
     """
-    scores = list(scores)
     if not scores:
         raise ValueError("no maps to score")
     total = np.zeros_like(scores[0].curves)
     for score in scores:  # not `np.mean`, which would first copy the curves of a whole set
         total += score.curves
     f, e, precision, recall, fpr = curves = total / len(scores)
-
-    def mean(name: str) -> float:
-        return float(np.mean([getattr(score, name) for score in scores]))
-
+    means: dict[str, float] = {}
+    for name in scores[0].figures:
+        values = [score.figures[name] for score in scores]
+        means[name] = mean_known(values) if name in RESPONSES else float(np.mean(values))
     figures = {
-        "mae": mean("mae"),
+        "mae": means.pop("mae"),
         "max_f": float(f.max()),
         "mean_f": float(f.mean()),
         "max_e": float(e.max()),
         "mean_e": float(e.mean()),
-        "s_measure": mean("s_measure"),
+        "s_measure": means.pop("s_measure"),
         "ap": average_precision(precision, recall),
         "auc": area_under_roc(recall, fpr),
-        **{name: mean(name) for name in SEGMENTATION},
-        **average_responses([score.response for score in scores if score.response]),
+        **means,
     }
+    if RESPONSES[0] in means:
+        on, off = (means[name] for name in RESPONSES)
+        figures["object_ratio"] = on / off if off else math.nan
     named = {"threshold": thresholds(convention), **dict(zip(CURVES, curves, strict=True))}
     return Scores(convention=convention, images=len(scores), figures=figures, curves=named, **labels)
 
