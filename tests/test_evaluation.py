@@ -17,10 +17,10 @@ from PIL import Image
 
 from gconet.errors import DataError
 from gconet.evaluation import CONVENTIONS, Scores, format_table, score_arrays, score_folders, score_map
-from gconet.evaluation.latex import rank
+from gconet.evaluation.files import format_csv, format_json
+from gconet.evaluation.latex import mark
 from gconet.evaluation.plots import plot_curves, write_tensorboard
 from gconet.evaluation.published import published_results
-from gconet.evaluation.records import format_csv, format_json
 from gconet.evaluation.scorer import MAPS_PER_WORKER
 from gconet.evaluation.tables import COLUMNS
 from tests.conftest import Done
@@ -245,9 +245,10 @@ def test_latex_is_a_papers_table(folders: Path) -> None:
         r"ours & .780 & .600 & \underline{.574} & .113 & .780 & .600 & -- & 1.000 \\",
     ]
     assert format_table(a, style="latex", published=False).count("\n") == 10
-    assert rank([9.5, 12.0, math.nan], "object_ratio") == ("12.000", "9.500")
-    assert rank([0.2, 0.4], "on_distractors") == (".200", ".400")
-    assert rank([math.nan, math.nan], "on_object") == rank([0.3], "mae") == ("", "")
+    ratios = mark([9.5, None, 12.0, math.nan], "object_ratio")
+    assert ratios == [r"\underline{9.500}", "", r"\textbf{12.000}", "--"]
+    assert mark([0.2, 0.4], "on_distractors") == [r"\textbf{.200}", r"\underline{.400}"]
+    assert mark([math.nan, math.nan], "on_object") == ["--", "--"] and mark([0.3], "mae") == [".300"]
 
 
 def test_only_some_published_rows(folders: Path, run: Run) -> None:
@@ -284,7 +285,7 @@ def test_plot_and_tensorboard_show_the_curves(folders: Path) -> None:
     from tensorboard.util.tensor_util import make_ndarray
 
     scores = score(folders)
-    plot_curves([scores, scores], folders / "curves.png")
+    (folders / "curves.png").write_bytes(plot_curves([scores, scores], "png"))
     picture = load(folders / "curves.png")
     assert picture.shape == (600, 1950)
     assert np.unique(picture).size > 20
