@@ -135,8 +135,6 @@ def parse_arguments() -> argparse.Namespace:
         parser.error(f"--rows: no published row of {unknown[0]}; there are {', '.join(methods)}")
     if args.workers < 0:
         parser.error("--workers must be 0 or more")
-    if args.sets is not None and not all(args.sets):
-        parser.error("--sets takes names with commas between them, as in CoCA,CoSOD3k")
     for name in args.sets or []:
         check_option("--sets", name)
     return args

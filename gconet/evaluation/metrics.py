@@ -5,18 +5,18 @@ some level upwards, so a sum over those rows of J replaces a pass over the pixel
 masks too, and as cheap for 255 thresholds as for one.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from gconet.evaluation.distractors import measure_response
-from gconet.evaluation.histogram import joint_histogram
 from gconet.evaluation.s_measure import s_measure
-from gconet.evaluation.segmentation import HALF, adaptive_level, precision_jaccard
+from gconet.evaluation.segmentation import HALF, adaptive_level, joint_histogram, precision_jaccard
 
 CONVENTIONS = ("toolbox", "pysodmetrics")
 CURVES = ("f", "e", "precision", "recall", "fpr")
+RESPONSES = ("on_object", "on_distractors")  # of `measure_response`
 BETA2 = 0.3  # of the F-measure: precision counts for more (Achanta et al., CVPR 2009)
 
 U8 = npt.NDArray[np.uint8]
@@ -78,6 +78,19 @@ def score_map(
     return MapScore(figures | response, threshold_curves(joint, greys / 255, first, toolbox=toolbox))
 
 
+def measure_response(map_u8: U8, gt_u8: U8, distractors_u8: U8) -> dict[str, float]:
+    """How strongly a map (H, W) responds to the common object and to the distractors, given their masks.
+
+    A method that marks every salient object scores high on both; one that finds the common object, on that
+    alone. The figures are means of the map as it is, in [0, 1]; NaN if there are no such pixels. The pixels
+    of a mask are those of at least 128; a pixel in both is the object's.
+    """
+    on = gt_u8 >= HALF
+    levels = map_u8[on], map_u8[(distractors_u8 >= HALF) & ~on]
+    means = (float(one.mean()) / 255 if one.size else math.nan for one in levels)
+    return dict(zip(RESPONSES, means, strict=True))
+
+
 def thresholds(convention: str) -> F64:
     """The T thresholds of a convention's curves, rising from 0 to 1.
 
@@ -106,11 +119,11 @@ def stretch(low: int, high: int, *, toolbox: bool) -> tuple[int, int, I64]:
         v32 = np.arange(256, dtype=np.float32) / np.float32(255)
         v32 = (v32 - v32[low]) / (v32[high] - v32[low] + np.float32(1e-20))
         return low, max(high - low, 1), np.searchsorted(v32, thresholds("toolbox"))
+    if low == high:
+        low, high = 0, 255
     v = np.arange(256) / 255
-    if low < high:
-        v = (v - v[low]) / (v[high] - v[low])
-    first = np.searchsorted(np.trunc(v * 255), np.arange(256))
-    return (low, high - low, first) if low < high else (0, 255, first)
+    v = (v - v[low]) / (v[high] - v[low])
+    return low, high - low, np.searchsorted(np.trunc(v * 255), np.arange(256))
 
 
 def mean_absolute_error(joint: I32, mask: F64, offset: int, scale: int) -> float:

@@ -42,7 +42,7 @@ def score_folders(
     its name. A map of another size is resized to its mask's. `workers` processes share the work, with 0 or 1
     this one does it. `method` and `dataset` name the scores, by default after the two folders. `distractors`
     holds, for every mask under `gts`, one of the image's other objects, of the same size; with them the
-    scores have the figures of `gconet.evaluation.distractors` too. `groups`: the only groups of `maps` that
+    scores have the figures of `measure_response` too. `groups`: the only groups of `maps` that
     count, by default all.
 
     Raises DataError that names the missing, extra or unreadable files; with `allow_missing` the rest

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from gconet.data.sets import known_sets
-from gconet.evaluation.distractors import RESPONSES, mean_known
-from gconet.evaluation.metrics import CURVES, F64, U8, MapScore, score_map, thresholds
+from gconet.evaluation.metrics import CURVES, F64, RESPONSES, U8, MapScore, score_map, thresholds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +66,7 @@ def without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in figures.items()}
 
 
-def score_arrays(
-    maps: Iterable[tuple[str, str, U8, U8]], *, convention: str = "toolbox", dataset: str = ""
-) -> Scores:
+def score_arrays(maps: Iterable[tuple[str, str, U8, U8]], *, convention: str = "toolbox") -> Scores:
     """Score maps in memory: (group, stem, map, mask) each, the last two 8-bit (H, W) of one size.
 
     For validation while training; one pair is held at a time. Raises ValueError as `score_map`
@@ -78,7 +75,7 @@ def score_arrays(
     measured: dict[str, dict[str, MapScore]] = {}
     for group, stem, map_u8, gt_u8 in maps:
         measured.setdefault(group, {})[stem] = score_map(map_u8, gt_u8, convention)
-    return summarise_groups(measured, convention=convention, dataset=dataset)
+    return summarise_groups(measured, convention=convention)
 
 
 def summarise_groups(
@@ -99,6 +96,7 @@ def summarise_groups(
 def summarise(scores: Sequence[MapScore], *, convention: str, **labels: Any) -> Scores:
     """Average the maps' scores: F and E are the maximum and the mean of the averaged curve.
 
+    The means on distractors leave out the images without such pixels; `object_ratio` is the ratio of the two.
     Raises ValueError if there are no scores.
     """
     if not scores:
@@ -127,6 +125,12 @@ def summarise(scores: Sequence[MapScore], *, convention: str, **labels: Any) -> 
         figures["object_ratio"] = on / off if off else math.nan
     named = {"threshold": thresholds(convention), **dict(zip(CURVES, curves, strict=True))}
     return Scores(convention=convention, images=len(scores), figures=figures, curves=named, **labels)
+
+
+def mean_known(values: Iterable[float]) -> float:
+    """The mean of what is not NaN; NaN if nothing is left."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def average_precision(precision: F64, recall: F64) -> float:

@@ -15,8 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from gconet.errors import DataError, run_command
-from gconet.evaluation.histogram import joint_histogram
-from gconet.evaluation.segmentation import HALF, precision_jaccard
+from gconet.evaluation.segmentation import HALF, joint_histogram, precision_jaccard
 from gconet.opencv import cv2
 
 Mask = npt.NDArray[np.bool_]
