@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torchvision.transforms.v2.functional import normalize
 
 from gconet.checkpoint import find_checkpoint, load_model, load_weights
 from gconet.config import Config, load_config
@@ -75,10 +76,7 @@ def reference_step(args: Namespace, settings: list[str]) -> Run:
     model.to(args.device)
     batch = EpisodeDataset(groups, make_episodes(config, groups), size=config.data.image_size)[0]
     images, masks, labels = (tensor.to(args.device) for tensor in (batch.images, batch.masks, batch.labels))
-    mean, std = (
-        torch.tensor(v, device=args.device).view(3, 1, 1) for v in (reference_path.MEAN, reference_path.STD)
-    )
-    images, masks = (images / 255 - mean) / std, masks / 255
+    images, masks = normalize(images / 255, [*reference_path.MEAN], [*reference_path.STD]), masks / 255
     state: reference_path.State = {n.removeprefix("net."): p for n, p in model.named_parameters()}
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.99))

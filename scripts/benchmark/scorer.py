@@ -34,9 +34,8 @@ def time_maps(count: int) -> None:
 
     from tests.thresholding_loop import score_by_thresholding
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Fmeasure announces its successor
-        metrics = [metric() for metric in (MAE, Fmeasure, Emeasure, Smeasure)]
+    warnings.simplefilter("ignore")  # Fmeasure announces its successor
+    metrics = [metric() for metric in (MAE, Fmeasure, Emeasure, Smeasure)]
     torch.set_num_threads(1)
     rivals: dict[str, Callable[[np.ndarray, np.ndarray], object]] = {
         "thresholding loop": score_by_thresholding,

@@ -41,9 +41,9 @@ def benchmark_inference(args: Namespace) -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             images = pictures(args.images, folder / "pictures", count)
-            paths = {"reference path": partial(reference_maps, args, images, folder / "reference")}
-            if count > LARGE:
-                paths = {}
+            paths = {}
+            if count <= LARGE:
+                paths["reference path"] = partial(reference_maps, args, images, folder / "reference")
             for precision in args.precisions:
                 paths[f"ours, {precision}"] = partial(our_maps, args, images, folder / precision, precision)
             print(f"group of {count}, files to files, ", end="")
