@@ -47,9 +47,9 @@ def test_training_step_and_group_size(run):
         "training step, weights random", "reference path", OURS, "ours, fp32, cache none, graph false"
     ]  # fmt: skip
     run("scripts/benchmark.py", "train", "--caches", "nowhere", *SMALL, status=2)
-    out = run("scripts/benchmark.py", "inference", "--groups", "3", "41", *SMALL).stdout
-    small, large = out.split("group of ")[1:]
-    assert rows_of(small) == ["reference path", "ours, fp32"] and rows_of(large) == ["ours, fp32"]
+    out = run("scripts/benchmark.py", "inference", "--ours", "--groups", "3", "4", *SMALL).stdout
+    assert rows_of(out) == ["ours, fp32", "ours, fp32"]
+    assert re.findall(r"^group of (\d+)", out, re.M) == ["3", "4"]
 
 
 @pytest.mark.slow
@@ -68,8 +68,8 @@ def test_memory_grows_no_faster_than_the_group():
     """In processes of their own: a child's peak starts at its parent's, and this one may be large."""
 
     def peaks(*arguments):
-        command = [sys.executable, "scripts/benchmark.py", "inference", "--repeats", "1", "--device", "cpu"]
-        command += ["--precisions", "fp32", *arguments]
+        command = [sys.executable, "scripts/benchmark.py", "inference", "--ours", "--repeats", "1"]
+        command += ["--device", "cpu", "--precisions", "fp32", *arguments]
         out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         return [float(peak) for peak in re.findall(r"^ours, fp32.* ([\d.]+) GiB", out, re.M)]
 

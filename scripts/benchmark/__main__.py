@@ -8,7 +8,7 @@
   ours, as pysodmetrics     0.93 ms
   $ python scripts/benchmark.py evaluate --folder 6626    # the three benchmarks' total
   $ python scripts/benchmark.py inference                 # a pair, and a group of 20
-  $ python scripts/benchmark.py inference --groups 2 20 100 300 1000 --repeats 1
+  $ python scripts/benchmark.py inference --ours --groups 2 20 100 300 1000 --repeats 1
   $ python scripts/benchmark.py train                     # a step, with random weights
   $ python scripts/benchmark.py profile --precisions bf16 # a step, kernel by kernel
 
@@ -60,6 +60,8 @@ def parse_args() -> argparse.Namespace:
     add("--checkpoint", type=Path, help="weights (default: random ones)")
     add("--images", type=Path, default=ROOT / "data/demo/images/guitar", help="a folder of pictures")
     add("--groups", type=whole, nargs="+", default=[2, 20], help="their sizes (default 2 20)")
+    about = "without the reference path, which knows VGG-16 alone and takes gigabytes for a large group"
+    add("--ours", action="store_true", help=about)
     add("--memory", type=float, metavar="GIB", help="as for test.py")
     add = train.add_argument
     add("--checkpoint", default="random", help="random (default), a file, or weights that ship")
