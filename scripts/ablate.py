@@ -43,7 +43,7 @@ from gconet.data.groups import scan_set
 from gconet.data.pictures import read_groups
 from gconet.errors import ConfigError, GCoNetError, counted, run_command
 from gconet.evaluation import score_folders
-from gconet.evaluation.distractors import mean_known
+from gconet.evaluation.scores import mean_known
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
 from gconet.maps import write_maps
 from gconet.predictor import Predictor

@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gconet.evaluation import Scores, format_table, score_folders
-from gconet.evaluation.distractors import DISTRACTORS, average_responses, measure_response
-from gconet.evaluation.records import format_csv, format_json
+from gconet.evaluation import Scores, format_table, score_folders, score_map
+from gconet.evaluation.files import format_csv, format_json
+from gconet.evaluation.metrics import measure_response
+from gconet.evaluation.scores import summarise
+from gconet.evaluation.tables import DISTRACTOR_COLUMNS as DISTRACTORS
 from tests.conftest import Done
 
 Run = Callable[..., Done]
@@ -50,19 +52,24 @@ def responses(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def averages(pictures: Sequence[Sequence[np.ndarray]]) -> list[float]:
+    """The figures on distractors of several maps, each with its two masks."""
+    scores = [score_map(map_, gt, distractors_u8=others) for map_, gt, others in pictures]
+    figures = summarise(scores, convention="toolbox").figures
+    return [figures[name] for name in DISTRACTORS]
+
+
 def test_the_response_by_hand(responses: Path) -> None:
-    found = [
-        measure_response(*(load(responses / f"{side}/{name}.png") for side in ("maps", "gts", "distractors")))
+    pictures = [
+        [load(responses / f"{side}/{name}.png") for side in ("maps", "gts", "distractors")]
         for name in ("cat/a", "cat/b", "dog/a")
     ]
-    assert found[0] == pytest.approx((0.6, 0.4)) and found[1] == pytest.approx((0.4, 1))
-    assert found[2] == pytest.approx((0.6, math.nan), nan_ok=True)
-    assert list(average_responses(found).values()) == pytest.approx([1.6 / 3, 0.7, 1.6 / 2.1])
-    black = measure_response(*(np.zeros((1, 2), np.uint8), *np.array([[[255, 0]], [[0, 255]]], np.uint8)))
-    assert average_responses([black]) == pytest.approx(
-        dict(zip(DISTRACTORS, (0, 0, math.nan), strict=True)), nan_ok=True
-    )
-    assert average_responses([]) == {}
+    found = [list(measure_response(*three).values()) for three in pictures]
+    assert found[0] == pytest.approx([0.6, 0.4]) and found[1] == pytest.approx([0.4, 1])
+    assert found[2] == pytest.approx([0.6, math.nan], nan_ok=True)
+    assert averages(pictures) == pytest.approx([1.6 / 3, 0.7, 1.6 / 2.1])
+    black = np.array([[[0, 0]], [[255, 0]], [[0, 255]]], np.uint8)
+    assert averages([black]) == pytest.approx([0, 0, math.nan], nan_ok=True)
 
 
 def test_distractors_are_scored_by_image_group_and_set(responses: Path) -> None:

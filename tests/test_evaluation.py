@@ -17,10 +17,10 @@ from PIL import Image
 
 from gconet.errors import DataError
 from gconet.evaluation import CONVENTIONS, Scores, format_table, score_arrays, score_folders, score_map
-from gconet.evaluation.latex import rank
+from gconet.evaluation.files import format_csv, format_json
+from gconet.evaluation.latex import mark
 from gconet.evaluation.plots import plot_curves, write_tensorboard
 from gconet.evaluation.published import published_results
-from gconet.evaluation.records import format_csv, format_json
 from gconet.evaluation.scorer import MAPS_PER_WORKER
 from gconet.evaluation.tables import COLUMNS
 from tests.conftest import Done
@@ -97,7 +97,7 @@ def test_golden_maps_score_as_pysodmetrics() -> None:
 def test_the_set_is_averaged_over_images_not_groups(folders: Path) -> None:
     scores = score(folders)
     maes = {
-        name: score_map(load(folders / f"maps/{name}.png"), load(folders / f"gts/{name}.png")).mae
+        name: score_map(load(folders / f"maps/{name}.png"), load(folders / f"gts/{name}.png")).figures["mae"]
         for name in ("cat/a", "cat/b", "cat/c", "dog/a")
     }
     assert scores.figures["mae"] == pytest.approx(np.mean(list(maes.values())))
@@ -143,7 +143,7 @@ def test_a_map_of_another_size_is_resized_to_its_mask(folders: Path) -> None:
     small.save(path)
     resized = np.asarray(small.resize((20, 16), Image.Resampling.BILINEAR))
     expected = score_map(resized, load(folders / "gts/dog/a.png"))
-    assert score(folders).groups["dog"].figures["mae"] == expected.mae
+    assert score(folders).groups["dog"].figures["mae"] == expected.figures["mae"]
 
 
 def test_what_does_not_pair_is_an_error_that_lists_it(folders: Path) -> None:
@@ -245,9 +245,10 @@ def test_latex_is_a_papers_table(folders: Path) -> None:
         r"ours & .780 & .600 & \underline{.574} & .113 & .780 & .600 & -- & 1.000 \\",
     ]
     assert format_table(a, style="latex", published=False).count("\n") == 10
-    assert rank([9.5, 12.0, math.nan], "object_ratio") == ("12.000", "9.500")
-    assert rank([0.2, 0.4], "on_distractors") == (".200", ".400")
-    assert rank([math.nan, math.nan], "on_object") == rank([0.3], "mae") == ("", "")
+    ratios = mark([9.5, None, 12.0, math.nan], "object_ratio")
+    assert ratios == [r"\underline{9.500}", "", r"\textbf{12.000}", "--"]
+    assert mark([0.2, 0.4], "on_distractors") == [r"\textbf{.200}", r"\underline{.400}"]
+    assert mark([math.nan, math.nan], "on_object") == ["--", "--"] and mark([0.3], "mae") == [".300"]
 
 
 def test_only_some_published_rows(folders: Path, run: Run) -> None:
@@ -284,7 +285,7 @@ def test_plot_and_tensorboard_show_the_curves(folders: Path) -> None:
     from tensorboard.util.tensor_util import make_ndarray
 
     scores = score(folders)
-    plot_curves([scores, scores], folders / "curves.png")
+    (folders / "curves.png").write_bytes(plot_curves([scores, scores], "png"))
     picture = load(folders / "curves.png")
     assert picture.shape == (600, 1950)
     assert np.unique(picture).size > 20
@@ -371,9 +372,9 @@ def run_benchmark(*args: object, status: int = 0) -> str:
 
 
 def test_benchmark_runs() -> None:
-    printed = run_benchmark("--maps", 3, "--size", "40x60", "--folder", 5)
-    assert "3 maps of 40x60" in printed
-    assert "5 maps of 40x60 from PNG files" in printed
+    printed = run_benchmark("--maps", 3) + run_benchmark("--folder", 5)
+    assert "3 maps of 300x400" in printed
+    assert "5 maps of 300x400 from PNG files" in printed
     run_benchmark("--size", "large", status=2)
 
 
@@ -387,7 +388,7 @@ def test_speed_against_the_loop_and_pysodmetrics() -> None:
 
 @pytest.mark.slow
 def test_the_three_benchmarks_total_in_a_minute_and_a_gigabyte() -> None:
-    line = run_benchmark("--maps", 0, "--folder", 6626, "--workers", 2).splitlines()[-1]
+    line = run_benchmark("--folder", 6626).splitlines()[-1]
     seconds, mebibytes = (float(line.split(after)[0].split()[-1]) for after in (" s,", " MiB"))
     assert seconds < 60
     assert mebibytes < 954  # a gigabyte

@@ -147,12 +147,10 @@ def test_another_encoder_stays_within_the_memory_plan(tmp_path, name):
     """
     config = load_config(None, [f"encoder.name={name}", "encoder.trainable=none"])
     save_checkpoint(tmp_path / "a.pt", config=config, model=build_model(config))
-    command = (
-        f"{sys.executable} scripts/benchmark.py group-size --checkpoint {tmp_path / 'a.pt'} --sizes 2,60"
-    )
-    command += " --device cpu --precisions fp32 --memory 0.75"
+    command = f"{sys.executable} scripts/benchmark.py inference --ours --checkpoint {tmp_path / 'a.pt'}"
+    command += " --groups 2 60 --device cpu --precisions fp32 --memory 0.75 --repeats 1"
     out = subprocess.run(command.split(), cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    small, large = (float(line.split()[3]) for line in out.splitlines()[-2:])
+    small, large = map(float, re.findall(r"^ours, fp32.* ([\d.]+) GiB", out, re.M))
     print(name, small, large)
     assert 0.1 < large - small < 0.75 and small < 1.5
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from gconet.evaluation import score_map
-from gconet.evaluation.histogram import joint_histogram
-from gconet.evaluation.segmentation import adaptive_level, precision_jaccard
+from gconet.evaluation.segmentation import adaptive_level, joint_histogram, precision_jaccard
 
 
 def figures(m, g, level):
@@ -41,8 +40,8 @@ def test_a_maps_score_holds_both():
         g = np.where(r.rand(7, 9) > 0.7, 255, r.randint(0, 256)).astype(np.uint8)
         score, truth = score_map(m, g), g >= 128
         for cut, p, j in (
-            (m / 255 >= 0.5, score.p_half, score.j_half),
-            (m >= min(2 * m.mean(), m.max()), score.p_adaptive, score.j_adaptive),
+            (m / 255 >= 0.5, score.figures["p_half"], score.figures["j_half"]),
+            (m >= min(2 * m.mean(), m.max()), score.figures["p_adaptive"], score.figures["j_adaptive"]),
         ):
             assert p == pytest.approx((cut == truth).mean())
             assert j == pytest.approx((cut & truth).sum() / (cut | truth).sum())

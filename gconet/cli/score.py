@@ -29,16 +29,19 @@ Exit status: 0 when all was scored, 1 for failures (a map that is missing or wit
 import argparse
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from gconet.cli import new_parser
 from gconet.data.names import check_option, name_folders
-from gconet.errors import ConfigError, one_line
+from gconet.errors import one_line
 from gconet.evaluation import CONVENTIONS, format_table, score_folders
-from gconet.evaluation.files import FILES, check_files, write_files
-from gconet.evaluation.plots import find_events, write_tensorboard
-from gconet.evaluation.published import published_methods
+from gconet.evaluation.files import check_files, format_csv, format_json, write_file
+from gconet.evaluation.plots import find_events, plot_curves, write_tensorboard
+from gconet.evaluation.published import published_rows
+
+FILES = ("json", "csv", "markdown", "latex", "plot")
 
 
 def main() -> int:
@@ -66,12 +69,26 @@ def main() -> int:
         for name, folder in sets.items()
         for method, maps in methods.items()
     ]
-    layout: dict[str, Any] = {"published": args.published, "rows": args.rows}
-    layout |= {"groups": args.groups or args.distractors is not None, "segmentation": args.segmentation}
-    write_files(files, scores, layout)
+    table = partial(
+        format_table,
+        *scores,
+        published=args.published,
+        rows=args.rows,
+        groups=args.groups or args.distractors is not None,
+        segmentation=args.segmentation,
+    )
+    contents: dict[str, Callable[[], str | bytes]] = {
+        "json": lambda: format_json(*scores),
+        "csv": lambda: format_csv(*scores),
+        "markdown": lambda: table(style="markdown") + "\n",
+        "latex": lambda: table(style="latex") + "\n",
+        "plot": lambda: plot_curves(scores, args.plot.suffix[1:]),
+    }
+    for kind, path in files.items():
+        write_file(path, contents[kind]())
     if args.tensorboard:
         write_tensorboard(scores, args.tensorboard)
-    print(format_table(*scores, **layout))
+    print(table())
     unreadable = [reason for one in scores for reason in one.unreadable]
     for reason in unreadable:
         print(f"skipped: {one_line(reason)}", file=sys.stderr)
@@ -113,14 +130,11 @@ def parse_arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.plot and args.plot.suffix.lower() not in (".png", ".pdf", ".svg"):
         parser.error(f"--plot {args.plot}: name a file that ends in .png, .pdf or .svg")
-    if unknown := [name for name in args.rows or [] if name not in published_methods()]:
-        raise ConfigError(
-            f"--rows: no published row of {unknown[0]}; there are {', '.join(published_methods())}"
-        )
+    methods = dict.fromkeys(row["method"] for row in published_rows())
+    if unknown := [name for name in args.rows or [] if name not in methods]:
+        parser.error(f"--rows: no published row of {unknown[0]}; there are {', '.join(methods)}")
     if args.workers < 0:
         parser.error("--workers must be 0 or more")
-    if args.sets is not None and not all(args.sets):
-        parser.error("--sets takes names with commas between them, as in CoCA,CoSOD3k")
     for name in args.sets or []:
         check_option("--sets", name)
     return args

@@ -1,18 +1,15 @@
-"""Scores in files: each is written whole or stays as it was."""
+"""Scores in files: JSON with everything, CSV with a line per set, group and image."""
 
+import csv
+import io
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from gconet.errors import ConfigError, DataError
-from gconet.evaluation.plots import plot_curves
-from gconet.evaluation.records import format_csv, format_json
-from gconet.evaluation.scores import Scores
-from gconet.evaluation.tables import format_table
-
-FILES = ("json", "csv", "markdown", "latex", "plot")
+from gconet.errors import ConfigError
+from gconet.evaluation.scores import Scores, without_nan
 
 
 def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
@@ -28,30 +25,45 @@ def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
             raise ConfigError(f"cannot write {path}: choose a file in a folder that can be written to")
 
 
-def write_files(files: Mapping[str, Path], scores: Sequence[Scores], layout: Mapping[str, Any]) -> None:
-    """Write the scores to each of `files`, by their kind, one of `FILES`; `layout`: of `format_table`.
-
-    Raises DataError for a file that cannot be written.
-    """
-    for kind, path in files.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_symlink() or (path.exists() and not path.is_file()):  # /dev/stdout, say
-                _write(kind, path, scores, layout)
-                continue
-            with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-                _write(kind, Path(folder) / path.name, scores, layout)
-                (Path(folder) / path.name).replace(path)
-        except OSError as error:
-            raise DataError(f"cannot write {path}: {error.strerror}; choose another place") from None
-
-
-def _write(kind: str, path: Path, scores: Sequence[Scores], layout: Mapping[str, Any]) -> None:
-    if kind == "plot":
-        plot_curves(scores, path)
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write `path`, whole or not at all; raises OSError."""
+    if isinstance(content, str):
+        content = content.encode(errors="backslashreplace")  # names may not be valid text
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() or (path.exists() and not path.is_file()):  # /dev/stdout, say
+        path.write_bytes(content)
         return
-    if kind in ("json", "csv"):
-        text = {"json": format_json, "csv": format_csv}[kind](*scores)
-    else:
-        text = format_table(*scores, style=kind, **layout) + "\n"
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")  # names may not be valid text
+    with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+        whole = Path(folder) / path.name
+        whole.write_bytes(content)
+        whole.replace(path)
+
+
+def format_json(*scores: Scores) -> str:
+    """`Scores.to_dict` of a single one; of several, {"results": [one of those each]}."""
+    dicts = [one.to_dict() for one in scores]
+    document = dicts[0] if len(dicts) == 1 else {"results": dicts}
+    return json.dumps(document, indent=1, allow_nan=False)
+
+
+def format_csv(*scores: Scores) -> str:
+    """A header, then of each method: the set, its groups, their images; an empty name is "all".
+
+    If any has figures on distractors, there are columns for them; a figure that is NaN is left empty.
+    """
+    columns = list(dict.fromkeys(name for one in scores for name in one.figures))
+
+    def cells(figures: Mapping[str, float]) -> list[float | None]:
+        return [without_nan(figures).get(name) for name in columns]
+
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["method", "set", "convention", "group", "image", "images", "expected_images", *columns])
+    for one in scores:
+        labels = [one.method, one.dataset, one.convention]
+        table.writerow([*labels, "", "", one.images, one.expected_images, *cells(one.figures)])
+        for name, group in one.groups.items():
+            table.writerow([*labels, name, "", group.images, None, *cells(group.figures)])
+            for stem, figures in group.per_image.items():
+                table.writerow([*labels, name, stem, 1, None, *cells(figures)])
+    return text.getvalue()

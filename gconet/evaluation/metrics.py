@@ -5,18 +5,18 @@ some level upwards, so a sum over those rows of J replaces a pass over the pixel
 masks too, and as cheap for 255 thresholds as for one.
 """
 
-from dataclasses import dataclass
+import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from gconet.evaluation.distractors import Response
-from gconet.evaluation.histogram import joint_histogram
 from gconet.evaluation.s_measure import s_measure
-from gconet.evaluation.segmentation import HALF, adaptive_level, precision_jaccard
+from gconet.evaluation.segmentation import HALF, adaptive_level, joint_histogram, precision_jaccard
 
 CONVENTIONS = ("toolbox", "pysodmetrics")
 CURVES = ("f", "e", "precision", "recall", "fpr")
+RESPONSES = ("on_object", "on_distractors")  # of `measure_response`
 BETA2 = 0.3  # of the F-measure: precision counts for more (Achanta et al., CVPR 2009)
 
 U8 = npt.NDArray[np.uint8]
@@ -25,35 +25,36 @@ I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 
 
-@dataclass(frozen=True)
-class MapScore:
-    """The scores of one map: numbers, and the curves of `CURVES` over rising thresholds."""
+class MapScore(NamedTuple):
+    """The scores of one map: figures by name, and the curves of `CURVES` over rising thresholds.
 
-    mae: float
-    s_measure: float
-    p_half: float  # precision and Jaccard index of the map as it is, cut at 0.5,
-    j_half: float
-    p_adaptive: float  # and at twice its mean
-    j_adaptive: float
+    The figures are mae and s_measure; precision and Jaccard index of the map as it is, cut at 0.5 (p_half,
+    j_half) and at twice its mean (p_adaptive, j_adaptive); and `measure_response`'s.
+    """
+
+    figures: dict[str, float]
     curves: F64  # (5, T), T = 255 (toolbox) or 256; in [0, 1], but E up to pixels / (pixels - 1)
-    response: Response | None = None  # None if the distractors' mask was not given
 
 
-def score_map(map_u8: U8, gt_u8: U8, convention: str = "toolbox") -> MapScore:
+def score_map(
+    map_u8: U8, gt_u8: U8, convention: str = "toolbox", *, distractors_u8: U8 | None = None
+) -> MapScore:
     """Score one map (H, W) against its mask (H, W), both 8-bit grey, 255 the object.
 
     `toolbox` follows eval-co-sod, the source of the published tables: MAE on the map as it is, the
     rest on the stretched map, the mask's greys kept but for S. `pysodmetrics` stretches for MAE as
     well and binarises the mask (> 128) first. Raises ValueError for other arrays or conventions.
+    `distractors_u8`: a mask of the image's other objects, for the figures on them.
 
     Where the originals divide by zero, the result is still a number: an empty precision, recall or
     quadrant counts 0, and a constant map is all foreground at threshold 0 and nothing above it.
     """
-    check_convention(convention)
-    if map_u8.dtype != np.uint8 or gt_u8.dtype != np.uint8:
-        raise ValueError(f"8-bit map and mask wanted, got {map_u8.dtype} and {gt_u8.dtype}")
-    if map_u8.shape != gt_u8.shape or map_u8.ndim != 2 or map_u8.size == 0:
-        raise ValueError(f"map and mask of one (H, W) wanted, got {map_u8.shape}, {gt_u8.shape}")
+    if convention not in CONVENTIONS:
+        raise ValueError(f"convention {convention!r} is not one of {', '.join(CONVENTIONS)}")
+    given = [(one.dtype, one.shape) for one in (map_u8, gt_u8)]
+    if given != 2 * [(np.uint8, map_u8.shape)] or map_u8.ndim != 2 or map_u8.size == 0:
+        raise ValueError(f"8-bit map and mask of one (H, W) wanted, got {given}")
+    response = {} if distractors_u8 is None else measure_response(map_u8, gt_u8, distractors_u8)
     toolbox = convention == "toolbox"
     if not toolbox:
         gt_u8 = np.where(gt_u8 > 128, np.uint8(255), np.uint8(0))
@@ -64,43 +65,43 @@ def score_map(map_u8: U8, gt_u8: U8, convention: str = "toolbox") -> MapScore:
     levels = np.flatnonzero(joint.any(axis=1))  # present in the map
     greys = np.flatnonzero(joint.any(axis=0))  # present in the mask
     joint = joint.take(greys, axis=1)  # in rows: indexing would leave it in columns, slower below
-    low, high = int(levels[0]), int(levels[-1])
-    offset, scale, first = stretch(low, high, toolbox=toolbox)
-    return MapScore(
+    offset, scale, first = stretch(int(levels[0]), int(levels[-1]), toolbox=toolbox)
+    figures = {
         # the toolbox takes MAE on the map as it is
-        mae=mean_absolute_error(joint, greys / 255, *((0, 255) if toolbox else (offset, scale))),
-        s_measure=s_measure(map_u8, gt_u8 >= 128, offset, scale, toolbox=toolbox),
-        p_half=p_half,
-        j_half=j_half,
-        p_adaptive=p_adaptive,
-        j_adaptive=j_adaptive,
-        curves=threshold_curves(joint, greys / 255, first, toolbox=toolbox),
-    )
+        "mae": mean_absolute_error(joint, greys / 255, *((0, 255) if toolbox else (offset, scale))),
+        "s_measure": s_measure(map_u8, gt_u8 >= 128, offset, scale, toolbox=toolbox),
+        "p_half": p_half,
+        "j_half": j_half,
+        "p_adaptive": p_adaptive,
+        "j_adaptive": j_adaptive,
+    }
+    return MapScore(figures | response, threshold_curves(joint, greys / 255, first, toolbox=toolbox))
 
 
-def check_convention(convention: str) -> None:
-    """Raise ValueError unless `convention` is one of `CONVENTIONS`."""
-    if convention not in CONVENTIONS:
-        raise ValueError(f"convention {convention!r} is not one of {', '.join(CONVENTIONS)}")
+def measure_response(map_u8: U8, gt_u8: U8, distractors_u8: U8) -> dict[str, float]:
+    """How strongly a map (H, W) responds to the common object and to the distractors, given their masks.
+
+    A method that marks every salient object scores high on both; one that finds the common object, on that
+    alone. The figures are means of the map as it is, in [0, 1]; NaN if there are no such pixels. The pixels
+    of a mask are those of at least 128; a pixel in both is the object's.
+    """
+    on = gt_u8 >= HALF
+    levels = map_u8[on], map_u8[(distractors_u8 >= HALF) & ~on]
+    means = (float(one.mean()) / 255 if one.size else math.nan for one in levels)
+    return dict(zip(RESPONSES, means, strict=True))
 
 
 def thresholds(convention: str) -> F64:
-    """The T thresholds of a convention's curves, rising from 0 to 1."""
-    check_convention(convention)
+    """The T thresholds of a convention's curves, rising from 0 to 1.
+
+    The toolbox's are `torch.linspace(0, 1 - 1e-10, 255)` in float32, to the bit and without torch, which
+    counts up from the start in the first half and down from the end in the second, there with a fused
+    multiply-add: one rounding, which float64 reproduces. The end itself rounds to 1.
+    """
     if convention == "pysodmetrics":
         return np.arange(256) / 255
-    return toolbox_thresholds().astype(np.float64)
-
-
-def toolbox_thresholds() -> npt.NDArray[np.float32]:
-    """`torch.linspace(0, 1 - 1e-10, 255)` in float32 (255,), to the bit and without torch.
-
-    torch counts up from the start in the first half and down from the end in the second, there with
-    a fused multiply-add: one rounding, which float64 reproduces. The end itself rounds to 1.
-    """
-    i = np.arange(255)
-    step = np.float64(np.float32(1) / np.float32(254))
-    return np.where(i < 127, i * step, 1 - (254 - i) * step).astype(np.float32)
+    i, step = np.arange(255), np.float64(np.float32(1) / np.float32(254))
+    return np.where(i < 127, i * step, 1 - (254 - i) * step).astype(np.float32).astype(np.float64)
 
 
 def stretch(low: int, high: int, *, toolbox: bool) -> tuple[int, int, I64]:
@@ -117,12 +118,12 @@ def stretch(low: int, high: int, *, toolbox: bool) -> tuple[int, int, I64]:
     if toolbox:
         v32 = np.arange(256, dtype=np.float32) / np.float32(255)
         v32 = (v32 - v32[low]) / (v32[high] - v32[low] + np.float32(1e-20))
-        return low, max(high - low, 1), np.searchsorted(v32, toolbox_thresholds())
+        return low, max(high - low, 1), np.searchsorted(v32, thresholds("toolbox"))
+    if low == high:
+        low, high = 0, 255
     v = np.arange(256) / 255
-    if low < high:
-        v = (v - v[low]) / (v[high] - v[low])
-    first = np.searchsorted(np.trunc(v * 255), np.arange(256))
-    return (low, high - low, first) if low < high else (0, 255, first)
+    v = (v - v[low]) / (v[high] - v[low])
+    return low, high - low, np.searchsorted(np.trunc(v * 255), np.arange(256))
 
 
 def mean_absolute_error(joint: I32, mask: F64, offset: int, scale: int) -> float:

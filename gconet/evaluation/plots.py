@@ -1,5 +1,6 @@
 """Curves of several methods in one picture, or in TensorBoard; both libraries load on use."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,8 +14,8 @@ PANELS = (  # title, x curve, y curve, x label, y label
 )
 
 
-def plot_curves(scores: Sequence[Scores], path: Path) -> None:
-    """Draw PR, F and E curves to `path` (.png, .pdf or .svg), a row of panels per set, a line per method.
+def plot_curves(scores: Sequence[Scores], kind: str) -> bytes:
+    """PR, F and E curves as a file of a `kind` (png, pdf or svg): a row of panels per set, a line per method.
 
     Raises ConfigError if matplotlib is not installed.
     """
@@ -30,11 +31,12 @@ def plot_curves(scores: Sequence[Scores], path: Path) -> None:
             for one in scores:
                 if one.dataset == dataset:
                     axis.plot(one.curves[x], one.curves[y], label=one.method)
-            axis.set(title=f"{dataset}: {title}", xlabel=x_label, ylabel=y_label)
-            axis.set(xlim=(0, 1), ylim=(0, 1))
+            axis.set(title=f"{dataset}: {title}", xlabel=x_label, ylabel=y_label, xlim=(0, 1), ylim=(0, 1))
             axis.grid(alpha=0.3)
         row[0].legend(loc="lower left")
-    figure.savefig(path, dpi=150)
+    file = io.BytesIO()
+    figure.savefig(file, format=kind, dpi=150)
+    return file.getvalue()
 
 
 def find_events(run: Path) -> list[Path]:

@@ -3,43 +3,31 @@
 from collections.abc import Collection
 from functools import cache
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
-COMPARED = ("gconet_table_2", "later_methods")  # gconet_table_1 is the paper's ablation
 ORDER = ("max_e", "s_measure", "max_f", "mae")  # of the four figures in the file
 
 
-class Published(NamedTuple):
-    """One method's row in a published table."""
+def published_results(dataset: str, methods: Collection[str] | None = None) -> dict[str, dict[str, float]]:
+    """Method with its source → figures on `dataset` (CoCA, CoSOD3k or Cosal2015, in any case).
 
-    method: str
-    source: str  # venue, and backbone and training data if the table gives them
-    figures: dict[str, float]
-
-
-def published_results(dataset: str, methods: Collection[str] | None = None) -> list[Published]:
-    """The rows of `dataset` (CoCA, CoSOD3k or Cosal2015, in any case); empty for any other set.
-
-    `methods`: the only ones, by default all.
+    The source is the venue, and the backbone and training data if the table gives them. Empty for any other
+    set. `methods`: the only ones, by default all.
     """
-    found = []
-    for table in COMPARED:
-        for row in load_tables()[table]["rows"]:
-            names = {name.lower(): name for name, value in row.items() if isinstance(value, list)}
-            name = names.get(dataset.lower())
-            if name and (methods is None or row["method"] in methods):
-                notes = (row[key] for key in ("venue", "backbone", "train") if key in row)
-                figures = dict(zip(ORDER, row[name], strict=True))
-                found.append(Published(row["method"], ", ".join(notes), figures))
+    found = {}
+    for row in published_rows():
+        values = next((own for name, own in row.items() if name.lower() == dataset.lower()), None)
+        if isinstance(values, list) and (methods is None or row["method"] in methods):
+            source = ", ".join(row[key] for key in ("venue", "backbone", "train") if key in row)
+            found[f"{row['method']} ({source})"] = dict(zip(ORDER, values, strict=True))
     return found
 
 
-def published_methods() -> list[str]:
-    """The names of all methods with published rows, each once."""
-    names = [row["method"] for table in COMPARED for row in load_tables()[table]["rows"]]
-    return list(dict.fromkeys(names))
+def published_rows() -> list[dict[str, Any]]:
+    """The rows of all methods: Table 2 and those after it; Table 1 is the paper's ablation."""
+    return [row for table in ("gconet_table_2", "later_methods") for row in load_tables()[table]["rows"]]
 
 
 @cache

@@ -4,14 +4,13 @@ All of it follows from integer sums over each quadrant's background and object, 
 covariances are zero exactly when they should be, which `ssim` asks for.
 """
 
-from functools import reduce
-from operator import or_
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from gconet.evaluation.histogram import joint_histogram
+from gconet.evaluation.segmentation import joint_histogram
 from gconet.opencv import cv2
 
 ALPHA = 0.5  # weight of the object part
@@ -20,24 +19,19 @@ ALPHA = 0.5  # weight of the object part
 class Moments(NamedTuple):
     """Some pixels: their number n, and integer sums of their x = (level - offset) / scale."""
 
+    scale: int
     n: int
     m: int  # sum of (level - offset)
     mm: int  # sum of its square
-    scale: int
 
     @property
     def mean(self) -> float:
-        """Mean of x."""
         return self.m / (self.n * self.scale)
 
     @property
     def variance(self) -> float:
-        """Unbiased variance of x; 0 for a single pixel, where the toolbox has NaN."""
+        """Unbiased; 0 for a single pixel, where the toolbox has NaN."""
         return (self.n * self.mm - self.m**2) / (self.n * max(self.n - 1, 1) * self.scale**2)
-
-    def __or__(self, other: "Moments") -> "Moments":
-        """The moments of both sets of pixels together."""
-        return Moments(self.n + other.n, self.m + other.m, self.mm + other.mm, self.scale)
 
 
 def s_measure(
@@ -49,8 +43,15 @@ def s_measure(
     becomes 0. `toolbox` selects its epsilon and centroid, else PySODMetrics'.
     """
     row, column = split_at_centroid(mask, toolbox=toolbox)
-    quadrants = quadrant_moments(map_u8, mask, row, column, offset, scale)
-    back, front = (reduce(or_, own) for own in zip(*quadrants, strict=True))
+    levels = np.arange(256) - offset
+    powers = np.stack([np.ones_like(levels), levels, levels**2], axis=1)  # (256, 3)
+    sums = np.stack([
+        joint_histogram(map_u8[rows, columns], mask[rows, columns].view(np.uint8), masks=2).T @ powers
+        for rows in (slice(row), slice(row, None))
+        for columns in (slice(column), slice(column, None))
+    ])  # (4, 2, 3): quadrants, background and object, moments  # fmt: skip
+    # Python's integers from here: their products cannot overflow
+    back, front = (Moments(scale, *own) for own in sums.sum(axis=0).tolist())
     if front.n == 0:
         return 1 - back.mean
     if back.n == 0:
@@ -60,7 +61,8 @@ def s_measure(
     objects = share * object_score(front.mean, front.variance)
     objects += (1 - share) * object_score(1 - back.mean, back.variance)
     epsilon = 1e-20 if toolbox else float(np.spacing(1))
-    regions = sum((b.n + f.n) / mask.size * ssim(b, f, epsilon) for b, f in quadrants if b.n + f.n)
+    quadrants = [(Moments(scale, *map(add, b, f)), Moments(scale, *f)) for b, f in sums.tolist()]
+    regions = sum(whole.n / mask.size * ssim(whole, f, epsilon) for whole, f in quadrants if whole.n)
     return max(0.0, ALPHA * objects + (1 - ALPHA) * regions)
 
 
@@ -86,34 +88,14 @@ def split_at_centroid(mask: npt.NDArray[np.bool_], *, toolbox: bool) -> tuple[in
     return round(rows / total) + 1, round(columns / total) + 1
 
 
-def quadrant_moments(
-    map_u8: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], row: int, column: int, offset: int, scale: int
-) -> list[tuple[Moments, Moments]]:
-    """Background's and object's moments in the four quadrants; those that are empty have n = 0."""
-    halves = ((map_u8[:row], mask[:row]), (map_u8[row:], mask[row:]))
-    counts = np.stack(
-        [
-            joint_histogram(m[:, columns], y[:, columns].view(np.uint8), masks=2).T
-            for m, y in halves
-            for columns in (slice(column), slice(column, None))
-        ]
-    )  # (4, 2, 256)
-    levels = np.arange(256) - offset
-    powers = np.stack([np.ones_like(levels), levels, levels**2], axis=1)  # (256, 3)
-    # Python's integers: their products cannot overflow
-    sums: list[list[tuple[int, int, int]]] = (counts @ powers).tolist()
-    return [(Moments(*back, scale), Moments(*front, scale)) for back, front in sums]
-
-
-def ssim(back: Moments, front: Moments, epsilon: float) -> float:
-    """Similarity of map x and mask y over the pixels of one quadrant."""
-    both = back | front
-    x, y = both.mean, front.n / both.n
-    pairs = both.n * max(both.n - 1, 1)
-    variance_y = (both.n * front.n - front.n**2) / pairs
-    covariance = (both.n * front.m - both.m * front.n) / (pairs * both.scale)
+def ssim(whole: Moments, front: Moments, epsilon: float) -> float:
+    """Similarity of map x and mask y over the pixels of one quadrant, `front` those where y = 1."""
+    x, y = whole.mean, front.n / whole.n
+    pairs = whole.n * max(whole.n - 1, 1)
+    variance_y = (whole.n * front.n - front.n**2) / pairs
+    covariance = (whole.n * front.m - whole.m * front.n) / (pairs * whole.scale)
     alpha = 4 * x * y * covariance
-    beta = (x * x + y * y) * (both.variance + variance_y)
+    beta = (x * x + y * y) * (whole.variance + variance_y)
     if alpha != 0:
         return alpha / (beta + epsilon)
     return 1.0 if beta == 0 else 0.0

@@ -1,17 +1,14 @@
 """The scores of many maps: curves averaged over images, and the numbers read off the averages."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from gconet.data.sets import known_sets
-from gconet.evaluation.distractors import DISTRACTORS, average_responses
-from gconet.evaluation.metrics import CURVES, F64, U8, MapScore, score_map, thresholds
-
-SEGMENTATION = ("p_half", "j_half", "p_adaptive", "j_adaptive")  # of `MapScore`, averaged over images
+from gconet.evaluation.metrics import CURVES, F64, RESPONSES, U8, MapScore, score_map, thresholds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +17,7 @@ class Scores:
 
     convention: str
     images: int
-    figures: Mapping[str, float]  # by name; only those of `average_responses` can be NaN
+    figures: Mapping[str, float]  # by name; those on distractors can be NaN
     curves: Mapping[str, F64]  # "threshold" and the names in CURVES, (T,) each
     method: str = ""
     dataset: str = ""
@@ -39,7 +36,7 @@ class Scores:
     @property
     def distractors(self) -> bool:
         """Whether there were masks of distractors."""
-        return DISTRACTORS[0] in self.figures
+        return RESPONSES[0] in self.figures
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and strings, ready for `json.dump`; None in place of NaN."""
@@ -69,9 +66,7 @@ def without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in figures.items()}
 
 
-def score_arrays(
-    maps: Iterable[tuple[str, str, U8, U8]], *, convention: str = "toolbox", dataset: str = ""
-) -> Scores:
+def score_arrays(maps: Iterable[tuple[str, str, U8, U8]], *, convention: str = "toolbox") -> Scores:
     """Score maps in memory: (group, stem, map, mask) each, the last two 8-bit (H, W) of one size.
 
     For validation while training; one pair is held at a time. Raises ValueError as `score_map`
@@ -80,7 +75,7 @@ def score_arrays(
     measured: dict[str, dict[str, MapScore]] = {}
     for group, stem, map_u8, gt_u8 in maps:
         measured.setdefault(group, {})[stem] = score_map(map_u8, gt_u8, convention)
-    return summarise_groups(measured, convention=convention, dataset=dataset)
+    return summarise_groups(measured, convention=convention)
 
 
 def summarise_groups(
@@ -93,41 +88,49 @@ def summarise_groups(
     groups = {}
     for name, images in measured.items():
         alone = {stem: summarise([one], convention=convention).figures for stem, one in images.items()}
-        groups[name] = summarise(images.values(), convention=convention, per_image=alone)
-    every = (one for images in measured.values() for one in images.values())
+        groups[name] = summarise([*images.values()], convention=convention, per_image=alone)
+    every = [one for images in measured.values() for one in images.values()]
     return summarise(every, convention=convention, groups=groups, **labels)
 
 
-def summarise(scores: Iterable[MapScore], *, convention: str, **labels: Any) -> Scores:
+def summarise(scores: Sequence[MapScore], *, convention: str, **labels: Any) -> Scores:
     """Average the maps' scores: F and E are the maximum and the mean of the averaged curve.
 
+    The means on distractors leave out the images without such pixels; `object_ratio` is the ratio of the two.
     Raises ValueError if there are no scores.
     """
-    scores = list(scores)
     if not scores:
         raise ValueError("no maps to score")
     total = np.zeros_like(scores[0].curves)
     for score in scores:  # not `np.mean`, which would first copy the curves of a whole set
         total += score.curves
     f, e, precision, recall, fpr = curves = total / len(scores)
-
-    def mean(name: str) -> float:
-        return float(np.mean([getattr(score, name) for score in scores]))
-
+    means: dict[str, float] = {}
+    for name in scores[0].figures:
+        values = [score.figures[name] for score in scores]
+        means[name] = mean_known(values) if name in RESPONSES else float(np.mean(values))
     figures = {
-        "mae": mean("mae"),
+        "mae": means.pop("mae"),
         "max_f": float(f.max()),
         "mean_f": float(f.mean()),
         "max_e": float(e.max()),
         "mean_e": float(e.mean()),
-        "s_measure": mean("s_measure"),
+        "s_measure": means.pop("s_measure"),
         "ap": average_precision(precision, recall),
         "auc": area_under_roc(recall, fpr),
-        **{name: mean(name) for name in SEGMENTATION},
-        **average_responses([score.response for score in scores if score.response]),
+        **means,
     }
+    if RESPONSES[0] in means:
+        on, off = (means[name] for name in RESPONSES)
+        figures["object_ratio"] = on / off if off else math.nan
     named = {"threshold": thresholds(convention), **dict(zip(CURVES, curves, strict=True))}
     return Scores(convention=convention, images=len(scores), figures=figures, curves=named, **labels)
+
+
+def mean_known(values: Iterable[float]) -> float:
+    """The mean of what is not NaN; NaN if nothing is left."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def average_precision(precision: F64, recall: F64) -> float:

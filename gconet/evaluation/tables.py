@@ -2,9 +2,8 @@
 
 import csv
 import io
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from gconet.data.names import name_some
 from gconet.evaluation.latex import SPECIAL, line, side_by_side, tabular
@@ -26,8 +25,7 @@ SEGMENTATION_COLUMNS = {"p_half": "P@.5", "j_half": "J@.5", "p_adaptive": "P@ad"
 DISTRACTOR_COLUMNS = {"on_object": "on", "on_distractors": "off", "object_ratio": "on/off"}
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """One data set's table; rows hold a name, a count of images and the figures, all as text."""
 
     title: str
@@ -63,50 +61,39 @@ def format_table(
     sets: dict[tuple[str, str], list[Scores]] = {}
     for one in scores:
         sets.setdefault((one.dataset, one.convention), []).append(one)
-    tables = (build_table(*names, own, columns, groups, methods) for names, own in sets.items())
-    return "\n\n".join(map(render, tables))
+    return "\n\n".join(render(build_table(own, columns, groups, methods)) for own in sets.values())
 
 
 def build_table(
-    dataset: str,
-    convention: str,
-    scores: Iterable[Scores],
-    columns: Mapping[str, str],
-    groups: bool,
-    methods: Sequence[str] | None,
+    scores: Sequence[Scores], columns: Mapping[str, str], groups: bool, methods: Sequence[str] | None
 ) -> Table:
     """The rows and notes of one data set's table; `columns` maps figures to their headings.
 
-    `methods`: those with published rows to add, None for all.
+    `methods`: those with published rows to add, None for all. Three decimals, as published; empty if a table
+    does not give one, a dash for NaN.
     """
     lines, notes = [], []
+
+    def add(name: str, images: object, figures: Mapping[str, float]) -> None:
+        cells = [f"{figures[key]:.3f}".replace("nan", "-") if key in figures else "" for key in columns]
+        lines.append((name, str(images), *cells))
+
     for one in scores:
         method = one.method or "maps"
         total = one.expected_images
-        images = f"{one.images}" if total in (None, one.images) else f"{one.images} of {total}"
-        lines.append(format_row(method, images, one.figures, columns))
-        if groups:
-            lines += [
-                format_row(f"  {name}", str(group.images), group.figures, columns)
-                for name, group in one.groups.items()
-            ]
+        add(method, one.images if total in (None, one.images) else f"{one.images} of {total}", one.figures)
+        for name, group in one.groups.items() if groups else ():
+            add(f"  {name}", group.images, group.figures)
         for names, what in ((one.missing, "a readable map and mask"), (one.extra, "a mask")):
             if names:
                 notes.append(f"{method}: {len(names)} left out, without {what}: {name_some(list(names))}")
-    others = published_results(dataset, methods)
-    lines += [format_row(f"{row.method} ({row.source})", "", row.figures, columns) for row in others]
+    others = published_results(scores[0].dataset, methods)
+    for name, figures in others.items():
+        add(name, "", figures)
     if others:
         notes.append("rows with a venue are published results, under the toolbox's convention")
-    title = f"{dataset or 'scores'}, {convention} convention"
+    title = f"{scores[0].dataset or 'scores'}, {scores[0].convention} convention"
     return Table(title, ("", "images", *columns.values()), tuple(lines), tuple(notes))
-
-
-def format_row(
-    name: str, images: str, figures: Mapping[str, float], columns: Iterable[str]
-) -> tuple[str, ...]:
-    """Three decimals, as published; empty if a table does not give one, a dash for NaN."""
-    cells = {key: "-" if math.isnan(value) else f"{value:.3f}" for key, value in figures.items()}
-    return (name, images, *(cells.get(key, "") for key in columns))
 
 
 def render_text(table: Table) -> str:

@@ -1,9 +1,11 @@
 """What benchmark.py times: the reference path's and our code. Each function warms up what it returns."""
 
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torchvision.transforms.v2.functional import normalize
 
 from gconet.checkpoint import find_checkpoint, load_model, load_weights
 from gconet.config import Config, load_config
@@ -19,71 +21,62 @@ from gconet.predictor import Predictor
 from tests import reference_path
 
 Run = Callable[[], object]
+WARM = 20  # pictures at most to warm up on; a larger group takes minutes
 
 
-def reference_maps(
-    *, images: list[Path], output: Path, checkpoint: Path | None, device: torch.device, size: int
-) -> Run:
+def reference_maps(args: Namespace, images: list[Path], output: Path) -> Run:
     """Picture files to map files by the reference path."""
-    pick_precision("fp32", device)
-    state = {name: tensor.to(device) for name, tensor in _model(checkpoint).state_dict().items()}
+    pick_precision("fp32", args.device)
+    state = {name: tensor.to(args.device) for name, tensor in load(args.checkpoint).state_dict().items()}
     output.mkdir()
 
     def run() -> None:
-        reference_path.predict_files(state, images, output, size)
+        reference_path.predict_files(state, images, output, args.size)
 
     run()
     return run
 
 
-def our_maps(
-    *,
-    images: list[Path],
-    output: Path,
-    checkpoint: Path | None,
-    device: torch.device,
-    size: int,
-    precision: str,
-    memory: int | None = None,
-    warm: int | None = None,
-) -> Run:
-    """The same by our code; warmed up on the first `warm` pictures, by default on all."""
+def our_maps(args: Namespace, images: list[Path], output: Path, precision: str) -> Run:
+    """The same by our code."""
     predictor = Predictor(
-        _model(checkpoint), size=size, device=str(device), precision=precision, memory=memory
+        load(args.checkpoint),
+        size=args.size,
+        device=str(args.device),
+        precision=precision,
+        memory=args.memory and int(args.memory * 2**30),
     )
 
     def run(count: int | None = None) -> None:
         items = tuple(Item(stem=path.stem, image=path) for path in images[:count])
         write_maps(predictor, [Group(name=output.name, items=items)], output.parent)
 
-    run(warm)
+    run(WARM)
     return run
 
 
-def _model(checkpoint: Path | None) -> GCoNet:
+def load(checkpoint: Path | None) -> GCoNet:
+    """The network of a checkpoint, or one with random weights."""
     torch.manual_seed(0)
-    return (build_model(Config()) if checkpoint is None else load_model(checkpoint)[0]).eval()
+    return (load_model(checkpoint)[0] if checkpoint else build_model(Config())).eval()
 
 
-def reference_step(*, settings: list[str], device: torch.device) -> Run:
+def reference_step(args: Namespace, settings: list[str]) -> Run:
     """A training step on the first batch that `settings` of train.py give, by the reference path.
 
     Plain float32, PyTorch's defaults, the batch in memory; without augmentation.
     """
-    pick_precision("fp32", device)
+    pick_precision("fp32", args.device)
     config = load_config(None, settings)
     groups = scan_set(Path(config.data.root), config.data.train_set)
     torch.manual_seed(config.seed)
     model = build_training_model(config, classes=len(groups))
     if config.init:
         load_weights(model.net, config, find_checkpoint(config.init))
-    model.to(device)
+    model.to(args.device)
     batch = EpisodeDataset(groups, make_episodes(config, groups), size=config.data.image_size)[0]
-    images, masks, labels = (tensor.to(device) for tensor in (batch.images, batch.masks, batch.labels))
-    mean, std = (
-        torch.tensor(v, device=device).view(3, 1, 1) for v in (reference_path.MEAN, reference_path.STD)
-    )
-    images, masks = (images / 255 - mean) / std, masks / 255
+    images, masks, labels = (tensor.to(args.device) for tensor in (batch.images, batch.masks, batch.labels))
+    images, masks = normalize(images / 255, [*reference_path.MEAN], [*reference_path.STD]), masks / 255
     state: reference_path.State = {n.removeprefix("net."): p for n, p in model.named_parameters()}
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.99))

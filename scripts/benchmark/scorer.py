@@ -6,7 +6,6 @@ import sys
 import tempfile
 import time
 import warnings
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -14,42 +13,29 @@ from statistics import median
 import numpy as np
 from tqdm import tqdm
 
-from gconet.errors import ConfigError, DataError
 from gconet.evaluation import score_map
 from gconet.opencv import cv2
 
-
-def benchmark_evaluate(args: Namespace) -> None:
-    """Print the time and memory of a folder, then the medians per map."""
-    if len(args.size) != 2:
-        raise ConfigError("--size: give height and width as 300x400")
-    if args.folder:  # first, while this process is small: its size counts in its children's peak
-        time_folder(args.folder, *args.size, workers=args.workers)
-    if args.maps:
-        time_maps(args.maps, *args.size)
+HEIGHT, WIDTH, WORKERS = 300, 400, 2
 
 
-def make_pair(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def make_pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """A blurred blob as map, another with anti-aliased edges as mask: (H, W) each, 8-bit."""
     coarse = np.random.RandomState(seed).rand(2, 6, 8).astype(np.float32)
-    m, g = (cv2.resize(c, (width, height), interpolation=cv2.INTER_CUBIC) for c in coarse)
+    m, g = (cv2.resize(c, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC) for c in coarse)
     m = np.clip(0.5 + 2 * (0.7 * g + 0.3 * m - 0.6), 0, 1)
     return (255 * m).astype(np.uint8), (255 * np.clip(20 * (g - 0.6), 0, 1)).astype(np.uint8)
 
 
-def time_maps(count: int, height: int, width: int) -> None:
+def time_maps(count: int) -> None:
     """Print the median time per map of the loop, of pysodmetrics and of ours, in one process."""
     import torch
+    from py_sod_metrics import MAE, Emeasure, Fmeasure, Smeasure
 
     from tests.thresholding_loop import score_by_thresholding
 
-    try:
-        from py_sod_metrics import MAE, Emeasure, Fmeasure, Smeasure
-    except ImportError:
-        raise ConfigError("the comparison needs pysodmetrics: pip install 'gconet[test]'") from None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Fmeasure announces its successor
-        metrics = [metric() for metric in (MAE, Fmeasure, Emeasure, Smeasure)]
+    warnings.simplefilter("ignore")  # Fmeasure announces its successor
+    metrics = [metric() for metric in (MAE, Fmeasure, Emeasure, Smeasure)]
     torch.set_num_threads(1)
     rivals: dict[str, Callable[[np.ndarray, np.ndarray], object]] = {
         "thresholding loop": score_by_thresholding,
@@ -59,38 +45,34 @@ def time_maps(count: int, height: int, width: int) -> None:
     }
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
     for seed in tqdm(range(count), desc="time maps", unit="map", disable=None):
-        pair = make_pair(height, width, seed)
+        pair = make_pair(seed)
         for name, score in rivals.items():
             start = time.perf_counter()
             score(*pair)
             seconds[name].append(time.perf_counter() - start)
-    print(f"{count} maps of {height}x{width}, one process, medians per map")
+    print(f"{count} maps of {HEIGHT}x{WIDTH}, one process, medians per map")
     for name, spent in seconds.items():
         ratio = median(spent) / median(seconds["ours"])
-        print(
-            f"{name:22}{1e3 * median(spent):8.2f} ms"
-            + (f"{ratio:8.1f} times ours" if "ours" not in name else "")
-        )
+        beside = "" if "ours" in name else f"{ratio:8.1f} times ours"
+        print(f"{name:22}{1e3 * median(spent):8.2f} ms{beside}")
 
 
-def time_folder(count: int, height: int, width: int, *, workers: int) -> None:
+def time_folder(count: int) -> None:
     """Print the time and an upper bound of the memory of scripts/evaluate.py on `count` maps."""
     with tempfile.TemporaryDirectory() as folder:
         for seed in tqdm(range(count), desc="write maps", unit="map", disable=None):
-            for kind, picture in zip(("maps", "gts"), make_pair(height, width, seed), strict=True):
+            for kind, picture in zip(("maps", "gts"), make_pair(seed), strict=True):
                 path = Path(folder, kind, f"group{seed // 40:03d}", f"{seed}.png")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(path), picture)
-        command = [sys.executable, str(Path(__file__).parents[1] / "evaluate.py"), "--workers", str(workers)]
+        command = [sys.executable, str(Path(__file__).parents[1] / "evaluate.py"), "--workers", str(WORKERS)]
         command += ["--maps", f"{folder}/maps", "--gts", f"{folder}/gts"]
         start = time.perf_counter()
-        done = subprocess.run(command, stdout=subprocess.DEVNULL)
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
         seconds = time.perf_counter() - start
-    if done.returncode:
-        raise DataError(f"scripts/evaluate.py failed with status {done.returncode}; its message is above")
     # the largest of the processes (ru_maxrss in KiB on Linux), as if each of them had grown to it
-    peak = (workers + 1) * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
+    peak = (WORKERS + 1) * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
     print(
-        f"{count} maps of {height}x{width} from PNG files, {workers} workers: {seconds:.1f} s, "
+        f"{count} maps of {HEIGHT}x{WIDTH} from PNG files, {WORKERS} workers: {seconds:.1f} s, "
         f"{count / seconds:.0f} maps/s, at most {peak:.0f} MiB in all processes"
     )

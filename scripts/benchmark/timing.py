@@ -23,15 +23,14 @@ from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
 from gconet.checkpoint import find_checkpoint, load_model
-from gconet.config import load_config
 from gconet.data.groups import find_pictures
 from gconet.device import peak_memory
 from gconet.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
-DEMO, TRAIN = ROOT / "data/demo", str(ROOT / "train.py")
+DEMO = ROOT / "data/demo"
 SETTLED = 10  # steps of train.py on a GPU until its graph is recorded; the log is read up to 8 steps late
-_path: tuple[Run, torch.device]  # of this process
+_run: Run  # of this process
 
 
 def benchmark_inference(args: Namespace) -> None:
@@ -41,64 +40,43 @@ def benchmark_inference(args: Namespace) -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             images = pictures(args.images, folder / "pictures", count)
-            common = {"images": images, "checkpoint": args.checkpoint, "size": args.size}
-            paths = {"reference path": partial(reference_maps, output=folder / "reference", **common)}
+            paths = {}
+            if not args.ours:
+                paths["reference path"] = partial(reference_maps, args, images, folder / "reference")
             for precision in args.precisions:
-                paths[f"ours, {precision}"] = partial(
-                    our_maps, output=folder / precision, precision=precision, **common
-                )
+                paths[f"ours, {precision}"] = partial(our_maps, args, images, folder / precision, precision)
             print(f"group of {count}, files to files, ", end="")
             compare(paths, args, count)
-            for precision in args.precisions if args.checkpoint else ():  # random weights give flat maps
-                print(f"maps, {precision}: {difference(folder / 'reference', folder / precision)}")
-
-
-def benchmark_group_size(args: Namespace) -> None:
-    """Print a table of group size against time and memory; a process for each size."""
-    for precision in args.precisions:
-        print(f"ours, {precision}, files to files\n{'N':>6}{'seconds':>10}{'images/s':>10}{'peak GiB':>10}")
-        for count in args.sizes:
-            with tempfile.TemporaryDirectory() as folder:
-                path = partial(
-                    our_maps,
-                    images=pictures(args.images, Path(folder) / "pictures", count),
-                    output=Path(folder) / "maps",
-                    checkpoint=args.checkpoint,
-                    size=args.size,
-                    precision=precision,
-                    memory=None if args.memory is None else int(args.memory * 2**30),
-                    warm=2,  # a large group runs once
-                )
-                [([seconds], peak)] = measure({"": path}, args.device, 1).values()
-            print(f"{count:6}{seconds:10.2f}{count / seconds:10.2f}{peak:10.2f}", flush=True)
+            if args.checkpoint and not args.ours:  # random weights give flat maps
+                for precision in args.precisions:
+                    print(f"maps, {precision}: {difference(folder / 'reference', folder / precision)}")
 
 
 def benchmark_train(args: Namespace) -> None:
-    """Print the median time of the reference path's bare step and of train.py's steps, and their ratio."""
-    for cache in args.caches:
-        load_config(None, [f"data.cache={cache}"])  # raises ConfigError for another word
-    steps = args.steps or (200 if args.device.type == "cuda" else 6)
-    for weights in [args.checkpoint] if args.checkpoint else ["random", "pretrained"]:
-        with tempfile.TemporaryDirectory() as folder:
-            settings = training_settings(Path(folder), args, weights)
-            print(f"training step, weights {weights}, 2 x {args.group} images, ", end="", flush=True)
-            path = partial(reference_step, settings=settings)
-            reference = compare({"reference path": path}, args, 2 * args.group)
-            print(f"train.py, {steps} steps")
-            for precision, cache, graph in product(args.precisions, args.caches, ("true", "false")):
-                if graph == "true" and args.device.type != "cuda":
-                    continue
-                name = f"ours, {precision}, cache {cache}, graph {graph}"
-                own = [f"train.precision={precision}", f"data.cache={cache}", f"train.graph={graph}"]
-                own += [f"train.steps={steps}", f"name={name}"]
-                train = [sys.executable, TRAIN, *settings, *own]
-                done = subprocess.run(train, cwd=folder, capture_output=True, text=True)
-                if done.returncode:
-                    raise DataError(f"train.py {' '.join([*settings, *own])} failed: {done.stderr[-2000:]}")
-                records = map(json.loads, Path(folder, "runs", name, "log.jsonl").read_text().splitlines())
-                timed = [r for r in records if r["event"] == "step"][min(SETTLED, steps // 3) :]
-                seconds = [2 * args.group / r["images_per_second"] for r in timed]
-                print_row(name, seconds, 2 * args.group, max(r["memory_gib"] for r in timed), reference)
+    """Print the median time of the reference path's bare step and of train.py's steps, and their ratio.
+
+    The latter go from files to checkpoints; the log's first ones are left out.
+    """
+    on_gpu = args.device.type == "cuda"
+    steps, images = args.steps or (200 if on_gpu else 6), 2 * args.group
+    variants = list(product(args.precisions, args.caches, ("true", "false") if on_gpu else ("false",)))
+    with tempfile.TemporaryDirectory() as folder:
+        settings = training_settings(Path(folder), args, args.checkpoint)
+        print(f"training step, weights {args.checkpoint}, 2 x {args.group} images, ", end="", flush=True)
+        reference = compare({"reference path": partial(reference_step, args, settings)}, args, images)
+        print(f"train.py, {steps} steps")
+        for precision, cache, graph in variants:
+            name = f"ours, {precision}, cache {cache}, graph {graph}"
+            own = [f"train.precision={precision}", f"data.cache={cache}", f"train.graph={graph}"]
+            own += [f"train.steps={steps}", f"name={name}"]
+            command = [sys.executable, str(ROOT / "train.py"), *settings, *own]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+            if done.returncode:
+                raise DataError(f"train.py {' '.join([*settings, *own])} failed: {done.stderr[-2000:]}")
+            records = map(json.loads, Path(folder, "runs", name, "log.jsonl").read_text().splitlines())
+            timed = [r for r in records if r["event"] == "step"][min(SETTLED, steps // 3) :]
+            seconds = [images / r["images_per_second"] for r in timed]
+            print_row(name, seconds, images, max(r["memory_gib"] for r in timed), reference)
 
 
 def benchmark_profile(args: Namespace) -> None:
@@ -118,25 +96,20 @@ def benchmark_profile(args: Namespace) -> None:
                 sort_by=f"self_{kind}_time_total", row_limit=25, max_name_column_width=70
             )
             print(f"{precision}, {args.repeats} steps of 2 x {args.group} images\n{table}")
-        os.chdir(ROOT)  # Windows removes no folder that a process is in
 
 
 def training_settings(root: Path, args: Namespace, weights: str) -> list[str]:
     """Settings of train.py for the release's recipe, on a new set in `root`.
 
-    Its 32 classes repeat the demo groups, to --group pictures each. Noise would not saturate trained maps.
+    Its classes repeat the demo groups, to --group pictures each. Noise would not saturate trained maps.
     """
     for i in range(8):
         for group in DEMO.glob("images/*"):
             for side in ("images", "gts"):
                 pictures(DEMO / side / group.name, root / side / "demo" / f"{group.name}{i}", args.group)
-    settings = [
-        f"data.root={root}",
-        "data.train_set=demo",
-        "train.epochs=1000",
-        f"train.device={args.device}",
-    ]
+    settings = [f"data.root={root}", "data.train_set=demo", "train.epochs=1000"]
     settings += [f"data.image_size={args.size}", f"data.group_size={args.group}"]
+    settings.append(f"train.device={args.device}")
     if weights == "random":
         return [*settings, "encoder.weights=none"]
     checkpoint = find_checkpoint(weights).resolve()  # train.py runs in another folder
@@ -144,12 +117,10 @@ def training_settings(root: Path, args: Namespace, weights: str) -> list[str]:
     return [*settings, f"init={checkpoint}", f"encoder.trainable={trainable}"]
 
 
-def measure(
-    paths: dict[str, partial[Run]], device: torch.device, repeats: int
-) -> dict[str, tuple[list[float], float]]:
-    """Run all paths in turns, each in a process of its own.
+def compare(paths: dict[str, partial[Run]], args: Namespace, images: int) -> float:
+    """Time all paths in turns, each in a process of its own, and print their rows.
 
-    Returns by name the seconds of each run, and the GiB at most held (`peak_memory`).
+    Returns the median seconds of the first one.
     """
     seconds: dict[str, list[float]] = {name: [] for name in paths}
     peaks = {}
@@ -157,36 +128,29 @@ def measure(
         context = multiprocessing.get_context("spawn")
         processes = {name: stack.enter_context(ProcessPoolExecutor(1, context)) for name in paths}
         for name, process in processes.items():
-            process.submit(_set_up, paths[name], device).result()
-        for _ in tqdm(range(repeats), desc="time", unit="round", disable=None):
+            process.submit(_set_up, paths[name]).result()
+        for _ in tqdm(range(args.repeats), desc="time", unit="round", disable=None):
             for name, process in processes.items():
-                spent, peaks[name] = process.submit(_time_run).result()
+                spent, peaks[name] = process.submit(_time_run, args.device).result()
                 seconds[name].append(spent)
-    return {name: (seconds[name], peaks[name]) for name in paths}
+    print(f"medians of {args.repeats} runs (fastest to slowest)")
+    reference = median(next(iter(seconds.values())))
+    for name, own in seconds.items():
+        print_row(name, own, images, peaks[name], reference)
+    return reference
 
 
-def _set_up(path: partial[Run], device: torch.device) -> None:
-    global _path
-    _path = path(device=device), device
+def _set_up(path: partial[Run]) -> None:
+    global _run
+    _run = path()
 
 
-def _time_run() -> tuple[float, float]:
-    run, device = _path
+def _time_run(device: torch.device) -> tuple[float, float]:
     start = time.perf_counter()
-    run()
+    _run()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - start, peak_memory(device)
-
-
-def compare(paths: dict[str, partial[Run]], args: Namespace, images: int) -> float:
-    """Measure all paths and print their rows; returns the median seconds of the first one."""
-    measured = measure(paths, args.device, args.repeats)
-    print(f"medians of {args.repeats} runs (fastest to slowest)")
-    reference = median(next(iter(measured.values()))[0])
-    for name, (seconds, peak) in measured.items():
-        print_row(name, seconds, images, peak, reference)
-    return reference
 
 
 def print_row(name: str, seconds: list[float], images: int, peak: float, reference: float) -> None:
@@ -213,9 +177,7 @@ def pictures(source: Path, folder: Path, count: int) -> list[Path]:
 
 def difference(reference: Path, ours: Path) -> str:
     """How our maps differ from the reference path's."""
-    maps = [
-        [np.asarray(Image.open(f / path.name), int) for f in (reference, ours)]
-        for path in reference.iterdir()
-    ]
+    names = [path.name for path in reference.iterdir()]
+    maps = ([np.asarray(Image.open(folder / name), int) for folder in (reference, ours)] for name in names)
     values = np.concatenate([np.abs(a - b).ravel() for a, b in maps])
     return f"mean absolute difference {values.mean() / 255:.5f}, largest {values.max()} of 255 grey levels"
