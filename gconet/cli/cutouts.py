@@ -44,7 +44,7 @@ def main() -> int:
     errors: list[DataError] = []
     maps = args.maps or args.output / "maps"
     if not args.maps:
-        from gconet.maps import make_maps  # here: with --maps, torch is not needed
+        from gconet.inference import make_maps  # here: with --maps, torch is not needed
 
         network = {"device": args.device, "precision": args.precision}
         made = make_maps(args.checkpoint, wanted, maps, **network, strict=args.strict)

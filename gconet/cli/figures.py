@@ -45,7 +45,7 @@ def show_attention(args: argparse.Namespace) -> int:
     wanted = scan_groups(args.images)
     sources = {"--images": args.images}
     earlier = check_output(args.output, wanted, sources, overwrite=args.overwrite, flat=True)
-    from gconet.maps import look_inside  # here: the grid needs no torch
+    from gconet.inference import look_inside  # here: the grid needs no torch
     from gconet.predictor import Predictor
 
     predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
@@ -65,7 +65,7 @@ def show_consensus(args: argparse.Namespace) -> int:
     """Figure 1."""
     groups = scan_groups(args.images)
     check_output(args.output, groups, {"--images": args.images}, overwrite=args.overwrite, page=False)
-    from gconet.maps import look_inside
+    from gconet.inference import look_inside
     from gconet.predictor import Predictor
     from gconet.projector import check_projector, write_projector
 

@@ -48,16 +48,15 @@ def make_maps(
     predictor = Predictor.load(checkpoint, device=device, precision=precision, memory=memory)
     if world > 1:
         dist.barrier()  # nobody writes before everybody has looked at the output folder
-    own = share(groups, world)[rank]
-    presence, skipped = write_maps(predictor, own, output, strict=strict, shown=rank == 0)
+    own = sorted(groups, key=lambda group: -len(group.items))[rank::world]
+    of_ranks = [write_maps(predictor, own, output, strict=strict, shown=rank == 0)] * world
     if world > 1:
-        of_ranks: list[tuple[dict[Path, float], dict[Path, DataError]]] = [({}, {}) for _ in range(world)]
-        dist.all_gather_object(of_ranks, (presence, skipped))
-        presence = {path: value for part, _ in of_ranks for path, value in part.items()}
-        skipped = {path: error for _, part in of_ranks for path, error in part.items()}
+        dist.all_gather_object(of_ranks, of_ranks[rank])
         dist.destroy_process_group()
     if rank != 0:
         return None
+    presence = {path: value for part, _ in of_ranks for path, value in part.items()}
+    skipped = {path: error for _, part in of_ranks for path, error in part.items()}
     made = [
         replace(g, items=tuple(replace(i, map=output / g.name / f"{i.stem}.png") for i in g.items))
         for g in leave_out(groups, skipped)
@@ -65,22 +64,13 @@ def make_maps(
     return made, presence, list(skipped.values())
 
 
-def share(groups: Sequence[Group], world: int) -> list[list[Group]]:
-    """The groups of each rank: the largest ones first, each to the rank with the fewest images."""
-    shares: list[list[Group]] = [[] for _ in range(world)]
-    for group in sorted(groups, key=lambda group: -len(group.items)):
-        min(shares, key=lambda own: sum(len(g.items) for g in own)).append(group)
-    return shares
-
-
 def write_maps(
     predictor: Predictor, groups: Sequence[Group], output: Path, *, strict: bool = True, shown: bool = True
 ) -> tuple[dict[Path, float], dict[Path, DataError]]:
     """Write the maps of all groups as <output>/<group>/<stem>.png, in threads beside the network.
 
-    Maps of the same names are replaced. Returns the presence of every picture (see `Predictor.predict`)
-    and the pictures that could not be read, and so have no map; if `strict`, the first such raises its
-    DataError. `shown`: report progress.
+    Returns the presence of every picture (see `Predictor.predict`) and the pictures that could not be read,
+    and so have no map; if `strict`, the first such raises its DataError. `shown`: report progress.
     """
     presence: dict[Path, float] = {}
     skipped: dict[Path, DataError] = {}
@@ -95,11 +85,12 @@ def write_maps(
             items = [item for item in group.items if item.image not in skipped]
             paths = iter([output / group.name / f"{item.stem}.png" for item in items])
             bar.update(len(group.items) - len(items))
+            if not items:
+                continue
+            (output / group.name).mkdir(parents=True, exist_ok=True)
 
             def save(m: Map, paths: Iterator[Path] = paths) -> None:
-                path = next(paths)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                waiting.append((pool.submit(Image.fromarray(m).save, path), m.nbytes))
+                waiting.append((pool.submit(Image.fromarray(m).save, next(paths)), m.nbytes))
                 while sum(size for _, size in waiting) > BACKLOG:
                     waiting.popleft()[0].result()
                 bar.update()
