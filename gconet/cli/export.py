@@ -16,7 +16,7 @@ from pathlib import Path
 from gconet.checkpoint import find_checkpoint, load_model
 from gconet.cli import add_checkpoint, new_parser
 from gconet.errors import ConfigError
-from gconet.export import export
+from gconet.onnx_file import export
 
 
 def main() -> int:
