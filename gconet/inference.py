@@ -5,10 +5,11 @@ Under torchrun the groups are shared out among the ranks.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ import torch.distributed as dist
 from PIL import Image
 
 from gconet.data.groups import Group, leave_out
-from gconet.data.pictures import Pictures, read_groups
+from gconet.data.pictures import read_groups
 from gconet.device import PATIENCE, launched_ranks, use_gpu
 from gconet.errors import DataError
 from gconet.predictor import Map, Predictor
@@ -26,14 +27,14 @@ BACKLOG = 2**26  # bytes of maps that may wait to be written
 
 
 def make_maps(
-    checkpoint: str | Path,
     groups: Sequence[Group],
     output: Path,
     *,
-    device: str = "auto",
-    precision: str = "auto",
+    checkpoint: str | Path,
+    device: str,
+    precision: str,
+    strict: bool,
     memory: int | None = None,
-    strict: bool = False,
 ) -> tuple[list[Group], dict[Path, float], list[DataError]] | None:
     """Load a network and `write_maps` of all groups; under torchrun, each rank those of its share.
 
@@ -103,21 +104,25 @@ def write_maps(
 
 
 def look_inside(
-    predictor: Predictor,
+    what: Literal["attention", "consensus"],
     groups: Sequence[Group],
-    look: Callable[[Pictures], np.ndarray],
     *,
-    strict: bool = True,
+    checkpoint: str | Path,
+    device: str,
+    precision: str,
+    strict: bool,
 ) -> tuple[list[Group], list[np.ndarray], list[DataError]]:
-    """The groups without pictures that cannot be read, what `look` sees in each, and the errors.
+    """The groups without pictures that cannot be read, their `Predictor.attention` or `Predictor.consensus`,
+    and the errors.
 
     Raises the first error if `strict`, or if no group is left.
     """
+    predictor = Predictor.load(checkpoint, device=device, precision=precision)
     skipped: dict[Path, DataError] = {}
     files = [[item.image for item in group.items] for group in groups]
     read = read_groups(files, predictor.size, skipped=None if strict else skipped)
     bar = progress(read, desc="groups", total=len(groups), unit="group")
-    seen = [look(pictures) for pictures in bar if pictures.sizes]
+    seen = [getattr(predictor, what)(pictures) for pictures in bar if pictures.sizes]
     if not seen:
         raise next(iter(skipped.values()))
     return leave_out(groups, skipped), seen, list(skipped.values())

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gconet.applications.figures import draw_matrix
+from gconet.applications.drawing import draw_matrix
 from gconet.data.groups import Group
 
 Array = npt.NDArray[np.float32]

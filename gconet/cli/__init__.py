@@ -10,7 +10,7 @@ import os
 import sys
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from gconet import __version__
 from gconet.errors import ConfigError, run_command
@@ -67,6 +67,11 @@ def add_network(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "fp32", "tf32", "bf16"),
         help="auto takes bf16 if the hardware computes it natively (default: %(default)s)",
     )
+
+
+def network_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What `add_network` and `add_care` parsed, as the arguments of `gconet.inference`."""
+    return {name: getattr(args, name) for name in ("checkpoint", "device", "precision", "strict")}
 
 
 def add_photos(parser: argparse.ArgumentParser, default: str | None = None) -> None:

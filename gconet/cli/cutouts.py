@@ -20,13 +20,13 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from gconet.applications.cutouts import cutout_panels, format_scores, read_background, write_cutout
+from gconet.applications.cosegmentation import cutout_panels, format_scores, read_background, write_cutout
+from gconet.applications.crops import make_thumbnails
 from gconet.applications.doubts import check_maps
 from gconet.applications.jobs import make_jobs, report, run_jobs, score_results
 from gconet.applications.outputs import FILE, RESULTS, check_output, remove_stale
 from gconet.applications.page import make_entries, write_page
-from gconet.applications.thumbnails import make_thumbnails
-from gconet.cli import add_network, add_photos, add_results, new_parser, settle_sources
+from gconet.cli import add_network, add_photos, add_results, network_options, new_parser, settle_sources
 from gconet.data.groups import leave_out, scan_groups, scan_sources
 from gconet.errors import DataError, counted
 
@@ -46,8 +46,7 @@ def main() -> int:
     if not args.maps:
         from gconet.inference import make_maps  # here: with --maps, torch is not needed
 
-        network = {"device": args.device, "precision": args.precision}
-        made = make_maps(args.checkpoint, wanted, maps, **network, strict=args.strict)
+        made = make_maps(wanted, maps, **network_options(args))
         if made is None:  # only the first rank continues
             return 0
         groups, presence, errors = made

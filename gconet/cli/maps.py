@@ -26,7 +26,7 @@ from gconet.applications.doubts import check_maps
 from gconet.applications.jobs import report, score_results
 from gconet.applications.outputs import FILE, MAPS, check_output, remove_stale
 from gconet.applications.page import write_maps_page
-from gconet.cli import add_network, add_photos, add_results, new_parser, settle_sources
+from gconet.cli import add_network, add_photos, add_results, network_options, new_parser, settle_sources
 from gconet.data.groups import scan_sources
 from gconet.errors import ConfigError, counted
 from gconet.evaluation import format_table
@@ -40,15 +40,7 @@ def main() -> int:
     sources = {"--images": args.sources, "--gts": args.gts, "--distractors": args.distractors}
     wanted = scan_sources(args.sources, args.gts, args.distractors)
     earlier = check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page, flat=True)
-    made = make_maps(
-        args.checkpoint,
-        wanted,
-        args.output,
-        device=args.device,
-        precision=args.precision,
-        memory=None if args.memory is None else int(args.memory * 2**30),
-        strict=args.strict,
-    )
+    made = make_maps(wanted, args.output, memory=args.memory, **network_options(args))
     if made is None:  # only the first rank continues
         return 0
     groups, presence, errors = made
@@ -88,8 +80,10 @@ def parse_args() -> argparse.Namespace:
         "that grows with the group",
     )
     args = parser.parse_args()
-    if args.memory is not None and not 0 < args.memory < math.inf:
-        raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")
+    if args.memory is not None:
+        if not 0 < args.memory < math.inf:
+            raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")
+        args.memory = int(args.memory * 2**30)
     if not args.sources and not args.images:
         args.images = DEMO / "images"
     if [args.images, *args.sources] in ([DEMO / "images"], [None, DEMO / "images"]):

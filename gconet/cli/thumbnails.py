@@ -14,11 +14,11 @@ Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 f
 import argparse
 from pathlib import Path
 
+from gconet.applications.crops import format_kept, keep_share, make_thumbnails, thumbnail_panels
 from gconet.applications.doubts import check_maps
 from gconet.applications.jobs import make_jobs, report, run_jobs
 from gconet.applications.outputs import RESULTS, check_output, remove_stale
 from gconet.applications.page import make_entries, write_page
-from gconet.applications.thumbnails import format_kept, keep_share, make_thumbnails, thumbnail_panels
 from gconet.cli import add_results, new_parser
 from gconet.data.groups import leave_out, scan_groups
 from gconet.errors import ConfigError, counted
