@@ -4,6 +4,7 @@ Under torchrun the groups are shared out among the ranks.
 """
 
 import os
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,11 +36,11 @@ def make_maps(
     precision: str,
     strict: bool,
     memory: int | None = None,
-) -> tuple[list[Group], dict[Path, float], list[DataError]] | None:
+) -> tuple[list[Group], dict[Path, float], list[DataError]]:
     """Load a network and `write_maps` of all groups; under torchrun, each rank those of its share.
 
     Returns the groups with their maps, without the pictures that could not be read; the presence of every
-    picture; and the errors. None in all ranks but the first: a failure there would end it.
+    picture; and the errors. All ranks but the first end here: a failure there would end it.
     """
     rank, world, local = launched_ranks()
     if world > 1:
@@ -55,7 +56,7 @@ def make_maps(
         dist.all_gather_object(of_ranks, of_ranks[rank])
         dist.destroy_process_group()
     if rank != 0:
-        return None
+        sys.exit()
     presence = {path: value for part, _ in of_ranks for path, value in part.items()}
     skipped = {path: error for _, part in of_ranks for path, error in part.items()}
     made = [

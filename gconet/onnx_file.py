@@ -28,6 +28,7 @@ def export(net: GCoNet, size: int, output: Path) -> float:
     except ImportError as error:
         raise ConfigError(f"{error.name} is not installed; pip install 'gconet[onnx]'") from None
     net.eval()
+    output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent) as folder:  # nothing half-written is left
         file = Path(folder) / output.name
         with warnings.catch_warnings():

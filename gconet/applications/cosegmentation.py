@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image, ImageColor
 
 from gconet.applications.doubts import EMPTY_CUTOUT, WHOLE_CUTOUT
-from gconet.applications.jobs import Job, check_sides, load_pair
+from gconet.applications.jobs import Job, load_pair, save_jpeg
 from gconet.applications.matting import RGB, Grey, Mask, clean_colours, fit, soften
 from gconet.data.images import load_image, load_opacity
 from gconet.errors import ConfigError
@@ -158,8 +158,6 @@ def write_cutout(job: Job, *, background: Background) -> str | None:
     for path in job.files.values():
         path.unlink(missing_ok=True)
     picture, m = load_pair(job.item)
-    if background is not None:
-        check_sides(job.item.image, picture)
     opacity = segment(picture, m)
     own = load_opacity(job.item.image)
     if own is not None:  # what is transparent in the picture stays so
@@ -170,7 +168,7 @@ def write_cutout(job: Job, *, background: Background) -> str | None:
     if background is not None:
         h, w = mask.shape
         behind = blur_background(picture, opacity) if isinstance(background, str) else cover(background, w, h)
-        Image.fromarray(blend(picture, opacity, behind)).save(job.files["new background"], quality=92)
+        save_jpeg(job.files["new background"], blend(picture, opacity, behind), job.item.image, 92)
     return EMPTY_CUTOUT if not mask.any() else WHOLE_CUTOUT if mask.all() else None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from gconet.applications.jobs import Job, check_sides
+from gconet.applications.jobs import Job, save_jpeg
 from gconet.applications.matting import RGB, fit
 from gconet.applications.previews import PANEL
 from gconet.data.groups import scan_groups
@@ -49,9 +49,8 @@ def write_attention(drawn: tuple[Job, Matrix]) -> None:
     """Figure 5: save the file `overlay` of a job, its picture under its attention (h,w)."""
     job, attention = drawn
     picture = np.asarray(load_image(job.item.image))
-    check_sides(job.item.image, picture)
     shown = overlay(picture, spread_attention(attention, *picture.shape[:2]))
-    Image.fromarray(shown).save(job.files["overlay"], quality=90)
+    save_jpeg(job.files["overlay"], shown, job.item.image)
 
 
 def attention_panels(job: Job) -> list[RGB]:

@@ -47,13 +47,8 @@ def new_parser(doc: str | None) -> argparse.ArgumentParser:
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """The option --checkpoint of every command that loads the network."""
-    parser.add_argument(
-        "--checkpoint",
-        default="pretrained",
-        metavar="FILE",
-        help="a checkpoint of train.py or convert_checkpoint.py, or the name of shipped weights: "
-        "distractors (default) or paper",
-    )
+    about = "a checkpoint of train.py or convert_checkpoint.py, or distractors (default) or paper, which ship"
+    parser.add_argument("--checkpoint", default="pretrained", metavar="FILE", help=about)
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
@@ -61,12 +56,8 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(parser)
     add = parser.add_argument
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (default: %(default)s)")
-    add(
-        "--precision",
-        default="auto",
-        choices=("auto", "fp32", "tf32", "bf16"),
-        help="auto takes bf16 if the hardware computes it natively (default: %(default)s)",
-    )
+    about = "auto takes bf16 if the hardware computes it natively (default: %(default)s)"
+    add("--precision", default="auto", choices=("auto", "fp32", "tf32", "bf16"), help=about)
 
 
 def network_options(args: argparse.Namespace) -> dict[str, Any]:

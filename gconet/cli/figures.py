@@ -19,10 +19,9 @@ Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 f
 import argparse
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from gconet.applications.consensus import write_consensus
+from gconet.applications.consensus import check_projector, write_consensus
 from gconet.applications.drawing import attention_panels, draw_grid, load_row, pick_rows, write_attention
 from gconet.applications.jobs import make_jobs, report, run_jobs
 from gconet.applications.outputs import check_output, remove_stale
@@ -31,6 +30,7 @@ from gconet.cli import add_care, add_network, network_options, new_parser
 from gconet.data.groups import scan_groups
 from gconet.data.names import name_folders
 from gconet.errors import ConfigError, counted
+from gconet.evaluation.files import check_files
 
 OVERLAYS = {"overlay": "{group}/{stem}.jpg"}
 
@@ -63,13 +63,11 @@ def show_consensus(args: argparse.Namespace) -> int:
     """Figure 1."""
     groups = scan_groups(args.images)
     check_output(args.output, groups, {"--images": args.images}, overwrite=args.overwrite, page=False)
-    from gconet.inference import look_inside
-    from gconet.projector import check_projector, write_projector
-
     check_projector(args.output / "projector")
+    from gconet.inference import look_inside
+
     seen, parts, errors = look_inside("consensus", groups, **network_options(args))
     means = write_consensus(args.output, seen, parts)
-    write_projector(args.output / "projector", seen, np.concatenate(parts))
     distances = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "one image alone"
     said = [f"cosine distance of images, mean over {counted(len(seen), 'group')}: {distances}"]
     picture = args.output / "similarity.png"
@@ -86,8 +84,7 @@ def show_grid(args: argparse.Namespace) -> int:
     for folder in (args.images, args.gts, *methods.values()):
         if folder and output.resolve().is_relative_to(folder.resolve()):
             raise ConfigError(f"--output {output} lies in {folder}, which is read; name another place")
-    if output.exists() and not args.overwrite:
-        raise ConfigError(f"--output {output} exists already; name another file, or --overwrite it")
+    check_files([output], overwrite=args.overwrite)
     wanted = args.groups.split(",") if args.groups else []
     rows = pick_rows(args.images, args.gts, methods, wanted, args.count)
     drawn, errors = run_jobs(load_row, rows, desc="pictures", strict=args.strict)
