@@ -55,9 +55,9 @@ def write_consensus(output: Path, groups: Sequence[Group], parts: Sequence[Array
     within, between = group_distances(parts)
     output.mkdir(parents=True, exist_ok=True)
     rows = [[name, *row] for name, row in zip(names, similarity, strict=True)]
-    _write_csv(output / "similarity.csv", ["", *names], rows)
     table = [[g.name, len(g.items), w, b] for g, w, b in zip(groups, within, between, strict=True)]
-    _write_csv(output / "distances.csv", ["group", "images", "within", "between"], table)
+    _write_csv(output / "similarity.csv", [["", *names], *rows])
+    _write_csv(output / "distances.csv", [["group", "images", "within", "between"], *table])
     low = min(float(similarity.min()), 0.99)
     title = f"cosine similarity of consensus vectors, dark {low:.2f} to yellow 1"
     picture = draw_matrix((similarity - low) / (1 - low), names, title)
@@ -98,8 +98,7 @@ def check_projector(folder: Path) -> None:
         )
 
 
-def _write_csv(path: Path, header: Sequence[object], rows: Sequence[Sequence[object]]) -> None:
+def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows([[f"{v:.4f}" if isinstance(v, np.floating) else v for v in row] for row in rows])
+        texts = [[f"{v:.4f}" if isinstance(v, np.floating) else v for v in row] for row in rows]
+        csv.writer(file).writerows(texts)

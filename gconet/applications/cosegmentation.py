@@ -138,8 +138,6 @@ def read_background(text: str | None) -> Background:
         return "blur"
     if Path(text).is_file():
         return np.asarray(load_image(Path(text)))
-    if Path(text).suffix:
-        raise ConfigError(f"--background {text}: no such file")
     try:
         colour = ImageColor.getrgb(text)[:3]
     except ValueError:

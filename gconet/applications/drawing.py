@@ -127,10 +127,10 @@ def draw_matrix(values: Matrix, names: Sequence[str], title: str) -> RGB:
     size = len(names) * CELL, len(names) * CELL
     canvas.paste(Image.fromarray(cells).resize(size, Image.Resampling.NEAREST), (left, top))
     for i, name in enumerate(names):
-        text = f"{name}  {i + 1}"
+        number = str(i + 1)
+        text = f"{name}  {number}"
         y = top + i * CELL + (CELL - TEXT) // 2 - 1
         draw.text((left - GAP - font.getlength(text), y), text, fill="black", font=font)
-        number = str(i + 1)
         x = left + i * CELL + (CELL - font.getlength(number)) / 2
         draw.text((x, top - TEXT - GAP), number, fill="black", font=font)
     return np.asarray(canvas)

@@ -24,7 +24,6 @@ VERBS = {
     "view": "a folder of results in the browser",
     "export": "the network as an ONNX file",
 }
-OVERWRITE = "replace files of the same names, and remove results of pictures that are no longer in the folder"
 USAGE = "usage: gconet VERB ...\n\n" + "\n".join(f"  {verb:12}{what}" for verb, what in VERBS.items())
 USAGE += "\n\ngconet VERB --help shows its options; gconet --version.\n"
 USAGE += "example: gconet cutouts photos/bikes --thumbnails"
@@ -90,7 +89,8 @@ def add_care(parser: argparse.ArgumentParser) -> None:
     """What to do about files that cannot be used, and about those that exist."""
     add = parser.add_argument
     add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
-    add("--overwrite", action="store_true", help=OVERWRITE)
+    about = "replace files of the same names, and remove results of pictures that are no longer in the folder"
+    add("--overwrite", action="store_true", help=about)
 
 
 def settle_sources(args: argparse.Namespace) -> None:

@@ -44,10 +44,8 @@ def main() -> int:
 
         groups, presence, errors = make_maps(wanted, maps, **network_options(args))
         said.append(f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {maps}")
-    kinds = ["mask", "cut-out"]
-    kinds += ["new background"] if args.background else []
-    kinds += ["thumbnail"] if args.thumbnails else []
-    jobs = make_jobs(groups, args.output, {kind: RESULTS[kind] for kind in kinds})
+    wished = {"mask": True, "cut-out": True, "new background": args.background, "thumbnail": args.thumbnails}
+    jobs = make_jobs(groups, args.output, {kind: RESULTS[kind] for kind, wish in wished.items() if wish})
     work = partial(write_cutout, background=background)
     done, failed = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
     errors += failed
