@@ -89,10 +89,11 @@ def write_maps(
             bar.update(len(group.items) - len(items))
             if not items:
                 continue
-            (output / group.name).mkdir(parents=True, exist_ok=True)
 
             def save(m: Map, paths: Iterator[Path] = paths) -> None:
-                waiting.append((pool.submit(Image.fromarray(m).save, next(paths)), m.nbytes))
+                path = next(paths)
+                path.parent.mkdir(parents=True, exist_ok=True)  # here: a group may not fit into memory
+                waiting.append((pool.submit(Image.fromarray(m).save, path), m.nbytes))
                 while sum(size for _, size in waiting) > BACKLOG:
                     waiting.popleft()[0].result()
                 bar.update()
