@@ -48,10 +48,10 @@ def counted(number: int, noun: str) -> str:
 def run_command(main: Callable[[], int]) -> NoReturn:
     """Run a command's `main` and exit with its status; a `GCoNetError` becomes one line on stderr."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by who started us (2>&-)
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started us (2>&-)
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):  # file names may hold what the terminal's encoding lacks
-        if isinstance(stream, io.TextIOWrapper):
+        elif isinstance(stream, io.TextIOWrapper):  # names may hold what the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
     try:
         sys.argv[1:] = [expand_home(argument) for argument in sys.argv[1:]]

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from gconet.checkpoint import find_checkpoint, load_model
 from gconet.data.pictures import Picture, Pictures, list_pictures, read_groups
 from gconet.device import autocast, pick_device, pick_memory_format, pick_precision, tf32
-from gconet.memory import Plan, plan_group
+from gconet.errors import DataError
+from gconet.memory import plan_group
 from gconet.models import GCoNet
 from gconet.models.affinity import Consensus, GroupAffinityModule
 from gconet.models.decoder import upsample
@@ -44,8 +45,8 @@ class Predictor:
     A call takes one group: a folder, or a list of files, PIL pictures and arrays ((H,W,3) RGB or
     (H,W) grey, uint8). It returns `Maps`, a list of the maps with their `names` and `presence`: value =
     floor(255 · co-saliency), 0 is background; `maps[0] >= 128` is a mask. Threads take turns, one group at
-    a time.
-    Raises DataError for a picture that cannot be read, ConfigError if `memory` is too little.
+    a time. Raises DataError for a picture that cannot be read and for a group of none, ConfigError if
+    `memory` is too little.
     """
 
     _computing = threading.RLock()  # PyTorch's TF32 switches belong to the process
@@ -92,7 +93,7 @@ class Predictor:
         size = config.data.image_size
         return cls(model, size=size, device=device, precision=precision, memory=memory)
 
-    def __call__(self, pictures: str | Path | Picture | Sequence[Picture]) -> Maps:
+    def __call__(self, pictures: Picture | Sequence[Picture]) -> Maps:
         """The maps of one group; all of its pictures are seen together, however many they are."""
         group = self._read(pictures)
         maps = Maps()
@@ -107,30 +108,19 @@ class Predictor:
         similarity of the picture's stage-5 features, averaged under its map, to the sum of the
         others', each of length 1. NaN for a single picture. docs/distractors.md measures it.
         """
-        if not group.sizes:
-            return np.empty(0, np.float32)
         seen = []
         with self._computing:  # the plan is for the memory that is free now
-            plan = self._plan(group)
-            missing = 4 - plan.kept  # laterals of stages 1 to `missing` are computed in the second pass
-            batches = group.pixels.split(plan.batch)
-            kept, deepest = [], []
-            for pixels in batches:
-                with self._compute():
-                    *stages, features = self.model.encode(self._images(pixels))
-                    kept.append(self.model.laterals(stages[missing:], missing + 1))
-                    deepest.append(features)
-                    del stages
-            with self._compute():
-                consensus = self.model.consensus(torch.cat(deepest), plan.block)
+            missing, kept, deepest, consensus = self._first_pass(group)
             sizes, done = iter(group.sizes), 0
-            for pixels, laterals, features in zip(batches, kept, deepest, strict=True):
+            for laterals, features in zip(kept, deepest, strict=True):
+                part = slice(done, done + len(features))
+                done = part.stop
                 with self._compute():
                     if missing:
-                        laterals[:0] = self.model.laterals(self.model.encode(self._images(pixels), missing))
-                    vector = consensus.of(slice(done, done + len(pixels)))
-                    maps = self.model.decode(laterals, features, vector, (self.size, self.size))
-                    done += len(pixels)
+                        laterals[:0] = self.model.laterals(
+                            self.model.encode(self._images(group.pixels[part]), missing)
+                        )
+                    maps = self.model.decode(laterals, features, consensus.of(part), (self.size, self.size))
                     grey = [(upsample(m[None], next(sizes))[0, 0] * 255).to(torch.uint8) for m in maps]
                     laterals.clear()
                     seen.append(average_under(features, maps))
@@ -138,42 +128,48 @@ class Predictor:
                     take(m.cpu().numpy())
         return cosine_to_others(torch.cat(seen).cpu().numpy())
 
-    def attention(self, pictures: str | Path | Picture | Sequence[Picture] | Pictures) -> Floats:
+    def attention(self, pictures: Picture | Sequence[Picture] | Pictures) -> Floats:
         """Where GAM found the consensus (section 3.2) of a group, as a call takes it: (N,h,w); 1 for the
         plain mean.
 
         The sum over an image is 1, or over the group if GAM's softmax is over the group.
         """
-        return self._consensus(self._read(pictures))[1].attention[:, 0].float().cpu().numpy()
+        *_, consensus = self._first_pass(self._read(pictures))
+        return consensus.attention[:, 0].float().cpu().numpy()
 
-    def consensus(self, pictures: str | Path | Picture | Sequence[Picture] | Pictures) -> Floats:
+    def consensus(self, pictures: Picture | Sequence[Picture] | Pictures) -> Floats:
         """Each image's part of the consensus, (N,C), whose mean over the images it is (section 4.3)."""
-        features, consensus = self._consensus(self._read(pictures))
+        *_, deepest, consensus = self._first_pass(self._read(pictures))
         with self._compute():
-            parts = (features * consensus.attention).mean((2, 3), keepdim=True)
+            parts = (torch.cat(deepest) * consensus.attention).mean((2, 3), keepdim=True)
             if isinstance(self.model.affinity, GroupAffinityModule):
                 parts = self.model.affinity.output(parts)
         return parts[..., 0, 0].float().cpu().numpy()
 
-    def _read(self, pictures: str | Path | Picture | Sequence[Picture] | Pictures) -> Pictures:
+    def _read(self, pictures: Picture | Sequence[Picture] | Pictures) -> Pictures:
         if isinstance(pictures, Pictures):
             return pictures
         [group] = read_groups([list_pictures(pictures)], self.size)
+        if not group.sizes:
+            raise DataError("no pictures; a group needs at least one")
         return group
 
-    def _consensus(self, group: Pictures) -> tuple[Tensor, Consensus]:
-        plan = self._plan(group)
-        with self._compute():
-            batches = group.pixels.split(plan.batch)
-            features = torch.cat([self.model.encode(self._images(pixels))[-1] for pixels in batches])
-            return features, self.model.consensus(features, plan.block)
-
-    def _plan(self, group: Pictures) -> Plan:
-        numbers = getattr(self.model.affinity, "bytes_per_number", None)
-        return plan_group(
+    def _first_pass(self, group: Pictures) -> tuple[int, list[list[Tensor]], list[Tensor], Consensus]:
+        """The number of stages whose laterals memory does not hold, from the first stage on; the others'
+        laterals and stage 5, of each batch; and the consensus."""
+        plan = plan_group(
             len(group.sizes), self.size, encoder=self.model.encoder, device=self.device,
-            precision=self.precision, memory=self.memory, consensus_bytes=numbers,
+            precision=self.precision, memory=self.memory,
+            consensus_bytes=getattr(self.model.affinity, "bytes_per_number", None),
         )  # fmt: skip
+        missing, kept, deepest = 4 - plan.kept, [], []
+        with self._compute():
+            for pixels in group.pixels.split(plan.batch):
+                *stages, features = self.model.encode(self._images(pixels))
+                kept.append(self.model.laterals(stages[missing:], missing + 1))
+                deepest.append(features)
+                del stages
+            return missing, kept, deepest, self.model.consensus(torch.cat(deepest), plan.block)
 
     @contextmanager
     def _compute(self) -> Iterator[None]:

@@ -45,7 +45,7 @@ from gconet.errors import ConfigError, GCoNetError, counted, run_command
 from gconet.evaluation import score_folders
 from gconet.evaluation.scores import mean_known
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
-from gconet.maps import write_maps
+from gconet.inference import write_maps
 from gconet.predictor import Predictor
 from gconet.progress import progress
 from gconet.resume import RESUMABLE

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from gconet.applications import figures
-from gconet.applications.figures import draw_grid, draw_matrix, has_letter, legible
+from gconet.applications import drawing
+from gconet.applications.drawing import draw_grid, draw_matrix, has_letter, legible
 from gconet.data import decode as decode_module
 from gconet.data.groups import scan_groups
 from gconet.data.images import load_image, load_mask, load_opacity
@@ -151,7 +151,7 @@ def test_letters_outside_ascii_are_drawn(tmp_path):
 
 
 def test_letters_that_no_font_has_are_spelled(monkeypatch):
-    monkeypatch.setattr(figures, "FONTS", ())  # Pillow's own font alone
+    monkeypatch.setattr(drawing, "FONTS", ())  # Pillow's own font alone
     _, shown = legible(["bike", "école", "猫"])
     assert shown == ["bike", "ecole", r"\u732b"]
     named = draw_matrix(np.eye(2), ["é", "猫"], "t")

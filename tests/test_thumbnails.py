@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gconet.applications.thumbnails import choose_sizes, find_boxes, place_crop
+from gconet.applications.crops import choose_sizes, find_boxes, place_crop
 
 
 def draw(size, *boxes, level=255):

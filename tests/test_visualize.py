@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from gconet.applications.consensus import group_distances
-from gconet.applications.figures import draw_grid, draw_matrix, overlay, spread_attention
+from gconet.applications.drawing import draw_grid, draw_matrix, overlay, spread_attention
 from gconet.config import load_config
 from gconet.data.images import load_image
 from gconet.data.transforms import resize_image

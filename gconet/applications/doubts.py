@@ -71,53 +71,43 @@ def check_maps(
     """
     maps = [item.map for group in groups for item in group.items if item.map]
     judged, _ = run_jobs(lambda m: map_doubts(np.asarray(load_map(m))), maps, desc="check", strict=True)
-    of_maps = dict(judged)
+    of_maps, of_results = dict(judged), of_results or {}
     doubts: dict[Path, tuple[str, ...]] = {}
-    found = []
+    found, mostly, rows = [], [], []
+    document: dict[str, dict[str, object]] = {}
     for group in groups:
-        strays = find_strays([presence.get(item.image, math.nan) for item in group.items])
-        for item, stray in zip(group.items, strays, strict=True):
-            own = ((STRAY,) if stray else ()) + tuple(of_maps[item.map] if item.map else ())
-            if not own and of_results and item.image in of_results:
-                own = (of_results[item.image],)
-            if own:
-                doubts[item.image] = own
-                found.append((KINDS.index(own[0]), f"{group.name}/{item.stem} ({', '.join(own)})"))
+        document[group.name] = own = {}
+        levels = [presence.get(item.image, math.nan) for item in group.items]
+        for item, level, stray in zip(group.items, levels, find_strays(levels), strict=True):
+            check = [*([STRAY] if stray else []), *(of_maps[item.map] if item.map else [])]
+            if not check and item.image in of_results:
+                check = [of_results[item.image]]
+            if check:
+                doubts[item.image] = tuple(check)
+                found.append((KINDS.index(check[0]), f"{group.name}/{item.stem} ({', '.join(check)})"))
+            known = None if math.isnan(level) else round(level, 4)
+            text = "" if known is None else f"{known:.4f}"
+            rows.append([group.name, item.stem, text, "yes" if stray else "no", "; ".join(check)])
+            own[item.image.name] = {"presence": known, "check": check}
+        if 1 < len(group.items) < 2 * sum(item.image in doubts for item in group.items):
+            mostly.append(
+                f"{one_line(group.name)}: most maps are doubtful. If some pictures may lack the object, take "
+                "them out, the lowest presence first, and run again"
+            )
     said = []
     if found:
         names = one_line(name_some([name for _, name in sorted(found)]))  # the worst first
         said.append(f"check {len(found)} of {len(maps)}: {names}" + (f"; see {table}" if table else ""))
-    for group in groups:
-        doubtful = sum(item.image in doubts for item in group.items)
-        if table and 1 < len(group.items) < 2 * doubtful:
+    if table:
+        said += mostly
+        if any(STRAY in own for own in doubts.values()):
             said.append(
-                f"{one_line(group.name)}: most maps are doubtful. If some pictures may lack the object, take "
-                "them out, the lowest presence first, and run again"
+                "if a picture lacks the object, take it out of its folder and run again with --overwrite"
             )
-    if table and any(STRAY in own for own in doubts.values()):
-        said.append("if a picture lacks the object, take it out of its folder and run again with --overwrite")
+        with table.open("w", encoding="utf-8", errors="replace", newline="") as file:
+            csv.writer(file).writerows([["group", "image", "presence", "stray", "check"], *rows])
+        table.with_suffix(".json").write_text(json.dumps(document, indent=1), encoding="utf-8")
     if alone := [f"{group.name}/{group.items[0].stem}" for group in groups if len(group.items) == 1]:
         names = one_line(name_some(alone))
         said.append(f"{names}: alone, so there is no common object; the map marks what stands out")
-    if table:
-        write_presence(table, groups, presence, doubts)
     return doubts, said
-
-
-def write_presence(
-    path: Path, groups: Sequence[Group], presence: Mapping[Path, float], doubts: Mapping[Path, Sequence[str]]
-) -> None:
-    """The two files of `check_maps`."""
-    rows: list[list[str]] = []
-    document: dict[str, dict[str, object]] = {}
-    for group in groups:
-        document[group.name] = own = {}
-        for item in group.items:
-            value, check = presence[item.image], doubts.get(item.image, ())
-            known = None if math.isnan(value) else round(value, 4)
-            text = "" if known is None else f"{known:.4f}"
-            rows.append([group.name, item.stem, text, "yes" if STRAY in check else "no", "; ".join(check)])
-            own[item.image.name] = {"presence": known, "check": list(check)}
-    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-        csv.writer(file).writerows([["group", "image", "presence", "stray", "check"], *rows])
-    path.with_suffix(".json").write_text(json.dumps(document, indent=1), encoding="utf-8")

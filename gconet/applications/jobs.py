@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from gconet.applications.matting import RGB, Grey
 from gconet.data.groups import SUFFIXES, Group, Item, list_others
@@ -57,10 +58,11 @@ def load_pair(item: Item) -> tuple[RGB, Grey]:
     return np.asarray(picture), np.asarray(m)
 
 
-def check_sides(path: Path, picture: RGB) -> None:
-    """Raise DataError if `picture` (H,W,3), read from `path`, is too long for a JPEG file."""
+def save_jpeg(path: Path, picture: RGB, source: Path, quality: int = 90) -> None:
+    """Save `picture` (H,W,3), made from `source`; raises DataError if a side is too long for a JPEG file."""
     if max(picture.shape) > LONGEST:
-        raise DataError(f"{path}: a side is above the {LONGEST} pixels that a JPEG file can have; shrink it")
+        raise DataError(f"{source}: a side is above the {LONGEST} pixels of a JPEG file; shrink it")
+    Image.fromarray(picture).save(path, quality=quality)
 
 
 def run_jobs(

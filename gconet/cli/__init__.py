@@ -10,7 +10,7 @@ import os
 import sys
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from gconet import __version__
 from gconet.errors import ConfigError, run_command
@@ -24,7 +24,6 @@ VERBS = {
     "view": "a folder of results in the browser",
     "export": "the network as an ONNX file",
 }
-OVERWRITE = "replace files of the same names, and remove results of pictures that are no longer in the folder"
 USAGE = "usage: gconet VERB ...\n\n" + "\n".join(f"  {verb:12}{what}" for verb, what in VERBS.items())
 USAGE += "\n\ngconet VERB --help shows its options; gconet --version.\n"
 USAGE += "example: gconet cutouts photos/bikes --thumbnails"
@@ -47,13 +46,8 @@ def new_parser(doc: str | None) -> argparse.ArgumentParser:
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """The option --checkpoint of every command that loads the network."""
-    parser.add_argument(
-        "--checkpoint",
-        default="pretrained",
-        metavar="FILE",
-        help="a checkpoint of train.py or convert_checkpoint.py, or the name of shipped weights: "
-        "distractors (default) or paper",
-    )
+    about = "a checkpoint of train.py or convert_checkpoint.py, or distractors (default) or paper, which ship"
+    parser.add_argument("--checkpoint", default="pretrained", metavar="FILE", help=about)
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
@@ -61,12 +55,13 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(parser)
     add = parser.add_argument
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (default: %(default)s)")
-    add(
-        "--precision",
-        default="auto",
-        choices=("auto", "fp32", "tf32", "bf16"),
-        help="auto takes bf16 if the hardware computes it natively (default: %(default)s)",
-    )
+    about = "auto takes bf16 if the hardware computes it natively (default: %(default)s)"
+    add("--precision", default="auto", choices=("auto", "fp32", "tf32", "bf16"), help=about)
+
+
+def network_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What `add_network` and `add_care` parsed, as the arguments of `gconet.inference`."""
+    return {name: getattr(args, name) for name in ("checkpoint", "device", "precision", "strict")}
 
 
 def add_photos(parser: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -94,7 +89,8 @@ def add_care(parser: argparse.ArgumentParser) -> None:
     """What to do about files that cannot be used, and about those that exist."""
     add = parser.add_argument
     add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
-    add("--overwrite", action="store_true", help=OVERWRITE)
+    about = "replace files of the same names, and remove results of pictures that are no longer in the folder"
+    add("--overwrite", action="store_true", help=about)
 
 
 def settle_sources(args: argparse.Namespace) -> None:

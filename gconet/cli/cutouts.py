@@ -20,14 +20,14 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from gconet.applications.cutouts import cutout_panels, format_scores, read_background, write_cutout
+from gconet.applications.cosegmentation import cutout_panels, format_scores, read_background, write_cutout
+from gconet.applications.crops import make_thumbnails
 from gconet.applications.doubts import check_maps
 from gconet.applications.jobs import make_jobs, report, run_jobs, score_results
 from gconet.applications.outputs import FILE, RESULTS, check_output, remove_stale
 from gconet.applications.page import make_entries, write_page
-from gconet.applications.thumbnails import make_thumbnails
-from gconet.cli import add_network, add_photos, add_results, new_parser, settle_sources
-from gconet.data.groups import leave_out, scan_groups, scan_sources
+from gconet.cli import add_network, add_photos, add_results, network_options, new_parser, settle_sources
+from gconet.data.groups import leave_out, scan_sources
 from gconet.errors import DataError, counted
 
 
@@ -35,46 +35,38 @@ def main() -> int:
     args = parse_args()
     background = read_background(args.background)
     sources = {"--images": args.sources, "--maps": args.maps, "--gts": args.gts}
-    if args.maps:
-        wanted = scan_groups(args.sources[0], args.gts, args.maps)
-    else:
-        wanted = scan_sources(args.sources, args.gts)
+    wanted = scan_sources(args.sources, args.gts, args.maps)
     earlier = check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page)
-    groups, presence, said = list(wanted), dict[Path, float](), list[str]()
-    errors: list[DataError] = []
+    groups, presence, errors, said = list(wanted), dict[Path, float](), list[DataError](), list[str]()
     maps = args.maps or args.output / "maps"
     if not args.maps:
-        from gconet.maps import make_maps  # here: with --maps, torch is not needed
+        from gconet.inference import make_maps  # here: with --maps, torch is not needed
 
-        network = {"device": args.device, "precision": args.precision}
-        made = make_maps(args.checkpoint, wanted, maps, **network, strict=args.strict)
-        if made is None:  # only the first rank continues
-            return 0
-        groups, presence, errors = made
+        groups, presence, errors = make_maps(wanted, maps, **network_options(args))
         said.append(f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {maps}")
-    kinds = ["mask", "cut-out"]
-    kinds += ["new background"] if args.background else []
-    kinds += ["thumbnail"] if args.thumbnails else []
-    jobs = make_jobs(groups, args.output, {kind: RESULTS[kind] for kind in kinds})
+    wished = {"mask": True, "cut-out": True, "new background": args.background, "thumbnail": args.thumbnails}
+    jobs = make_jobs(groups, args.output, {kind: RESULTS[kind] for kind, wish in wished.items() if wish})
     work = partial(write_cutout, background=background)
     done, failed = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
     errors += failed
     covered = [job for job, _ in done]
     images = {job.item.image for job in covered}
     remove_stale(args.output, RESULTS, wanted, images, earlier)
+    if not covered:
+        return report([], args.sources, errors)
     groups = leave_out(groups, {job.item.image for job in jobs} - images)
     said.append(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
-    failures = {job.item.image: doubt for job, doubt in done if doubt}
-    if args.background and covered:
+    if args.background:
         number = counted(len(covered), "picture")
         said.append(f"{number} before another background in {args.output / 'backgrounds'}")
+    failures = {job.item.image: doubt for job, doubt in done if doubt}
     doubts, check = check_maps(groups, presence, maps / FILE if presence else None, failures)
     if args.thumbnails:
         crops, failed = make_thumbnails(covered, aspect=(1, 1), shape=(256, 256), strict=args.strict)
         errors += failed
         said.append(f"{counted(len(crops), 'thumbnail')} in {args.output / 'crops'}")
 
-    scores, failed = score_results(args.output / "masks", args.gts if covered else None, groups)
+    scores, failed = score_results(args.output / "masks", args.gts, groups)
     errors += failed
     if args.strict and errors:
         raise errors[0]
@@ -82,31 +74,26 @@ def main() -> int:
     if scores and of_maps:
         said.append(format_scores(of_maps, scores))
     said += check
-    if covered and args.page:
+    if args.page:
         headings = ["picture", "map", "cut-out", *(["new background"] if args.background else [])]
         title = f"Cut-outs: {args.output.resolve().name}"
         entries = make_entries(covered, "cut-out", cutout_panels, scores, doubts)
         page = write_page(args.output, entries, title=title, headings=headings)
         said.append(f"to look at: {page}")
-    return report(said if covered else [], args.sources, errors)
+    return report(said, args.sources, errors)
 
 
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
     add_photos(parser)
-    add_results(
-        parser, gts="prints P and J beside those of the maps", output="results/ and the folder's name"
-    )
-    parser.add_argument(
-        "--maps", type=Path, metavar="DIR", help="their maps, in the same tree (default: they are made)"
-    )
+    gts, output = "prints P and J beside those of the maps", "results/ and the folder's name"
+    add_results(parser, gts=gts, output=output)
     add_network(parser)
-    parser.add_argument("--thumbnails", action="store_true", help="also crops of 256x256 around the object")
-    parser.add_argument(
-        "--background",
-        metavar="COLOUR|FILE|blur",
-        help="also objects before a colour (white, #ffcc00), a picture or their own background, blurred",
-    )
+    add = parser.add_argument
+    add("--maps", type=Path, metavar="DIR", help="their maps, in the same tree (default: they are made)")
+    add("--thumbnails", action="store_true", help="also crops of 256x256 around the object")
+    about = "also objects before a colour (white, #ffcc00), a picture or their own background, blurred"
+    add("--background", metavar="COLOUR|FILE|blur", help=about)
     args = parser.parse_args()
     settle_sources(args)
     return args

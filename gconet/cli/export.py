@@ -15,8 +15,8 @@ from pathlib import Path
 
 from gconet.checkpoint import find_checkpoint, load_model
 from gconet.cli import add_checkpoint, new_parser
-from gconet.errors import ConfigError
-from gconet.export import export
+from gconet.evaluation.files import check_files
+from gconet.onnx_file import export
 
 
 def main() -> int:
@@ -25,10 +25,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the ONNX file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     args = parser.parse_args()
-    if args.output.exists() and not args.overwrite:
-        raise ConfigError(f"--output {args.output} exists; name another file, or pass --overwrite")
-    if not args.output.parent.is_dir():
-        raise ConfigError(f"--output {args.output}: no folder {args.output.parent}")
+    check_files([args.output], overwrite=args.overwrite)
     net, config = load_model(find_checkpoint(args.checkpoint))
     difference = export(net, config.data.image_size, args.output)
     print(f"{args.output}: groups of 1, 2 and 7 agree with PyTorch within {difference:.1e}")

@@ -19,18 +19,18 @@ Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 f
 import argparse
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from gconet.applications.consensus import write_consensus
-from gconet.applications.figures import attention_panels, draw_grid, load_row, pick_rows, write_attention
+from gconet.applications.consensus import check_projector, write_consensus
+from gconet.applications.drawing import attention_panels, draw_grid, load_row, pick_rows, write_attention
 from gconet.applications.jobs import make_jobs, report, run_jobs
 from gconet.applications.outputs import check_output, remove_stale
 from gconet.applications.page import make_entries, write_page
-from gconet.cli import add_care, add_network, new_parser
+from gconet.cli import add_care, add_network, network_options, new_parser
 from gconet.data.groups import scan_groups
 from gconet.data.names import name_folders
 from gconet.errors import ConfigError, counted
+from gconet.evaluation.files import check_files
 
 OVERLAYS = {"overlay": "{group}/{stem}.jpg"}
 
@@ -45,11 +45,9 @@ def show_attention(args: argparse.Namespace) -> int:
     wanted = scan_groups(args.images)
     sources = {"--images": args.images}
     earlier = check_output(args.output, wanted, sources, overwrite=args.overwrite, flat=True)
-    from gconet.maps import look_inside  # here: the grid needs no torch
-    from gconet.predictor import Predictor
+    from gconet.inference import look_inside  # here: the grid needs no torch
 
-    predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
-    groups, seen, errors = look_inside(predictor, wanted, predictor.attention, strict=args.strict)
+    groups, seen, errors = look_inside("attention", wanted, **network_options(args))
     jobs = make_jobs(groups, args.output, OVERLAYS)
     planned = list(zip(jobs, (attention for group in seen for attention in group), strict=True))
     done, failed = run_jobs(write_attention, planned, desc="overlays", strict=args.strict)
@@ -65,15 +63,11 @@ def show_consensus(args: argparse.Namespace) -> int:
     """Figure 1."""
     groups = scan_groups(args.images)
     check_output(args.output, groups, {"--images": args.images}, overwrite=args.overwrite, page=False)
-    from gconet.maps import look_inside
-    from gconet.predictor import Predictor
-    from gconet.projector import check_projector, write_projector
-
     check_projector(args.output / "projector")
-    predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
-    seen, parts, errors = look_inside(predictor, groups, predictor.consensus, strict=args.strict)
+    from gconet.inference import look_inside
+
+    seen, parts, errors = look_inside("consensus", groups, **network_options(args))
     means = write_consensus(args.output, seen, parts)
-    write_projector(args.output / "projector", seen, np.concatenate(parts))
     distances = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "one image alone"
     said = [f"cosine distance of images, mean over {counted(len(seen), 'group')}: {distances}"]
     picture = args.output / "similarity.png"
@@ -90,8 +84,7 @@ def show_grid(args: argparse.Namespace) -> int:
     for folder in (args.images, args.gts, *methods.values()):
         if folder and output.resolve().is_relative_to(folder.resolve()):
             raise ConfigError(f"--output {output} lies in {folder}, which is read; name another place")
-    if output.exists() and not args.overwrite:
-        raise ConfigError(f"--output {output} exists already; name another file, or --overwrite it")
+    check_files([output], overwrite=args.overwrite)
     wanted = args.groups.split(",") if args.groups else []
     rows = pick_rows(args.images, args.gts, methods, wanted, args.count)
     drawn, errors = run_jobs(load_row, rows, desc="pictures", strict=args.strict)

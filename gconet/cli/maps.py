@@ -26,11 +26,11 @@ from gconet.applications.doubts import check_maps
 from gconet.applications.jobs import report, score_results
 from gconet.applications.outputs import FILE, MAPS, check_output, remove_stale
 from gconet.applications.page import write_maps_page
-from gconet.cli import add_network, add_photos, add_results, new_parser, settle_sources
+from gconet.cli import add_network, add_photos, add_results, network_options, new_parser, settle_sources
 from gconet.data.groups import scan_sources
 from gconet.errors import ConfigError, counted
 from gconet.evaluation import format_table
-from gconet.maps import make_maps
+from gconet.inference import make_maps
 
 DEMO = Path("data/demo")
 
@@ -38,33 +38,21 @@ DEMO = Path("data/demo")
 def main() -> int:
     args = parse_args()
     sources = {"--images": args.sources, "--gts": args.gts, "--distractors": args.distractors}
-    wanted = scan_sources(args.sources, args.gts, args.distractors)
+    wanted = scan_sources(args.sources, args.gts, distractors=args.distractors)
     earlier = check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page, flat=True)
-    made = make_maps(
-        args.checkpoint,
-        wanted,
-        args.output,
-        device=args.device,
-        precision=args.precision,
-        memory=None if args.memory is None else int(args.memory * 2**30),
-        strict=args.strict,
-    )
-    if made is None:  # only the first rank continues
-        return 0
-    groups, presence, errors = made
+    groups, presence, errors = make_maps(wanted, args.output, memory=args.memory, **network_options(args))
     remove_stale(args.output, MAPS, wanted, presence, earlier)
-    said = []
-    if groups:
-        said = [f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {args.output}"]
-        doubts, check = check_maps(groups, presence, args.output / FILE)
-        scores, failed = score_results(args.output, args.gts, groups, args.distractors)
-        errors += failed
-        if scores:
-            said.append(format_table(scores, segmentation=True, groups=args.distractors is not None))
-        said += check
-        if args.page:
-            said.append(f"to look at: {write_maps_page(args.output, groups, scores, doubts)}")
-    return report(said, args.sources, errors)
+    if not groups:
+        return report([], args.sources, errors)
+    said = [f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {args.output}"]
+    doubts, check = check_maps(groups, presence, args.output / FILE)
+    scores, failed = score_results(args.output, args.gts, groups, args.distractors)
+    if scores:
+        said.append(format_table(scores, segmentation=True, groups=args.distractors is not None))
+    said += check
+    if args.page:
+        said.append(f"to look at: {write_maps_page(args.output, groups, scores, doubts)}")
+    return report(said, args.sources, errors + failed)
 
 
 def parse_args() -> argparse.Namespace:
@@ -72,24 +60,17 @@ def parse_args() -> argparse.Namespace:
     add_network(parser)
     add_photos(parser, f"{DEMO / 'images'}, with its masks")
     add_results(parser, gts="prints the scores", output="results/ and the folder's name")
-    parser.add_argument(
-        "--distractors",
-        type=Path,
-        metavar="DIR",
-        help="with --gts, masks of the other objects in the same tree: scores how high the map is on the "
-        "common object and on these, for each group",
-    )
-    parser.add_argument(
-        "--memory",
-        type=float,
-        metavar="GIB",
-        help="what a group may take beyond the network (default: on a GPU what is free; on a CPU half "
-        "of it, at most 1 unless the group needs more); with less, more is computed twice, down to a least "
-        "that grows with the group",
-    )
+    about = "with --gts, masks of the other objects in the same tree: scores the maps on both, for each group"
+    parser.add_argument("--distractors", type=Path, metavar="DIR", help=about)
+    about = """what a group may take beyond the network (default: on a GPU what is free; on a CPU half of
+        it, at most 1 unless the group needs more); with less, more is computed twice, down to a least that
+        grows with the group"""
+    parser.add_argument("--memory", type=float, metavar="GIB", help=about)
     args = parser.parse_args()
-    if args.memory is not None and not 0 < args.memory < math.inf:
-        raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")
+    if args.memory is not None:
+        if not 0 < args.memory < math.inf:
+            raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")
+        args.memory = int(args.memory * 2**30)
     if not args.sources and not args.images:
         args.images = DEMO / "images"
     if [args.images, *args.sources] in ([DEMO / "images"], [None, DEMO / "images"]):

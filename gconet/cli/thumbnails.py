@@ -12,13 +12,14 @@ Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 f
 """
 
 import argparse
+import re
 from pathlib import Path
 
+from gconet.applications.crops import make_thumbnails, measure_kept, thumbnail_panels
 from gconet.applications.doubts import check_maps
-from gconet.applications.jobs import make_jobs, report, run_jobs
+from gconet.applications.jobs import make_jobs, report
 from gconet.applications.outputs import RESULTS, check_output, remove_stale
 from gconet.applications.page import make_entries, write_page
-from gconet.applications.thumbnails import format_kept, keep_share, make_thumbnails, thumbnail_panels
 from gconet.cli import add_results, new_parser
 from gconet.data.groups import leave_out, scan_groups
 from gconet.errors import ConfigError, counted
@@ -30,44 +31,30 @@ def main() -> int:
     sources = {"--images": args.images, "--maps": args.maps, "--gts": args.gts}
     earlier = check_output(args.output, groups, sources, overwrite=args.overwrite, page=args.page)
     patterns = {kind: RESULTS[kind] for kind in ("thumbnail", "explained")}
-    kinds = ("thumbnail", "explained") if args.explain else ("thumbnail",)
-    jobs = make_jobs(groups, args.output, {kind: patterns[kind] for kind in kinds})
-    width, height = shape = output_size(args.aspect, args.size)
-    crops, errors = make_thumbnails(jobs, aspect=args.aspect, shape=shape, strict=args.strict)
+    jobs = make_jobs(groups, args.output, patterns if args.explain else {"thumbnail": RESULTS["thumbnail"]})
+    width, height = (max(1, round(args.size * side / max(args.aspect))) for side in args.aspect)
+    crops, errors = make_thumbnails(jobs, aspect=args.aspect, shape=(width, height), strict=args.strict)
     done = [job for job, _ in crops]
     images = {job.item.image for job in done}
     remove_stale(args.output, patterns, groups, images, earlier)
     made, there = counted(len(crops), "thumbnail"), counted(len({job.group for job in done}), "group")
-    said = [f"{made} of {width}x{height} of {there} in {args.output}"]
     doubts, check = check_maps(leave_out(groups, {job.item.image for job in jobs} - images), {}, None)
-    said += check
+    said = [f"{made} of {width}x{height} of {there} in {args.output}", *check]
     if args.gts:
-        kept, failed = run_jobs(keep_share, crops, desc="masks", strict=args.strict)
-        errors += failed
-        if kept:
-            said.append(format_kept([share for _, share in kept]))
+        table, failed = measure_kept(crops, strict=args.strict)
+        said, errors = said + table, errors + failed
     if args.page and crops:
         boxes = "Picture with the object's box (yellow), enlarged (red), the crop (white); thumbnail"
-        legend = boxes if args.explain else ""
         entries = make_entries(done, "thumbnail", thumbnail_panels, doubts=doubts)
-        title = f"Thumbnails: {args.output.resolve().name}"
-        page = write_page(args.output, entries, title=title, legend=legend, headings=("picture", "thumbnail"))
+        page = write_page(
+            args.output,
+            entries,
+            title=f"Thumbnails: {args.output.resolve().name}",
+            legend=boxes if args.explain else "",
+            headings=("picture", "thumbnail"),
+        )
         said.append(f"to look at: {page}")
     return report(said if crops else [], [args.images], errors)
-
-
-def output_size(aspect: tuple[int, int], longer: int) -> tuple[int, int]:
-    """(width, height) of the thumbnails, by their longer side."""
-    width, height = aspect
-    return max(1, round(longer * width / max(aspect))), max(1, round(longer * height / max(aspect)))
-
-
-def parse_aspect(text: str) -> tuple[int, int]:
-    """W:H; raises ConfigError."""
-    width, _, height = text.partition(":")
-    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) < 10000 and 0 < int(height) < 10000):
-        raise ConfigError(f"--aspect {text}: give two whole numbers, width:height, as in 1:1 or 16:9")
-    return int(width), int(height)
 
 
 def parse_args() -> argparse.Namespace:
@@ -80,7 +67,9 @@ def parse_args() -> argparse.Namespace:
     add("--size", type=int, default=256, metavar="PIXELS", help="their longer side (default: %(default)s)")
     add("--explain", action="store_true", help="also the pictures with the boxes drawn in")
     args = parser.parse_args()
-    args.aspect = parse_aspect(args.aspect)
+    if not re.fullmatch(r"[1-9]\d{0,3}:[1-9]\d{0,3}", args.aspect):
+        raise ConfigError(f"--aspect {args.aspect}: give two whole numbers, width:height, as in 1:1 or 16:9")
+    args.aspect = tuple(map(int, args.aspect.split(":")))
     if not 1 <= args.size <= 10000:
         raise ConfigError(f"--size {args.size}: give 1 to 10000 pixels")
     return args

@@ -98,15 +98,19 @@ def scan_groups(
 
 
 def scan_sources(
-    sources: Sequence[Path], gts: Path | None = None, distractors: Path | None = None
+    sources: Sequence[Path],
+    gts: Path | None = None,
+    maps: Path | None = None,
+    distractors: Path | None = None,
 ) -> tuple[Group, ...]:
-    """The groups of one folder with its masks, or of several folders and single picture files, without masks.
+    """The groups of one folder, as `scan_groups`, or of several folders and single picture files, without
+    masks and maps.
 
     The files of one folder are a group of its name. Raises DataError as `scan_groups`, for a file that is not
     a picture by its suffix, and if two groups have one name.
     """
     if len(sources) == 1 and not sources[0].is_file():
-        return scan_groups(sources[0], gts, distractors=distractors)
+        return scan_groups(sources[0], gts, maps, distractors)
     groups: list[Group] = []
     files: dict[Path, dict[Path, None]] = {}  # folder → files, each once, in the order given
     for source in sources:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from gconet.applications.cosegmentation import keep_large, threshold_map
-from gconet.applications.jobs import Job, check_sides, load_pair, run_jobs
+from gconet.applications.jobs import Job, load_pair, run_jobs, save_jpeg
 from gconet.applications.matting import RGB, Grey
 from gconet.data.images import load_image, load_with_mask
 from gconet.errors import DataError
@@ -169,34 +169,34 @@ def write_thumbnail(planned: tuple[Job, Found, tuple[int, int]], *, shape: tuple
     part = Image.fromarray(picture[crop.top : crop.bottom, crop.left : crop.right])
     part.resize(shape, Image.Resampling.LANCZOS).save(job.files["thumbnail"], quality=90)
     if "explained" in job.files:
-        check_sides(job.item.image, picture)
         explained, line = picture.copy(), max(1, round(max(picture.shape) / 200))
         for box, colour in ((crop, WHITE), (found.enlarged, RED), (found.box, YELLOW)):
             corner = box.right - 1, box.bottom - 1
             cv2.rectangle(explained, (box.left, box.top), corner, colour, line)
-        Image.fromarray(explained).save(job.files["explained"], quality=90)
+        save_jpeg(job.files["explained"], explained, job.item.image)
     return crop
 
 
-def keep_share(cropped: tuple[Job, Box]) -> tuple[float, bool]:
-    """The share of a mask's object pixels that its crop holds, and whether they are one piece."""
-    item, crop = cropped[0].item, cropped[1]
-    assert item.mask is not None  # asked for
-    objects = np.asarray(load_with_mask(item.image, item.mask)[1]) >= 128
-    inside = objects[crop.top : crop.bottom, crop.left : crop.right]
-    single = cv2.connectedComponents(objects.astype(np.uint8))[0] == 2  # with the background
-    return float(inside.sum() / max(1, objects.sum())), single
+def measure_kept(crops: Sequence[tuple[Job, Box]], *, strict: bool) -> tuple[list[str], list[DataError]]:
+    """A table of the shares of the masks' object pixels that the crops hold, also for masks of one piece
+    alone; and the errors."""
 
+    def work(cropped: tuple[Job, Box]) -> tuple[float, bool]:
+        item, crop = cropped[0].item, cropped[1]
+        assert item.mask is not None  # asked for
+        objects = np.asarray(load_with_mask(item.image, item.mask)[1]) >= 128
+        inside = objects[crop.top : crop.bottom, crop.left : crop.right]
+        single = cv2.connectedComponents(objects.astype(np.uint8))[0] == 2  # with the background
+        return float(inside.sum() / max(1, objects.sum())), single
 
-def format_kept(kept: list[tuple[float, bool]]) -> str:
-    """How much of the objects the crops hold."""
-    rows = {"all": [share for share, _ in kept], "in one piece": [share for share, single in kept if single]}
+    kept, errors = run_jobs(work, crops, desc="masks", strict=strict)
     lines = ["object pixels inside the crop   images  median  mean  10th percentile"]
-    for name, own in rows.items():
+    shares = [share for _, (share, _) in kept]
+    for name, own in (("all", shares), ("in one piece", [share for _, (share, single) in kept if single])):
         if own:
             middle, mean, low = np.median(own), np.mean(own), np.percentile(own, 10)
             lines.append(f"{name:30}{len(own):8}{middle:8.1%}{mean:6.1%}{low:17.1%}")
-    return "\n".join(lines)
+    return lines if kept else [], errors
 
 
 def thumbnail_panels(job: Job) -> list[RGB]:

@@ -4,11 +4,13 @@ Under torchrun the groups are shared out among the ranks.
 """
 
 import os
+import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,7 +18,7 @@ import torch.distributed as dist
 from PIL import Image
 
 from gconet.data.groups import Group, leave_out
-from gconet.data.pictures import Pictures, read_groups
+from gconet.data.pictures import read_groups
 from gconet.device import PATIENCE, launched_ranks, use_gpu
 from gconet.errors import DataError
 from gconet.predictor import Map, Predictor
@@ -26,19 +28,19 @@ BACKLOG = 2**26  # bytes of maps that may wait to be written
 
 
 def make_maps(
-    checkpoint: str | Path,
     groups: Sequence[Group],
     output: Path,
     *,
-    device: str = "auto",
-    precision: str = "auto",
+    checkpoint: str | Path,
+    device: str,
+    precision: str,
+    strict: bool,
     memory: int | None = None,
-    strict: bool = False,
-) -> tuple[list[Group], dict[Path, float], list[DataError]] | None:
+) -> tuple[list[Group], dict[Path, float], list[DataError]]:
     """Load a network and `write_maps` of all groups; under torchrun, each rank those of its share.
 
     Returns the groups with their maps, without the pictures that could not be read; the presence of every
-    picture; and the errors. None in all ranks but the first: a failure there would end it.
+    picture; and the errors. All ranks but the first end here: a failure there would end it.
     """
     rank, world, local = launched_ranks()
     if world > 1:
@@ -48,16 +50,15 @@ def make_maps(
     predictor = Predictor.load(checkpoint, device=device, precision=precision, memory=memory)
     if world > 1:
         dist.barrier()  # nobody writes before everybody has looked at the output folder
-    own = share(groups, world)[rank]
-    presence, skipped = write_maps(predictor, own, output, strict=strict, shown=rank == 0)
+    own = sorted(groups, key=lambda group: -len(group.items))[rank::world]
+    of_ranks = [write_maps(predictor, own, output, strict=strict, shown=rank == 0)] * world
     if world > 1:
-        of_ranks: list[tuple[dict[Path, float], dict[Path, DataError]]] = [({}, {}) for _ in range(world)]
-        dist.all_gather_object(of_ranks, (presence, skipped))
-        presence = {path: value for part, _ in of_ranks for path, value in part.items()}
-        skipped = {path: error for _, part in of_ranks for path, error in part.items()}
+        dist.all_gather_object(of_ranks, of_ranks[rank])
         dist.destroy_process_group()
     if rank != 0:
-        return None
+        sys.exit()
+    presence = {path: value for part, _ in of_ranks for path, value in part.items()}
+    skipped = {path: error for _, part in of_ranks for path, error in part.items()}
     made = [
         replace(g, items=tuple(replace(i, map=output / g.name / f"{i.stem}.png") for i in g.items))
         for g in leave_out(groups, skipped)
@@ -65,22 +66,13 @@ def make_maps(
     return made, presence, list(skipped.values())
 
 
-def share(groups: Sequence[Group], world: int) -> list[list[Group]]:
-    """The groups of each rank: the largest ones first, each to the rank with the fewest images."""
-    shares: list[list[Group]] = [[] for _ in range(world)]
-    for group in sorted(groups, key=lambda group: -len(group.items)):
-        min(shares, key=lambda own: sum(len(g.items) for g in own)).append(group)
-    return shares
-
-
 def write_maps(
     predictor: Predictor, groups: Sequence[Group], output: Path, *, strict: bool = True, shown: bool = True
 ) -> tuple[dict[Path, float], dict[Path, DataError]]:
     """Write the maps of all groups as <output>/<group>/<stem>.png, in threads beside the network.
 
-    Maps of the same names are replaced. Returns the presence of every picture (see `Predictor.predict`)
-    and the pictures that could not be read, and so have no map; if `strict`, the first such raises its
-    DataError. `shown`: report progress.
+    Returns the presence of every picture (see `Predictor.predict`) and the pictures that could not be read,
+    and so have no map; if `strict`, the first such raises its DataError. `shown`: report progress.
     """
     presence: dict[Path, float] = {}
     skipped: dict[Path, DataError] = {}
@@ -95,10 +87,12 @@ def write_maps(
             items = [item for item in group.items if item.image not in skipped]
             paths = iter([output / group.name / f"{item.stem}.png" for item in items])
             bar.update(len(group.items) - len(items))
+            if not items:
+                continue
 
             def save(m: Map, paths: Iterator[Path] = paths) -> None:
                 path = next(paths)
-                path.parent.mkdir(parents=True, exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)  # here: a group may not fit into memory
                 waiting.append((pool.submit(Image.fromarray(m).save, path), m.nbytes))
                 while sum(size for _, size in waiting) > BACKLOG:
                     waiting.popleft()[0].result()
@@ -112,21 +106,25 @@ def write_maps(
 
 
 def look_inside(
-    predictor: Predictor,
+    what: Literal["attention", "consensus"],
     groups: Sequence[Group],
-    look: Callable[[Pictures], np.ndarray],
     *,
-    strict: bool = True,
+    checkpoint: str | Path,
+    device: str,
+    precision: str,
+    strict: bool,
 ) -> tuple[list[Group], list[np.ndarray], list[DataError]]:
-    """The groups without pictures that cannot be read, what `look` sees in each, and the errors.
+    """The groups without pictures that cannot be read, their `Predictor.attention` or `Predictor.consensus`,
+    and the errors.
 
     Raises the first error if `strict`, or if no group is left.
     """
+    predictor = Predictor.load(checkpoint, device=device, precision=precision)
     skipped: dict[Path, DataError] = {}
     files = [[item.image for item in group.items] for group in groups]
     read = read_groups(files, predictor.size, skipped=None if strict else skipped)
     bar = progress(read, desc="groups", total=len(groups), unit="group")
-    seen = [look(pictures) for pictures in bar if pictures.sizes]
+    seen = [getattr(predictor, what)(pictures) for pictures in bar if pictures.sizes]
     if not seen:
         raise next(iter(skipped.values()))
     return leave_out(groups, skipped), seen, list(skipped.values())

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from gconet.applications.jobs import Job, check_sides
+from gconet.applications.jobs import Job, save_jpeg
 from gconet.applications.matting import RGB, fit
 from gconet.applications.previews import PANEL
 from gconet.data.groups import scan_groups
@@ -49,9 +49,8 @@ def write_attention(drawn: tuple[Job, Matrix]) -> None:
     """Figure 5: save the file `overlay` of a job, its picture under its attention (h,w)."""
     job, attention = drawn
     picture = np.asarray(load_image(job.item.image))
-    check_sides(job.item.image, picture)
     shown = overlay(picture, spread_attention(attention, *picture.shape[:2]))
-    Image.fromarray(shown).save(job.files["overlay"], quality=90)
+    save_jpeg(job.files["overlay"], shown, job.item.image)
 
 
 def attention_panels(job: Job) -> list[RGB]:
@@ -128,10 +127,10 @@ def draw_matrix(values: Matrix, names: Sequence[str], title: str) -> RGB:
     size = len(names) * CELL, len(names) * CELL
     canvas.paste(Image.fromarray(cells).resize(size, Image.Resampling.NEAREST), (left, top))
     for i, name in enumerate(names):
-        text = f"{name}  {i + 1}"
+        number = str(i + 1)
+        text = f"{name}  {number}"
         y = top + i * CELL + (CELL - TEXT) // 2 - 1
         draw.text((left - GAP - font.getlength(text), y), text, fill="black", font=font)
-        number = str(i + 1)
         x = left + i * CELL + (CELL - font.getlength(number)) / 2
         draw.text((x, top - TEXT - GAP), number, fill="black", font=font)
     return np.asarray(canvas)
