@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gconet.checkpoint import read_checkpoint, saved_config
-from gconet.config import Config, flat_settings, load_config
+from gconet.checkpoint import read_checkpoint
+from gconet.config import Config, config_to_dict, flatten, load_config
 from gconet.data.sets import known_sets
 from gconet.device import pick_device, pick_precision
 from gconet.errors import ConfigError, DataError
@@ -76,7 +76,7 @@ def machine(config: Config) -> list[str]:
 
 def settings_of(config: Config) -> dict[str, Any]:
     """What a run's figures depend on but its seed and length, as section.key → value."""
-    flat = flat_settings(config)
+    flat = flatten(config_to_dict(config))
     flat["train.device"] = config.train.device.partition(":")[0]
     for key in ("encoder.weights", "data.episodes", "init"):  # a file may lie elsewhere on another machine
         flat[key] = flat[key] and Path(flat[key]).name
@@ -104,7 +104,7 @@ def saved_step(job: Job) -> int | None:
     if not path.is_file():
         return None
     content = read_checkpoint(path)
-    if wrong := difference(settings_of(saved_config(content, path)), settings_of(job.config)):
+    if wrong := difference(settings_of(content["config"]), settings_of(job.config)):
         raise ConfigError(f"{job.folder} was trained with {wrong}; move it away, or give the same settings")
     return int((content.get("training") or {}).get("step", 0))
 

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 import train as command_module
-from gconet.checkpoint import load_encoder, read_checkpoint, save_checkpoint, saved_config
+from gconet.checkpoint import load_encoder, read_checkpoint, save_checkpoint
 from gconet.config import load_config
 from gconet.data.sets import KnownSet
 from gconet.errors import CheckpointError, ConfigError
@@ -49,7 +49,7 @@ def extended():
 
 
 def read_config(folder):
-    return saved_config(read_checkpoint(folder / "last.pt"), folder)
+    return read_checkpoint(folder / "last.pt")["config"]
 
 
 def trained(train, tmp_path, *settings):
