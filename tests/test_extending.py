@@ -159,7 +159,7 @@ def test_another_encoder_stays_within_the_memory_plan(tmp_path, name):
 
 def test_the_memory_plan_reads_the_encoder():
     how = {"device": torch.device("cpu"), "precision": torch.float32, "memory": 2**31}
-    plans = {name: plan_group(100, 224, encoder=encoder, **how) for name, encoder in ENCODERS.items()}
+    plans = {name: plan_group(100, 224, encoder=encoder(), **how) for name, encoder in ENCODERS.items()}
     assert plans["vgg16"] == plans["vgg16_bn"]
     # at half of the size, all laterals of ResNet-50 fit
     assert plans["resnet50"].kept == 4 > plans["vgg16"].kept
