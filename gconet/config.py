@@ -199,8 +199,9 @@ def config_from_dict(settings: Any, overrides: Sequence[str] = ()) -> Config:
     for key, value in flat.items():
         section, _, name = key.rpartition(".")
         if key not in TYPES:
-            close = [f"did you mean {known}? " for known in get_close_matches(key, TYPES, n=1)]
-            known = [key for key in TYPES if key.rpartition(".")[0] == section] or SECTIONS
+            every = [*TYPES, *SECTIONS]
+            close = [f"did you mean {near}? " for near in get_close_matches(key, every, n=1)]
+            known = [near for near in every if near.rpartition(".")[0] == section] or SECTIONS
             raise ConfigError(f"unknown key {key}; {''.join(close)}known: {', '.join(known)}")
         parts.setdefault(section, {})[name] = check(TYPES[key], value, key)
     own = parts.pop("", {})

@@ -178,10 +178,9 @@ def _head(titles: Sequence[str], width: int, whole: int) -> Tensor:
 def environment() -> dict[str, str]:
     """Versions, git revision and hardware."""
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
+    revision = ""
+    with contextlib.suppress(OSError):
         revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:
-        revision = ""
     return {
         "gconet": __version__,
         "git": revision or "unknown",
