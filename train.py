@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
@@ -48,7 +47,7 @@ from gconet.memory import plan_training
 from gconet.models import build_training_model
 from gconet.optimizer import make_optimizer, rates, set_rates, skip_if_not_finite
 from gconet.resume import find_run, restore, resumed_config
-from gconet.run import BEST, LAST, Run, StopSignal, hold
+from gconet.run import BEST, LAST, Run, StopSignal
 from gconet.steplog import Step, StepLog
 from gconet.validation import validate
 
@@ -58,25 +57,21 @@ def main() -> int:
     keep_memory()
     args = parse_args()
     rank, world, local = launched_ranks()
-    content, held = None, None
-    if args.resume is None:
+    if args.resume:
+        folder = find_run(args.resume)
+    else:
         config = load_config(args.config, args.overrides)
         folder = Path("runs") / config.name
         if rank == 0 and folder.exists():  # the other ranks may come when rank 0 has made it
             raise ConfigError(f"{folder} exists; continue it with --resume {folder} or choose name=...")
-    else:
-        folder = find_run(args.resume)
-        held = hold(folder) if rank == 0 else None
-        content = read_checkpoint(folder / LAST)
-        config = resumed_config(content, folder / LAST, args.overrides)
-    try:
+    with Run(folder, main=rank == 0, resumed=bool(args.resume)) as run:
+        content = None
+        if args.resume:
+            content = read_checkpoint(folder / LAST)
+            config = resumed_config(content["config"], args.overrides)
         if world > 1:
             join_ranks(config.train.device, local)
-        with Run(folder, config, main=rank == 0, held=held) as run:
-            return train(config, run, content, rank=rank, world=world)
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        return train(config, run, content, rank=rank, world=world)
 
 
 def train(config: Config, run: Run, content: dict | None, *, rank: int, world: int) -> int:
@@ -137,8 +132,8 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     if cache:
         dataset.fill_cache(cache, workers=config.data.workers)
     run.start(
+        config,
         first=first,
-        resumed=content is not None,
         device=str(device),
         precision=str(precision),
         cache=str(cache),
@@ -191,13 +186,14 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
         due = bool(ends_epoch or signum or done == last or late)
         log.add(step, result, rates(optimizer), wait=due)  # raises if a loss was not finite
         if ends_epoch:
-            run.epoch(epoch, log.means())
+            run.report(f"epoch {epoch + 1}", log.means(), event="epoch", epoch=epoch)
             run.picture(done, result.images, result.masks, result.output)
         progress.update(step=done, sums=log.sums)
         validates = done == last or (ends_epoch and (epoch + 1) % config.validation.every == 0)
         if held_out and run.main and validates:
-            scores = validate(model.net, held_out, config, device)
-            run.validation(done, epoch, scores)
+            scores, name = validate(model.net, held_out, config, device), config.validation.set
+            run.report(f"step {done}, {name}", scores, event="validation", epoch=epoch, step=done, set=name)
+            run.scalars(done, "validation", scores)
             if scores["s_measure"] > progress["best"]:
                 progress["best"] = scores["s_measure"]
                 run.save(BEST, model, optimizer, **progress)
@@ -208,13 +204,13 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
         if signum:
             break
     log.close()
-    if signum:
-        run.close(event="stopped", signal=signum, step=done)
-        run.say(f"stopped after step {done} of {last}; python train.py --resume {run.folder} continues")
-    else:
+    if not signum:
         run.close(event="done", step=last)
         run.say(f"done: {run.folder / LAST} after {last} steps")
-    return 128 + signum if signum else 0
+        return 0
+    run.close(event="stopped", signal=signum, step=done)
+    run.say(f"stopped after step {done} of {last}; python train.py --resume {run.folder} continues")
+    return 128 + signum
 
 
 def parse_args() -> argparse.Namespace:

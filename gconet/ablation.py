@@ -5,23 +5,19 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from gconet.checkpoint import read_checkpoint, saved_config
-from gconet.config import Config, flat_settings, load_config
+from gconet.config import Config, config_to_dict, flatten, load_config
 from gconet.data.sets import known_sets
 from gconet.device import pick_device, pick_precision
 from gconet.errors import ConfigError, DataError
 from gconet.evaluation.published import ORDER, load_tables
 from gconet.evaluation.tables import COLUMNS, DISTRACTOR_COLUMNS, SEGMENTATION_COLUMNS, Table
-from gconet.run import LAST
 
 MODULES = {"gam.enabled": "GAM", "gcm.enabled": "GCM", "acm.enabled": "ACM"}
-DISTANCES = {"within": "d within", "between": "d between"}
-MEASURED = {
-    **{name: COLUMNS[name] for name in ORDER}, "j_half": SEGMENTATION_COLUMNS["j_half"], **DISTANCES
+MEASURED = {name: COLUMNS[name] for name in ORDER} | {
+    "j_half": SEGMENTATION_COLUMNS["j_half"], "within": "d within", "between": "d between",
 }  # fmt: skip
 # settings that name a run, change no figure, or are the budget, which a record holds as its steps
 FREE = {
@@ -30,24 +26,11 @@ FREE = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Job:
-    """One configuration with one seed."""
+def plan_jobs(configs: Sequence[Path], seeds: Sequence[Any], overrides: Sequence[str]) -> list[Config]:
+    """Each run's settings, most telling first: the first two configurations with every seed, then the others.
 
-    label: str  # the configuration's file name, without .yaml
-    base: Path
-    overrides: tuple[str, ...]
-    config: Config  # what the two make
-
-    @property
-    def folder(self) -> Path:
-        return Path("runs") / self.config.name
-
-
-def plan_jobs(configs: Sequence[Path], seeds: Sequence[int], overrides: Sequence[str]) -> list[Job]:
-    """The runs, most telling first: the first two configurations with every seed, then the others.
-
-    Raises ConfigError for wrong settings, and for two files of one name.
+    The device and precision that `auto` stands for differ between machines, so they are named. Raises
+    ConfigError for wrong settings, and for two files of one name.
     """
     labels = [path.stem for path in configs]
     if twice := {label for label in labels if labels.count(label) > 1}:
@@ -56,27 +39,23 @@ def plan_jobs(configs: Sequence[Path], seeds: Sequence[int], overrides: Sequence
     for part in (configs[:2], configs[2:]):
         for seed in seeds:
             for path in part:
-                named = (*overrides, f"seed={seed}", f"name=ablation-{path.stem}-seed{seed}")
-                own = (*named, *machine(load_config(path, named)))
-                jobs.append(Job(path.stem, path, own, load_config(path, own)))
+                own = [*overrides, f"seed={seed}", f"name=ablation-{path.stem}-seed{seed}"]
+                config = load_config(path, own)
+                device, precision = pick_device(config.train.device), config.train.precision
+                dtype = pick_precision(precision, device)  # raises ConfigError if the machine lacks it
+                if precision == "auto":
+                    precision = "bf16" if dtype.itemsize == 2 else "fp32"
+                own += [f"train.device={device}", f"train.precision={precision}"]
+                jobs.append(load_config(path, own))
     for key in ("root", "train_set", "episodes"):  # else their budgets would not be one
-        if len({getattr(job.config.data, key) for job in jobs}) > 1:
+        if len({getattr(job.data, key) for job in jobs}) > 1:
             raise ConfigError(f"data.{key} differs between the configurations; give all the same")
     return jobs
 
 
-def machine(config: Config) -> list[str]:
-    """The device and precision that `auto` stands for, which differ between machines, as overrides."""
-    device, precision = pick_device(config.train.device), config.train.precision
-    dtype = pick_precision(precision, device)  # raises ConfigError if the machine lacks it
-    if precision == "auto":
-        precision = "bf16" if dtype.itemsize == 2 else "fp32"
-    return [f"train.device={device}", f"train.precision={precision}"]
-
-
 def settings_of(config: Config) -> dict[str, Any]:
     """What a run's figures depend on but its seed and length, as section.key → value."""
-    flat = flat_settings(config)
+    flat = flatten(config_to_dict(config))
     flat["train.device"] = config.train.device.partition(":")[0]
     for key in ("encoder.weights", "data.episodes", "init"):  # a file may lie elsewhere on another machine
         flat[key] = flat[key] and Path(flat[key]).name
@@ -91,85 +70,56 @@ def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
 def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
     """The first setting that differs, in words."""
     theirs = with_defaults(theirs)
-    key = next((key for key in ours if theirs[key] != ours[key]), None)
-    return key and f"{key}={theirs[key]}, not {ours[key]}"
+    return next((f"{key}={theirs[key]}, not {ours[key]}" for key in ours if theirs[key] != ours[key]), None)
 
 
-def saved_step(job: Job) -> int | None:
-    """The step at which the job's run stands, None if it has no checkpoint yet.
-
-    Raises ConfigError if it was trained with other settings.
-    """
-    path = job.folder / LAST
-    if not path.is_file():
-        return None
-    content = read_checkpoint(path)
-    if wrong := difference(settings_of(saved_config(content, path)), settings_of(job.config)):
-        raise ConfigError(f"{job.folder} was trained with {wrong}; move it away, or give the same settings")
-    return int((content.get("training") or {}).get("step", 0))
-
-
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """What one run scored on one set. A few kilobytes: it can be copied from the machine that made it."""
 
-    label: str
+    label: str  # the configuration's file name, without .yaml
     seed: int
     settings: Mapping[str, Any]  # `settings_of`
     figures: Mapping[str, float]  # at least `MEASURED`'s; `DISTRACTOR_COLUMNS`' if the set has distractors
 
     def write(self, path: Path) -> None:
         """As JSON, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        partial.write_text(json.dumps(self._asdict(), indent=1), encoding="utf-8")
         partial.replace(path)
 
 
 def read_record(path: Path) -> Record:
     """What `Record.write` wrote; raises DataError for a file that is anything else."""
-    try:
+    with suppress(ValueError, TypeError, KeyError):
         record = Record(**json.loads(path.read_text(encoding="utf-8")))
-        whole = (
-            isinstance(record.label, str)
-            and type(record.seed) is int
-            and record.seed >= 0
-            and hasattr(record.settings, "get")
-            and all(isinstance(record.figures[name], int | float) for name in MEASURED)
-        )
-    except (ValueError, TypeError, KeyError):
-        whole = False
-    if not whole:
-        raise DataError(f"{path} holds no scores of a run; move it away, and the run is scored again")
-    return record
+        named = isinstance(record.label, str) and type(record.seed) is int and record.seed >= 0
+        figures = [record.figures[name] for name in MEASURED]
+        if named and isinstance(record.settings, dict) and all(isinstance(f, int | float) for f in figures):
+            return record
+    raise DataError(f"{path} holds no scores of a run; move it away, and the run is scored again")
 
 
 def mean_losses(log: Path, every: int = 100) -> list[dict[str, float]]:
-    """From a run's log, the mean of each loss over every hundred steps, with the `step` where they end."""
+    """From a run's log, the mean of each loss over every hundred steps, with the `step` where they end.
+
+    Raises DataError if it holds no steps.
+    """
     lines = {}
     for line in log.read_text(encoding="utf-8").splitlines():
         with suppress(ValueError):  # a line that a kill has cut
             record = json.loads(line)
             if record["event"] == "step":
                 lines[record["step"]] = record  # of a step done twice, the later one counts
-    steps = [lines[step] for step in sorted(lines)]
-    losses = [
-        name for name in ("saliency", "collaboration", "classification", "bce", "total") if name in steps[-1]
-    ]
-    parts = [steps[begin : begin + every] for begin in range(0, len(steps), every)]
-    return [
-        {"step": part[-1]["step"] + 1, **{n: sum(step[n] for step in part) / len(part) for n in losses}}
-        for part in parts
-    ]
-
-
-def keep_losses(log: Path, table: Path) -> None:
-    """Write `mean_losses` of a run's log to a small table."""
-    rows = mean_losses(log)
-    with table.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(rows[0])
-        writer.writerows([[row.pop("step"), *(f"{mean:.5g}" for mean in row.values())] for row in rows])
+    if not lines:
+        raise DataError(f"{log} holds no steps; train first")
+    steps, rows = list(lines.values()), []
+    for part in (steps[begin : begin + every] for begin in range(0, len(steps), every)):
+        row = {"step": part[-1]["step"] + 1}
+        for name in ("saliency", "collaboration", "classification", "bce", "total"):
+            if name in part[-1]:
+                row[name] = sum(step[name] for step in part) / len(part)
+        rows.append(row)
+    return rows
 
 
 def ablation_table(dataset: str, records: Sequence[Record], note: str) -> Table:
@@ -200,12 +150,10 @@ def ablation_table(dataset: str, records: Sequence[Record], note: str) -> Table:
         lines.append((group[0].label, *differs, *measured, *printed))
     header = ("", *(MODULES[key] for key in varying), *others, *columns.values(), *beside)
     seeds = [", ".join(str(record.seed) for record in group) for group in groups]
-    if len(set(seeds)) == 1:
-        named = f"seeds of every row: {seeds[0]}"
-    else:  # a difference within one seed is not one of means
-        named = "; ".join(
-            ["seeds differ", *(f"{row[0]}: {own}" for row, own in zip(lines, seeds, strict=True))]
-        )
+    named = f"seeds of every row: {seeds[0]}"
+    if len(set(seeds)) > 1:  # a difference within one seed is not one of means
+        own = [f"{line[0]}: {listed}" for line, listed in zip(lines, seeds, strict=True)]
+        named = "; ".join(["seeds differ", *own])
     named += " (mean ± half the range)" if any("," in own for own in seeds) else ""
     explained = "d: mean cosine distance of images' parts of the consensus, within and between groups"
     return Table(dataset, header, tuple(lines), (note, named, explained))
@@ -225,3 +173,12 @@ def format_spread(values: Sequence[float]) -> str:
         return "-"
     mean, half = sum(values) / len(values), (max(values) - min(values)) / 2
     return f"{mean:.3f}" + (f" ± {half:.3f}" if len(values) > 1 else "")
+
+
+def keep_losses(log: Path, table: Path) -> None:
+    """Write `mean_losses` of a run's log to a small table."""
+    rows = mean_losses(log)
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(rows[0])
+        writer.writerows([[row.pop("step"), *(f"{mean:.5g}" for mean in row.values())] for row in rows])

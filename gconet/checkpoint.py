@@ -37,12 +37,7 @@ def save_checkpoint(
     if training is not None:
         content["training"] = dict(training)
     buffer = io.BytesIO()  # written to a file, PyTorch hides a full disk behind errors of its own
-    try:
-        torch.save(content, buffer)
-    except RuntimeError as error:
-        if "inline_container" in str(error):  # how PyTorch puts it when memory for the buffer runs out
-            raise MemoryError(f"no room for the checkpoint {path}") from None
-        raise
+    torch.save(content, buffer)
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
@@ -50,36 +45,23 @@ def save_checkpoint(
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None  # a full disk has no file name
     finally:
         partial.unlink(missing_ok=True)
-    if os.name == "posix":  # the renaming itself must outlast a power cut
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint of ours, tensors on the CPU; raises CheckpointError."""
+    """The content of a checkpoint of ours, its `config` as a Config, tensors on the CPU.
+
+    Raises CheckpointError if the file is missing, damaged or not ours.
+    """
     content = read_file(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(
             f"{path}: not a checkpoint of this project; convert one of the authors' with "
             "python scripts/convert_checkpoint.py OFFICIAL.pth OURS.pt"
         )
-    for name in ("config", "model"):
-        if not isinstance(content.get(name), dict):
-            raise CheckpointError(f"{path}: damaged, without its {name}")
-    return content
-
-
-def saved_config(content: Mapping[str, Any], path: Path) -> Config:
-    """The settings in the `content` of the checkpoint at `path`; raises CheckpointError."""
     try:
-        return config_from_dict(content["config"])
+        return {**content, "config": config_from_dict(content.get("config"))}
     except ConfigError as error:
         raise CheckpointError(f"{path}: its settings are not ours ({error})") from None
 
@@ -92,9 +74,9 @@ def load_model(path: Path) -> tuple[GCoNet, Config]:
     Raises CheckpointError if the file is missing, damaged or of another architecture.
     """
     content = read_checkpoint(path)
-    config = saved_config(content, path)
+    config = content["config"]
     model = build_model(config)
-    load_state(model, content["model"], path)
+    load_state(model, content.get("model"), path)
     return model.eval(), config
 
 
@@ -109,15 +91,14 @@ def load_weights(model: GCoNet, config: Config, path: Path) -> None:
 
     Raises CheckpointError if the file is missing, damaged or trained with another encoder or GAM.
     """
-    content = read_checkpoint(path)
-    saved = saved_config(content, path)
-    for key, theirs, ours in (
+    theirs, saved = load_model(path)
+    for key, was, now in (
         ("encoder.name", saved.encoder.name, config.encoder.name),
         ("gam", asdict(saved.gam), asdict(config.gam)),
     ):
-        if theirs != ours:
-            raise CheckpointError(f"{path}: trained with {key} {theirs}, not {ours}; set the same")
-    load_state(model, content["model"], path)
+        if was != now:
+            raise CheckpointError(f"{path}: trained with {key} {was}, not {now}; set the same")
+    model.load_state_dict(theirs.state_dict())
 
 
 def load_encoder(encoder: Encoder, weights: str) -> None:
@@ -141,22 +122,20 @@ def load_encoder(encoder: Encoder, weights: str) -> None:
 
 def _download(wanted: WeightsEnum) -> dict[str, Tensor]:
     """torchvision's weights, from its server or an earlier download; raises CheckpointError."""
-    name = Path(wanted.url).name
-    how, path = f"download {wanted.url} elsewhere", name
-    if wanted == VGG16_Weights.IMAGENET1K_V1:
-        how, path = "run python scripts/download_vgg16.py", "data/weights/vgg16_features.pth"
-    instead = f"{how} and pass encoder.weights={path}"
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(wanted.url).name
     try:
-        state = wanted.get_state_dict(progress=True, check_hash=True, weights_only=True)
+        # a file's name ends in the first eight digits of its SHA-256; torch checks new downloads alone
+        if file.exists() and not digest(file).startswith(file.stem.rpartition("-")[2]):
+            raise ValueError(f"{file} is not torchvision's: remove it")
+        return dict(wanted.get_state_dict(progress=True, check_hash=True, weights_only=True))
     except Exception as error:  # of many unrelated types: the network's, the disk's, the unpickler's
+        how, weights = f"download {wanted.url} elsewhere", file.name
+        if wanted == VGG16_Weights.IMAGENET1K_V1:
+            how, weights = "run python scripts/download_vgg16.py", "data/weights/vgg16_features.pth"
         raise CheckpointError(
-            f"torchvision's weights {name} cannot be had ({brief(error)}); {instead}"
+            f"torchvision's weights {file.name} cannot be had ({brief(error)}); {how} and pass "
+            f"encoder.weights={weights}"
         ) from None
-    file = Path(torch.hub.get_dir()) / "checkpoints" / name
-    # a file's name ends in the first eight digits of its SHA-256; torch checks new downloads alone
-    if not digest(file).startswith(file.stem.rpartition("-")[2]):
-        raise CheckpointError(f"{file} is not torchvision's: remove it, or {instead}")
-    return dict(state)
 
 
 def brief(error: Exception) -> str:
@@ -197,18 +176,18 @@ def digest_file(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def load_state(module: torch.nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Copy `state` into `module`; a name or a shape that does not fit is a CheckpointError."""
-    real = {name for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
+def load_state(module: torch.nn.Module, state: Any, path: Path) -> None:
+    """Copy the `state` that `path` holds into `module`; raises CheckpointError if it does not fit."""
     try:
         module.load_state_dict(state)
-        wrong = [name for name in real if not state[name].is_floating_point()]
     except (RuntimeError, AttributeError, TypeError) as error:
         raise CheckpointError(f"{path}: weights of another architecture ({brief(error)})") from None
-    if wrong:
-        raise CheckpointError(f"{path}: damaged: {wrong[0]} is {state[wrong[0]].dtype}, not floating-point")
-    if wrong := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
-        raise CheckpointError(f"{path}: damaged: {wrong[0]} holds values that are not finite")
+    for name, tensor in module.state_dict().items():
+        sound = tensor.isfinite().all() and state[name].is_floating_point()
+        if tensor.is_floating_point() and not sound:
+            raise CheckpointError(
+                f"{path}: damaged: {name} holds values that are not finite floating-point numbers"
+            )
 
 
 def read_file(path: Path) -> Any:
@@ -221,10 +200,10 @@ def read_file(path: Path) -> Any:
             f"with gconet: {', '.join(PRETRAINED)})"
         )
     beside = digest_file(path)
-    if path in PRETRAINED.values() and not beside.is_file():
+    expected = beside.read_text("ascii", "replace").split()[:1] if beside.is_file() else None
+    if expected is None and path in PRETRAINED.values():
         raise CheckpointError(f"{path}: {beside.name} is missing; reinstall both")
-    expected = beside.read_text(encoding="ascii", errors="replace").split() if beside.is_file() else None
-    if expected is not None and expected[:1] != [digest(path)]:
+    if expected is not None and expected != [digest(path)]:
         raise CheckpointError(f"{path}: damaged or altered: its SHA-256 is not the one in {beside.name}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

@@ -4,16 +4,21 @@ The defaults are the authors' release recipe. An unknown key, a value of the wro
 settings that contradict each other raise ConfigError.
 """
 
-import dataclasses
 import math
+import types
+import typing
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
 from operator import attrgetter
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any, Literal
 
+import yaml
+
 from gconet.errors import ConfigError
-from gconet.settings import apply_overrides, build, parse_yaml, short
 
 
 @dataclass(frozen=True)
@@ -53,15 +58,8 @@ class GAMConfig:
 
 
 @dataclass(frozen=True)
-class GCMConfig:
-    """Group collaborating module, training only."""
-
-    enabled: bool = True
-
-
-@dataclass(frozen=True)
-class ACMConfig:
-    """Auxiliary classification module, training only."""
+class HeadConfig:
+    """The group collaborating (gcm) or the auxiliary classification module (acm), training only."""
 
     enabled: bool = True
 
@@ -121,8 +119,8 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     gam: GAMConfig = field(default_factory=GAMConfig)
-    gcm: GCMConfig = field(default_factory=GCMConfig)
-    acm: ACMConfig = field(default_factory=ACMConfig)
+    gcm: HeadConfig = field(default_factory=HeadConfig)
+    acm: HeadConfig = field(default_factory=HeadConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -169,38 +167,93 @@ RANGES = {
 }
 
 
+SECTIONS: dict[str, Any] = {f.name: f.type for f in fields(Config) if is_dataclass(f.type)}
+TYPES: dict[str, Any] = {f.name: f.type for f in fields(Config) if f.name not in SECTIONS} | {
+    f"{section}.{f.name}": f.type for section, cls in SECTIONS.items() for f in fields(cls)
+}
+
+
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """The settings in the YAML file `path` (all optional), changed by overrides like `data.root=/d`."""
     if path is None:
-        return config_from_dict(apply_overrides({}, overrides))
+        return config_from_dict({}, overrides)
     try:
-        settings = parse_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        settings = parse_yaml(path.read_bytes(), str(path))
+    except OSError as error:
         there = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "no .yaml file"
-        raise ConfigError(f"no config {path} (there: {there})") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
-    return config_from_dict(apply_overrides({} if settings is None else settings, overrides))
+        raise ConfigError(f"no config {path}: {error.strerror} (there: {there})") from None
+    return config_from_dict({} if settings is None else settings, overrides)
 
 
-def config_from_dict(settings: Any) -> Config:
-    """The Config of nested plain settings, strictly checked; raises ConfigError."""
-    data = settings.get("data") if isinstance(settings, dict) else None
-    if isinstance(data, dict) and isinstance(data.get("cache"), bool):  # of older checkpoints
-        settings = {**settings, "data": {**data, "cache": "memory" if data["cache"] else "none"}}
-    return build(Config, settings)
+def config_from_dict(settings: Any, overrides: Sequence[str] = ()) -> Config:
+    """The Config of nested plain `settings`, changed by overrides `section.key=value`; raises ConfigError."""
+    flat = flatten(settings)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"{override!r} is not an override; write section.key=value")
+        flat |= flatten({key: parse_yaml(text, key)})
+    if isinstance(cache := flat.get("data.cache"), bool):  # of older checkpoints
+        flat["data.cache"] = "memory" if cache else "none"
+    parts: dict[str, dict[str, Any]] = {}
+    for key, value in flat.items():
+        section, _, name = key.rpartition(".")
+        if key not in TYPES:
+            every = [*TYPES, *SECTIONS]
+            close = [f"did you mean {near}? " for near in get_close_matches(key, every, n=1)]
+            known = [near for near in every if near.rpartition(".")[0] == section] or SECTIONS
+            raise ConfigError(f"unknown key {key}; {''.join(close)}known: {', '.join(known)}")
+        parts.setdefault(section, {})[name] = check(TYPES[key], value, key)
+    own = parts.pop("", {})
+    return Config(**own, **{section: SECTIONS[section](**part) for section, part in parts.items()})
+
+
+def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested plain settings as section.key → value; raises ConfigError for a section that holds no keys."""
+    if not isinstance(settings, dict):
+        name = prefix.rstrip(".") or "config"
+        raise ConfigError(f"{name}: expected a section of keys, got {short(settings)}")
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= flatten(value, f"{key}.") if not prefix and key in SECTIONS else {f"{prefix}{key}": value}
+    return flat
+
+
+def parse_yaml(text: str | bytes, where: str) -> Any:
+    """The plain values of a YAML text; raises ConfigError that begins with `where` if it is not valid."""
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise ValueError("aliases (*name) are not taken: a few lines of them can fill the memory")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def check(kind: Any, value: Any, key: str) -> Any:
+    """`value` as the type `kind`, of the few kinds that this file uses; raises ConfigError."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:  # X | None
+        return None if value is None else check(args[0], value, key)
+    if origin is Literal:
+        if (type(value), value) not in [(type(arg), arg) for arg in args]:
+            raise ConfigError(f"{key}: {short(value)} is not one of {', '.join(map(str, args))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple) or len(value) != len(args):
+            raise ConfigError(f"{key}: expected a list of {len(args)}, got {short(value)}")
+        return tuple(check(arg, v, key) for arg, v in zip(args, value, strict=True))
+    if kind is float and type(value) in (int, str):  # YAML 1.1 reads 1e-4 as text
+        with suppress(ValueError, OverflowError):
+            value = float(value)
+    if kind is str and isinstance(value, str) and value.startswith("~/"):
+        value = str(Path(value).expanduser())
+    if type(value) is not kind:
+        raise ConfigError(f"{key}: expected {kind.__name__}, got {short(value)}")
+    return value
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:
     """Plain nested dict of lists and scalars: for YAML, JSON and checkpoints."""
-    plain: dict[str, Any] = dataclasses.asdict(config)
+    plain = asdict(config)
     plain["optimizer"]["betas"] = list(config.optimizer.betas)
     return plain
-
-
-def flat_settings(config: Config) -> dict[str, Any]:
-    """`config_to_dict` as section.key → value."""
-    flat: dict[str, Any] = {}
-    for key, value in config_to_dict(config).items():
-        flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
-    return flat

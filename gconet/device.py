@@ -1,5 +1,6 @@
 """Which device and precision to compute with."""
 
+import atexit
 import ctypes
 import math
 import os
@@ -145,8 +146,10 @@ def peak_memory(device: torch.device) -> float:
 
 
 def join_ranks(device: str, local: int) -> None:
-    """Join torchrun's other processes: by NCCL on the GPU number `local` unless `device` is the CPU."""
+    """Join torchrun's other processes until this one exits: by NCCL on the GPU number `local` unless
+    `device` is the CPU."""
     gpu = device in ("auto", "cuda") and torch.cuda.is_available()
     if gpu:
         use_gpu(local)
     torch.distributed.init_process_group("nccl" if gpu else "gloo", timeout=PATIENCE)
+    atexit.register(torch.distributed.destroy_process_group)

@@ -1,20 +1,15 @@
 """CUDA graphs of a training step: hundreds of kernels in one launch."""
 
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeAlias
 
 import torch
 
 from gconet.data.dataset import Batch
 from gconet.optimizer import rates
 
-Result = TypeVar("Result")
-
-
-class _Recorded(NamedTuple):
-    graph: torch.cuda.CUDAGraph
-    batch: Batch  # what the graph reads; filled before each replay
-    result: Any  # what the graph writes
+# a graph, the batch that it reads, which is filled before each replay, and what it writes
+Recorded: TypeAlias = tuple[torch.cuda.CUDAGraph, Batch, Any]
 
 
 class GraphedStep:
@@ -25,11 +20,11 @@ class GraphedStep:
     a result is valid until the next call.
     """
 
-    def __init__(self, step: Callable[[Batch], Result], optimizer: torch.optim.Adam) -> None:
+    def __init__(self, step: Callable[[Batch], Any], optimizer: torch.optim.Adam) -> None:
         """A recording freezes the rates of `optimizer`; if they change, the step is recorded again."""
         self._step = step
         self._optimizer = optimizer
-        self._graphs: dict[Hashable, _Recorded | None] = {}  # None: warmed up, not yet recorded
+        self._graphs: dict[Hashable, Recorded | None] = {}  # None: warmed up, not yet recorded
         self._stream = torch.cuda.Stream()
         self._pool = torch.cuda.graph_pool_handle()
 
@@ -44,18 +39,15 @@ class GraphedStep:
                 result = self._step(batch)
             torch.cuda.current_stream().wait_stream(self._stream)
             return result
-        recorded = self._graphs[key]
-        if recorded is None:
-            recorded = self._graphs[key] = self._record(batch)
-        for ours, given in zip(recorded.batch, batch, strict=True):
+        self._graphs[key] = graph, static, result = self._graphs[key] or self._record(batch)
+        for ours, given in zip(static, batch, strict=True):
             ours.copy_(given, non_blocking=True)
-        recorded.graph.replay()
-        return recorded.result
+        graph.replay()
+        return result
 
-    def _record(self, batch: Batch) -> _Recorded:
+    def _record(self, batch: Batch) -> Recorded:
         static = Batch(*(t.clone() for t in batch))
         graph = torch.cuda.CUDAGraph()
         # loader threads may use CUDA meanwhile, hence thread_local
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-            result = self._step(static)
-        return _Recorded(graph, static, result)
+            return graph, static, self._step(static)

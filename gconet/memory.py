@@ -30,7 +30,7 @@ def plan_group(
     images: int,
     size: int,
     *,
-    encoder: type[Encoder] | Encoder,
+    encoder: Encoder,
     device: torch.device,
     precision: torch.dtype,
     memory: int | None = None,
@@ -76,7 +76,7 @@ def plan_group(
 def plan_training(
     config: Config,
     *,
-    encoder: type[Encoder] | Encoder,
+    encoder: Encoder,
     images: int,
     steps: int,
     device: torch.device,
@@ -93,13 +93,13 @@ def plan_training(
     size, batch = config.data.image_size, 2 * config.data.group_size
     # The release's recipe took 2.55 GiB a step in bfloat16 on an H200; in float32 the plain reference path
     # took 6.2 GiB. The factors for other encoders, and for one that learns as a whole, are guesses.
-    whole = isinstance(encoder, Encoder) and all(p.requires_grad for p in encoder.parameters())
+    whole = all(p.requires_grad for p in encoder.parameters())
     step = batch * size**2 * (1750 if precision == torch.bfloat16 else 4250)
     room = int(step * encoder.step_cost * (1.4 if whole else 1))
-    graph = config.train.graph
+    graph, possible = config.train.graph, device.type == "cuda" and world == 1
     if graph == "auto":
-        graph = device.type == "cuda" and world == 1 and 2 * room < free_memory(device)
-    elif graph and (device.type != "cuda" or world > 1):
+        graph = possible and 2 * room < free_memory(device)
+    elif graph and not possible:
         raise ConfigError("train.graph: true needs a CUDA GPU and a single process; use auto")
     cpu = torch.device("cpu")
     if config.data.cache != "auto":

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from gconet import __version__
 from gconet.checkpoint import save_checkpoint
-from gconet.config import Config, config_to_dict, flat_settings
+from gconet.config import Config, config_to_dict, flatten
 from gconet.errors import ConfigError, GCoNetError
 from gconet.models.decoder import upsample
 from gconet.models.training import TrainingGCoNet, TrainingOutput
@@ -38,6 +38,7 @@ except ImportError:  # Windows
 
 LAST, BEST = "last.pt", "best.pt"
 EVERY = 16  # steps after which ranks on GPUs agree on a stop
+NO_MEMORY = ("can't allocate memory", "inline_container")  # in PyTorch's errors; the latter when it saves
 
 
 class Run:
@@ -47,34 +48,34 @@ class Run:
     `with`: an exception is logged; no memory and a full disk become one line that says how to resume.
     """
 
-    def __init__(
-        self, folder: Path, config: Config, *, main: bool = True, held: IO[str] | None = None
-    ) -> None:
-        """`held`: what `hold` returned, if the folder was taken before."""
-        self.folder, self.config, self.main = folder, config, main
-        self._held = held
+    def __init__(self, folder: Path, *, main: bool = True, resumed: bool = False) -> None:
+        """Raises ConfigError if a `resumed` run's folder is in use by another process."""
+        self.folder, self.main, self.resumed = folder, main, resumed
+        self._lock = hold(folder) if main and resumed else None
         self._board: SummaryWriter | None = None
         self._figures: dict[str, float] = {}  # the last loss and scores, by their tags in TensorBoard
 
-    def start(self, *, first: int, resumed: bool, **facts: Any) -> None:
+    def start(self, config: Config, *, first: int, **facts: Any) -> None:
         """Make the folder, or enter it again at step `first`; log settings, versions and machine.
 
         Raises ConfigError if another process has made the new run's folder in the meantime.
         After a kill, log.jsonl holds the steps since the last checkpoint twice; the later ones count.
         """
+        self.config = config
         if not self.main:
             return
         try:
-            self.folder.mkdir(parents=True, exist_ok=resumed)
+            self.folder.mkdir(parents=True, exist_ok=self.resumed)
         except FileExistsError:
             raise ConfigError(
                 f"{self.folder} was made by another process in the meantime; choose name=..."
             ) from None
-        self._held = self._held or hold(self.folder)
-        settings = yaml.safe_dump(config_to_dict(self.config), sort_keys=False)
+        self._lock = self._lock or hold(self.folder)
+        settings = yaml.safe_dump(config_to_dict(config), sort_keys=False)
         (self.folder / "config.yaml").write_text(settings, encoding="utf-8")
-        self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=first if resumed else None)
-        if not resumed:
+        purge = first if self.resumed else None
+        self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=purge)
+        if not self.resumed:
             self._board.add_text("config", f"```\n{settings}```")
         log = self.folder / "log.jsonl"
         if log.exists() and not log.read_bytes().endswith(b"\n"):  # a kill cut its last line
@@ -97,25 +98,16 @@ class Run:
                 if section == "validation" or name == "total":
                     self._figures[f"{section}/{name}"] = value
 
-    def epoch(self, epoch: int, means: dict[str, float]) -> None:
-        """Log and print an epoch's mean losses."""
-        self.log(event="epoch", epoch=epoch, **means)
-        self._say(f"epoch {epoch + 1}", means)
-
-    def validation(self, step: int, epoch: int, scores: dict[str, float]) -> None:
-        """Log and print the scores on the held-out set."""
-        self.log(event="validation", epoch=epoch, step=step, set=self.config.validation.set, **scores)
-        self.scalars(step, "validation", scores)
-        self._say(f"step {step}, {self.config.validation.set}", scores)
+    def report(self, what: str, values: dict[str, float], **record: Any) -> None:
+        """Log the `record` with its `values`, and print them after `what` they are of."""
+        self.log(**record, **values)
+        self.say(f"{what}: " + " ".join(f"{name} {value:.4f}" for name, value in values.items()))
 
     def say(self, text: str) -> None:
         """Print a line, past a progress bar if there is one."""
         if self.main:
             tqdm.write(text)
             sys.stdout.flush()
-
-    def _say(self, what: str, values: dict[str, float]) -> None:
-        self.say(f"{what}: " + " ".join(f"{name} {value:.4f}" for name, value in values.items()))
 
     def picture(self, step: int, images: Tensor, masks: Tensor, output: TrainingOutput) -> None:
         """TensorBoard picture of both groups' first images: image, mask, attention, side maps."""
@@ -145,10 +137,10 @@ class Run:
         """Write the log's last line and end TensorBoard's with the run's settings and figures."""
         self.log(**record)
         if self._board and (events := self._board.file_writer):
-            ours, usual = flat_settings(self.config), flat_settings(Config())
+            usual = flatten(config_to_dict(Config()))
             changed = {
                 key: value if isinstance(value, int | float) else str(value)
-                for key, value in ours.items()
+                for key, value in flatten(config_to_dict(self.config)).items()
                 if value != usual[key]
             }
             for summary in hparams(changed, self._figures):
@@ -165,13 +157,13 @@ class Run:
         with contextlib.suppress(OSError):
             self.close(event="failed", error=f"{type(error).__name__}: {text[:2000]}")
         advice = f"python train.py --resume {self.folder} resumes from its last checkpoint"
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in text for sign in NO_MEMORY):
             raise GCoNetError(
                 f"out of memory ({text[:200]}); free some, or lower data.workers or data.cache; {advice}"
             ) from None
-        if isinstance(error, OSError):
-            where = f"{error.filename}: " if error.filename else ""
-            raise GCoNetError(f"{where}{error.strerror or error}; fix this; {advice}") from None
+        if isinstance(error, OSError):  # a full disk has no file name
+            where = error.filename or f"{self.folder}/"
+            raise GCoNetError(f"{where}: {error.strerror or error}; fix this; {advice}") from None
 
 
 def _head(titles: Sequence[str], width: int, whole: int) -> Tensor:
@@ -186,10 +178,9 @@ def _head(titles: Sequence[str], width: int, whole: int) -> Tensor:
 def environment() -> dict[str, str]:
     """Versions, git revision and hardware."""
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
+    revision = ""
+    with contextlib.suppress(OSError):
         revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:
-        revision = ""
     return {
         "gconet": __version__,
         "git": revision or "unknown",
@@ -211,7 +202,6 @@ def hold(folder: Path) -> IO[str]:
         if fcntl is not None:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
-        file.close()
         raise ConfigError(f"{folder} is in use by another process; wait for it or stop it") from None
     except OSError:  # some network file systems
         pass

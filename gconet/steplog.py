@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,15 +30,6 @@ class Step(NamedTuple):
     output: TrainingOutput
 
 
-class _Waiting(NamedTuple):
-    step: int
-    names: tuple[str, ...]
-    values: Tensor  # on the host, once `arrived`
-    arrived: torch.cuda.Event | None  # None on a CPU
-    images: int
-    rates: dict[str, float]
-
-
 class StepLog:
     """Logs every step, as soon as its numbers have reached the host."""
 
@@ -55,18 +46,16 @@ class StepLog:
         """`sums`: of the epoch's steps before `first`."""
         self.sums = sums
         self._run, self._dataset, self._device = run, dataset, device
-        self._steps = 0  # of the epoch that were read
-        self._waiting: deque[_Waiting] = deque()
-        self._clock = 0.0
+        self._waiting: deque[tuple[Any, ...]] = deque()  # the arguments of `_log`, oldest first
+        self._clock = time.perf_counter()
         self._previous: torch.cuda.Event | None = None
         self._bar = tqdm(
-            total=last, initial=first, desc=run.config.name, unit="step", disable=None if run.main else True
+            total=last, initial=first, desc=run.folder.name, unit="step", disable=None if run.main else True
         )
-        self.restart_clock()
 
     def add(self, step: int, result: Step, rates: dict[str, float], *, wait: bool) -> None:
-        """Take a step's numbers, whose tensors may then be overwritten; log the steps whose numbers have
-        arrived, or with `wait` all of them.
+        """Take a step's numbers, whose tensors may then be overwritten; log those of `AHEAD` steps before, or
+        with `wait` all of them.
 
         Raises GCoNetError that names the losses and the episode of a step that was not finite.
         """
@@ -74,42 +63,45 @@ class StepLog:
         values = result.values.to("cpu", non_blocking=True, copy=True)
         if arrived:
             arrived.record()
-        images = len(result.images) * self._dataset.world
-        self._waiting.append(_Waiting(step, result.names, values, arrived, images, rates))
-        while self._waiting and (
-            wait
-            or len(self._waiting) > AHEAD[self._device.type]
-            or ((oldest := self._waiting[0].arrived) is not None and oldest.query())
-        ):
-            self._log(self._waiting.popleft())
+        self._waiting.append((step, result.names, values, arrived, len(result.images), rates))
+        while len(self._waiting) > (0 if wait else AHEAD[self._device.type]):
+            self._log(*self._waiting.popleft())
 
-    def _log(self, done: _Waiting) -> None:
-        if done.arrived:
-            done.arrived.synchronize()
+    def _log(
+        self,
+        step: int,
+        names: tuple[str, ...],
+        values: Tensor,
+        arrived: torch.cuda.Event | None,
+        images: int,
+        rates: dict[str, float],
+    ) -> None:
+        if arrived:
+            arrived.synchronize()
         now = time.perf_counter()
         seconds = now - self._clock
-        if done.arrived and self._previous:  # the GPU's own time between two steps
-            seconds = self._previous.elapsed_time(done.arrived) / 1e3
-        self._clock, self._previous = now, done.arrived
-        named = dict(zip(done.names, done.values.tolist(), strict=True))
+        if arrived and self._previous:  # the GPU's own time between two steps
+            seconds = self._previous.elapsed_time(arrived) / 1e3
+        self._clock, self._previous = now, arrived
+        named = dict(zip(names, values.tolist(), strict=True))
         if not all(map(math.isfinite, named.values())):
-            files = [self._dataset.items[i].image for i in self._dataset.episode(done.step).images]
-            raise GCoNetError(
-                f"the loss is not finite at step {done.step}: {named}; episode: " + " ".join(map(str, files))
-            )
-        epoch, i = divmod(done.step, self._dataset.steps_per_epoch)
+            files = [str(self._dataset.items[i].image) for i in self._dataset.episode(step).images]
+            raise GCoNetError(f"the loss is not finite at step {step}: {named}; episode: {' '.join(files)}")
+        epoch, i = divmod(step, self._dataset.steps_per_epoch)
         self.sums = {name: self.sums.get(name, 0.0) * (i > 0) + value for name, value in named.items()}
-        self._steps = i + 1
-        speed = {"images_per_second": done.images / seconds, "memory_gib": peak_memory(self._device)}
-        self._run.log(event="step", step=done.step, epoch=epoch, **named, **speed)
-        self._run.scalars(done.step, "train", {**named, **done.rates, **speed})
+        speed = {
+            "images_per_second": images * self._dataset.world / seconds,
+            "memory_gib": peak_memory(self._device),
+        }
+        self._run.log(event="step", step=step, epoch=epoch, **named, **speed)
+        self._run.scalars(step, "train", {**named, **rates, **speed})
         shown = " ".join(f"{n[:3]} {v:.3g}" for n, v in named.items() if n != "gradient_norm")
         self._bar.set_postfix_str(f"{shown} {speed['images_per_second']:.1f} img/s", refresh=False)
         self._bar.update()
 
     def means(self) -> dict[str, float]:
-        """The epoch's mean of each number, over the steps read so far."""
-        return {name: value / self._steps for name, value in self.sums.items()}
+        """Each number's mean over the steps of an epoch that has ended."""
+        return {name: value / self._dataset.steps_per_epoch for name, value in self.sums.items()}
 
     def restart_clock(self) -> None:
         """Do not count the time since the last step, for example that of validation."""

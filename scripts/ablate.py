@@ -17,6 +17,7 @@ writes the tables. Compare runs of one kind of machine.
 Exit status: 0 when all runs are scored or --minutes have passed, 1 for failures, 2 for wrong arguments.
 """
 
+import json
 import shutil
 import signal
 import subprocess
@@ -24,21 +25,16 @@ import sys
 import tempfile
 import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from gconet.ablation import (
-    Job,
-    Record,
-    ablation_table,
-    difference,
-    keep_losses,
-    plan_jobs,
-    read_record,
-    saved_step,
-    settings_of,
-)
+from gconet import ablation
+from gconet.ablation import Record, plan_jobs, read_record, settings_of
 from gconet.applications.consensus import group_distances
-from gconet.data.episodes import RecordedEpisodes
+from gconet.checkpoint import read_checkpoint
+from gconet.config import Config, config_to_dict, flatten
+from gconet.data.episodes import make_episodes
 from gconet.data.groups import scan_set
 from gconet.data.pictures import read_groups
 from gconet.errors import ConfigError, GCoNetError, counted, run_command
@@ -55,120 +51,130 @@ ROOT = Path(__file__).resolve().parents[1]
 TABLE_1 = [ROOT / f"configs/ablation/{name}.yaml" for name in (
     "6-full", "1-baseline", "5-gam-gcm", "2-gam", "3-gcm", "4-acm",
 )]  # fmt: skip
-OVER = 128 + signal.SIGTERM
+RUNS = Path("runs")
 STYLES = {"txt": render_text, "md": render_markdown, "tex": render_latex, "csv": render_csv}
-
-
-class TimeIsUp(Exception):
-    """The run was stopped at the deadline; it can be resumed."""
+STOPPED = {n for signum in (signal.SIGINT, signal.SIGTERM) for n in (-signum, 128 + signum)}
 
 
 def main() -> int:
     args = parse_args()
     deadline = None if args.minutes is None else time.monotonic() + 60 * args.minutes
     jobs = plan_jobs(args.configs, args.seeds, args.overrides)
-    root = Path(jobs[0].config.data.root)
+    root = Path(jobs[0].data.root)
     for name in args.sets:
         scan_set(root, name)
-    groups, recorded = scan_set(root, jobs[0].config.data.train_set), jobs[0].config.data.episodes
-    epoch = RecordedEpisodes(Path(recorded), groups).steps if recorded else len(groups)
+    epoch = make_episodes(jobs[0], scan_set(root, jobs[0].data.train_set)).steps
     last = args.steps or args.epochs * epoch
-    budget = [f"train.epochs={args.epochs or last}", f"train.steps={args.steps or 'null'}"]
     output = args.output / f"{last}-steps"
-    todo = {job: [name for name in args.sets if not is_scored(job, output, name)] for job in jobs}
-    left = [job for job in jobs if todo[job]]
-    for job in left:  # what cannot be used is found before hours of training
+    # what cannot be used is found before hours of training
+    todo = {job: missing for job in jobs if (missing := unscored(job, output, args.sets))}
+    for job in todo:
         if (step := saved_step(job) or 0) > last:
             raise ConfigError(
-                f"{job.folder} has done {step} steps, more than {last}; move it away, or ask for {step}"
+                f"{RUNS / job.name} has done {step} steps, more than {last}; move it away, or ask for {step}"
             )
     for path in output.glob("*/*.json"):
         read_record(path)
-    try:
-        for job in list(left):
-            print(job.config.name, flush=True)
-            train(job, last, budget, deadline)
-            measure(job, output, todo[job])
-            left.remove(job)
-            write_tables(output, args.sets, last)
-    except TimeIsUp:
-        names = ", ".join(job.config.name for job in left)
-        print(f"{args.minutes:g} minutes are over; not done: {names}. The same command resumes.")
+    for job in list(todo):
+        print(job.name, flush=True)
+        if not train(job, last, deadline):
+            left = ", ".join(job.name for job in todo)
+            print(f"{args.minutes:g} minutes are over; not done: {left}. The same command resumes.")
+            break
+        measure(job, output, todo.pop(job))
+        write_tables(output, args.sets, last)
     for table in write_tables(output, args.sets, last):
         print(table, end="\n\n")
     return 0
 
 
-def is_scored(job: Job, output: Path, name: str) -> bool:
-    """Whether the job's scores on set `name` are there; raises ConfigError if they are of another run."""
-    path = output / job.config.name / f"{name}.json"
+def unscored(job: Config, output: Path, names: list[str]) -> list[str]:
+    """The sets on which the job is not scored; raises ConfigError if scores are of another run."""
+    paths = {name: output / job.name / f"{name}.json" for name in names}
+    for path in paths.values():
+        if path.is_file():
+            refuse_other(path, read_record(path).settings, job)
+    return [name for name, path in paths.items() if not path.is_file()]
+
+
+def saved_step(job: Config) -> int | None:
+    """The step at which the job's run stands, None if it has no checkpoint yet.
+
+    Raises ConfigError if it was trained with other settings.
+    """
+    path = RUNS / job.name / LAST
     if not path.is_file():
-        return False
-    if wrong := difference(read_record(path).settings, settings_of(job.config)):
-        raise ConfigError(f"{path} is of a run with {wrong}; move it away, or name another --output")
-    return True
+        return None
+    content = read_checkpoint(path)
+    refuse_other(path.parent, settings_of(content["config"]), job)
+    return int((content.get("training") or {}).get("step", 0))
 
 
-def train(job: Job, last: int, budget: list[str], deadline: float | None) -> None:
-    """Train to step `last`, from where an earlier call stopped. Raises TimeIsUp at the deadline."""
-    step = saved_step(job)
+def refuse_other(path: Path, settings: Mapping[str, Any], job: Config) -> None:
+    """Raise ConfigError if what lies at `path` was made with other `settings` than the job's."""
+    if wrong := ablation.difference(settings, settings_of(job)):
+        raise ConfigError(
+            f"{path} is of a run with {wrong}; move it away, name another --output, or give the same settings"
+        )
+
+
+def train(job: Config, last: int, deadline: float | None) -> bool:
+    """Train to step `last`, from where an earlier call stopped. False if the deadline came first."""
+    step, folder = saved_step(job), RUNS / job.name
     if step == last:
-        return
-    if step is None and job.folder.exists():  # killed before its first checkpoint
+        return True
+    if step is None and folder.exists():  # killed before its first checkpoint
         begun = (".lock", f".{LAST}.partial", "config.yaml", "log.jsonl", "tensorboard")
-        if any(path.name not in begun for path in job.folder.iterdir()):
-            raise ConfigError(f"{job.folder} holds no {LAST} but other files; move it away")
-        held = hold(job.folder)
-        shutil.rmtree(job.folder)
-        if held:
-            held.close()
-    command = ["--config", str(job.base), *job.overrides, *budget]
-    if step is not None:
-        allowed = [override for override in job.overrides if override.startswith(RESUMABLE)]
-        command = ["--resume", str(job.folder), *allowed, *budget]
+        if any(path.name not in begun for path in folder.iterdir()):
+            raise ConfigError(f"{folder} holds no {LAST} but other files; move it away")
+        with hold(folder):
+            shutil.rmtree(folder)
     if deadline and time.monotonic() > deadline:
-        raise TimeIsUp
-    process = subprocess.Popen([sys.executable, str(ROOT / "train.py"), *command])
+        return False
+    flat = flatten(config_to_dict(job))
+    settings = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in flat.items()]
+    if step is not None:
+        settings = ["--resume", str(folder), *(text for text in settings if text.startswith(RESUMABLE))]
+    process = subprocess.Popen([sys.executable, str(ROOT / "train.py"), *settings])
     before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
         status = process.wait(deadline and max(0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         process.terminate()  # it saves, and ends
         status = process.wait()
-        if status in (0, OVER, -signal.SIGTERM):  # the last: before its first step
-            raise TimeIsUp from None
     except KeyboardInterrupt:
         process.wait()
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-    if status in (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, OVER):
+    if status in STOPPED:
+        if deadline and time.monotonic() >= deadline:
+            return False
         raise KeyboardInterrupt
     if status:
         raise GCoNetError(f"train.py failed (status {status}), see above; fix that and start again")
+    return True
 
 
-def measure(job: Job, output: Path, names: list[str]) -> None:
+def measure(job: Config, output: Path, names: list[str]) -> None:
     """Score a trained run on each set, with the distances of its consensus, and keep its losses."""
-    root, settings, folder = Path(job.config.data.root), job.config.train, output / job.config.name
+    root, run, folder = Path(job.data.root), RUNS / job.name, output / job.name
     folder.mkdir(parents=True, exist_ok=True)
-    keep_losses(job.folder / "log.jsonl", folder / "losses.csv")
-    predictor = Predictor.load(job.folder / LAST, device=settings.device, precision=settings.precision)
+    ablation.keep_losses(run / "log.jsonl", folder / "losses.csv")
+    predictor = Predictor.load(run / LAST, device=job.train.device, precision=job.train.precision)
+    label = job.name.removeprefix("ablation-").removesuffix(f"-seed{job.seed}")
     for name in names:
-        groups = scan_set(root, name)
+        groups, others = scan_set(root, name), root / "distractors" / name
         with tempfile.TemporaryDirectory() as maps:
             write_maps(predictor, groups, Path(maps))
-            others = root / "distractors" / name
-            figures = score_folders(
-                Path(maps), root / "gts" / name, distractors=others if others.is_dir() else None
-            ).figures
+            distractors = others if others.is_dir() else None
+            figures = score_folders(Path(maps), root / "gts" / name, distractors=distractors).figures
         files = [[item.image for item in group.items] for group in groups]
         read = progress(read_groups(files, predictor.size), "consensus", len(files), unit="group")
         distances = group_distances([predictor.consensus(pictures) for pictures in read])
         within, between = (mean_known(map(float, values)) for values in distances)
         figures = {**figures, "within": within, "between": between}
-        record = Record(job.label, job.config.seed, settings_of(job.config), figures)
-        record.write(folder / f"{name}.json")
+        Record(label, job.seed, settings_of(job), figures).write(folder / f"{name}.json")
 
 
 def write_tables(output: Path, names: list[str], last: int) -> list[str]:
@@ -179,7 +185,8 @@ def write_tables(output: Path, names: list[str], last: int) -> list[str]:
         if not records:
             continue
         kinds = {f"{r.settings['train.precision']} on {r.settings['train.device']}" for r in records}
-        table = ablation_table(name, records, f"{counted(last, 'step')} a run, {' and '.join(sorted(kinds))}")
+        note = f"{counted(last, 'step')} a run, {' and '.join(sorted(kinds))}"
+        table = ablation.ablation_table(name, records, note)
         for suffix, render in STYLES.items():
             (output / f"ablation-{name}.{suffix}").write_text(render(table) + "\n", encoding="utf-8")
         texts.append(render_text(table))
@@ -194,13 +201,7 @@ def split(text: str) -> list[str]:
 def parse_args() -> Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add(
-        "--configs",
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="default: Table 1, its most telling rows first",
-    )
+    add("--configs", nargs="+", default=[], metavar="FILE", help="default: Table 1, most telling rows first")
     add("--sets", type=split, required=True, metavar="A,B", help="score on these sets of data.root")
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--epochs", type=int, metavar="N", help="train every run for so many epochs")
@@ -212,17 +213,10 @@ def parse_args() -> Namespace:
     args = parser.parse_intermixed_args()  # settings and options in any order
     args.overrides += [text for text in args.configs if "=" in text]  # --configs a.yaml b.yaml key=value
     args.configs = [Path(text) for text in args.configs if "=" not in text] or TABLE_1
-    if not all(seed.strip().isdecimal() for seed in args.seeds):
-        raise ConfigError(
-            f"--seeds {','.join(args.seeds)}: give whole numbers with commas between, as in 0,1"
-        )
-    args.seeds = sorted(set(map(int, args.seeds)))
-    for name in ("epochs", "steps"):
-        if (value := getattr(args, name)) is not None and value < 1:
-            raise ConfigError(f"--{name} {value}: give at least 1")
     taken = ("seed=", "name=", "train.epochs=", "train.steps=")
     if wrong := [override for override in args.overrides if override.startswith(taken)]:
         raise ConfigError(f"{wrong[0]}: the options of this command set that")
+    args.overrides += [f"train.epochs={args.epochs or args.steps}", f"train.steps={args.steps or 'null'}"]
     return args
 
 

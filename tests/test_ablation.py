@@ -149,7 +149,7 @@ def test_a_damaged_record_is_named(tmp_path):
 
 
 def test_the_most_telling_runs_come_first():
-    names = [job.config.name for job in plan_jobs(ROWS[:4], [0, 1], [])]
+    names = [job.name for job in plan_jobs(ROWS[:4], [0, 1], [])]
     assert [name.removeprefix("ablation-")[:1] + name[-1:] for name in names] == [
         "10", "20", "11", "21", "30", "40", "31", "41",
     ]  # fmt: skip
@@ -162,8 +162,8 @@ def test_a_configurations_own_precision_is_kept(tmp_path):
         (tmp_path / f"{name}.yaml").write_text(text)
     paths = [tmp_path / f"{name}.yaml" for name in "fgh"]
     jobs = plan_jobs(paths, [0], ["train.device=cpu"])
-    assert [job.config.train.precision for job in jobs[:2]] == ["fp32", "bf16"]
-    assert jobs[2].config.train.precision in ("fp32", "bf16")
+    assert [job.train.precision for job in jobs[:2]] == ["fp32", "bf16"]
+    assert jobs[2].train.precision in ("fp32", "bf16")
     (tmp_path / "g.yaml").write_text("data: {train_set: other}")
     with pytest.raises(ConfigError, match="data.train_set differs between the configurations"):
         plan_jobs(paths, [0], ["train.device=cpu"])
@@ -211,8 +211,8 @@ def test_wrong_arguments_are_named(run, toy, tmp_path):
         assert not list(tmp_path.iterdir())
 
     given = arguments(toy)
-    refused("give whole numbers with commas", *given, "--seeds", "a")
-    refused("give at least 1", *given[:2], "--steps", 0)
+    refused("seed: expected int, got 'a'", *given, "--seeds", "a")
+    refused("train.epochs: 0 is below 1", *given[:2], "--steps", 0)
     refused("no config ", *given, *configs("7-all"))
     refused("seed: ", *given, "--seeds", "0,4294967296")  # before seed 0 is trained
     refused("seed=3: the options of this command", *given, "seed=3")
@@ -280,7 +280,7 @@ def test_a_larger_budget_leaves_the_tables_of_a_smaller_one(run, toy, tmp_path):
     assert "runs/ablation-1-baseline-seed0 has done 2 steps, more than 1; move it away" in refusal
     # a run of that name with other settings
     refusal = run("scripts/ablate.py", *given, "--steps", 3, "optimizer.lr=1", cwd=tmp_path, status=2).stderr
-    assert "runs/ablation-1-baseline-seed0 was trained with optimizer.lr=0.0001, not 1.0" in refusal
+    assert "runs/ablation-1-baseline-seed0 is of a run with optimizer.lr=0.0001, not 1.0" in refusal
     # a damaged record is found before anything is trained, also one that was not asked for
     record.write_text("{")
     shutil.rmtree(tmp_path / "runs")

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 import train as command_module
-from gconet.checkpoint import load_encoder, read_checkpoint, save_checkpoint, saved_config
+from gconet.checkpoint import load_encoder, read_checkpoint, save_checkpoint
 from gconet.config import load_config
 from gconet.data.sets import KnownSet
 from gconet.errors import CheckpointError, ConfigError
@@ -49,7 +49,7 @@ def extended():
 
 
 def read_config(folder):
-    return saved_config(read_checkpoint(folder / "last.pt"), folder)
+    return read_checkpoint(folder / "last.pt")["config"]
 
 
 def trained(train, tmp_path, *settings):
@@ -157,7 +157,7 @@ def test_another_encoder_stays_within_the_memory_plan(tmp_path, name):
 
 def test_the_memory_plan_reads_the_encoder():
     how = {"device": torch.device("cpu"), "precision": torch.float32, "memory": 2**31}
-    plans = {name: plan_group(100, 224, encoder=encoder, **how) for name, encoder in ENCODERS.items()}
+    plans = {name: plan_group(100, 224, encoder=encoder(), **how) for name, encoder in ENCODERS.items()}
     assert plans["vgg16"] == plans["vgg16_bn"]
     # at half of the size, all laterals of ResNet-50 fit
     assert plans["resnet50"].kept == 4 > plans["vgg16"].kept

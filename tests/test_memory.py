@@ -21,9 +21,10 @@ def plan(monkeypatch):
         free = {"cuda": gpu, "cpu": cpu}
         monkeypatch.setattr(memory, "free_memory", lambda device: int(free[device.type] * GIB))
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
-        config = load_config(None, changes)
+        config, encoder = load_config(None, changes), VGG16Encoder()
+        encoder.learn(config.encoder.trainable)
         return memory.plan_training(
-            config, encoder=VGG16Encoder, images=DUTS, steps=steps, device=device, precision=precision,
+            config, encoder=encoder, images=DUTS, steps=steps, device=device, precision=precision,
             world=world,
         )  # fmt: skip
 

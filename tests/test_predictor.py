@@ -162,7 +162,7 @@ def test_the_default_takes_half_of_what_is_free_at_most_what_is_modest(monkeypat
 
 
 def plan(images, size, **how):
-    return plan_group(images, size, encoder=VGG16Encoder, precision=torch.float32, **how)
+    return plan_group(images, size, encoder=VGG16Encoder(), precision=torch.float32, **how)
 
 
 def test_free_memory_is_plausible():

@@ -128,7 +128,7 @@ def test_weights_in_the_download_cache_run_no_code_and_must_be_torchvisions(monk
     cached.parent.mkdir(parents=True)
     encoder = VGG16Encoder()
     contents = (
-        (Bomb(marker), "cannot be had"),
+        (Bomb(marker), "is not torchvision's"),
         (encoder.state_dict(), "is not torchvision's"),
         ([1], "is not"),
     )
@@ -178,10 +178,10 @@ def test_weights_that_are_no_numbers_are_refused(run, checkpoint, tmp_path):
 
 def test_a_new_run_stays_out_of_a_folder_that_came_to_be_meanwhile(tmp_path):
     config = load_config()
-    run = Run(tmp_path / "r", config)
+    run = Run(tmp_path / "r")
     (tmp_path / "r").mkdir()
     with pytest.raises(ConfigError, match="was made by another process"):
-        run.start(first=0, resumed=False)
+        run.start(config, first=0)
 
 
 def test_digests_are_not_overwritten(run, checkpoint, tmp_path):

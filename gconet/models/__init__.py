@@ -14,13 +14,11 @@ from torch import nn
 from gconet.config import Config, GAMConfig
 from gconet.errors import ConfigError
 from gconet.models.affinity import GroupAffinityModule, MeanConsensus
-from gconet.models.classification import AuxiliaryClassificationModule
-from gconet.models.collaboration import GroupCollaboratingModule
 from gconet.models.decoder import FPNDecoder
-from gconet.models.encoder import Encoder, VGG16BNEncoder, VGG16Encoder
+from gconet.models.encoder import Encoder, ResNet50Encoder, VGG16BNEncoder, VGG16Encoder
 from gconet.models.gconet import GCoNet
+from gconet.models.heads import AuxiliaryClassificationModule, GroupCollaboratingModule
 from gconet.models.prototype import PrototypeConsensus
-from gconet.models.resnet import ResNet50Encoder
 from gconet.models.training import TrainingGCoNet
 
 Part = TypeVar("Part")

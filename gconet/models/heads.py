@@ -1,4 +1,4 @@
-"""The group collaborating module (GCM): a consensus must not fit another group. Training only."""
+"""The two heads that exist only in training: group collaborating (GCM) and auxiliary classification (ACM)."""
 
 import torch
 from torch import Tensor, nn
@@ -26,3 +26,20 @@ class GroupCollaboratingModule(nn.Module):
         (F1, F2), (E1, E2) = features, consensus
         products = torch.cat([F1 * E1, F2 * E2, F1 * E2, F2 * E1])  # (4N,C,h,w)
         return upsample(self.layers(products).float(), size)
+
+
+class AuxiliaryClassificationModule(nn.Module):
+    """ACM, section 3.4 of the paper: features must tell the classes apart.
+
+    Global average pool of the features before the GAM, then a linear layer.
+    """
+
+    def __init__(self, *, channels: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, classes)
+        nn.init.kaiming_normal_(self.linear.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Stage-5 features (N,C,h,w) → class logits (N,classes), float32."""
+        return self.linear(features.mean((2, 3))).float()
