@@ -64,7 +64,7 @@ def check_maps(
     """Picture → the doubts about its map, for those that have some, and what to say of them.
 
     `presence`: of every picture, if the maps were just made. Then `table` gets a line for each: group, image,
-    presence (empty if it is alone), stray (yes or no), doubts; and a .json file beside it holds
+    presence and stray (yes or no), both empty if it is alone, and doubts; a .json file beside it holds
     {group: {file name: {"presence": number or null, "check": [doubts]}}}. `of_results`: picture → what is
     doubtful about what was made from its map, said of maps that are not doubtful themselves.
     Raises DataError for a map that cannot be read.
@@ -115,8 +115,8 @@ def write_presence(
         for item in group.items:
             value, check = presence[item.image], doubts.get(item.image, ())
             known = None if math.isnan(value) else round(value, 4)
-            text = "" if known is None else f"{known:.4f}"
-            rows.append([group.name, item.stem, text, "yes" if STRAY in check else "no", "; ".join(check)])
+            told = ["", ""] if known is None else [f"{known:.4f}", "yes" if STRAY in check else "no"]
+            rows.append([group.name, item.stem, *told, "; ".join(check)])
             own[item.image.name] = {"presence": known, "check": list(check)}
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         csv.writer(file).writerows([["group", "image", "presence", "stray", "check"], *rows])

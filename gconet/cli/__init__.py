@@ -24,7 +24,9 @@ VERBS = {
     "view": "a folder of results in the browser",
     "export": "the network as an ONNX file",
 }
-OVERWRITE = "replace files of the same names, and remove results of pictures that are no longer in the folder"
+OVERWRITE = (
+    "replace files of the same names, and remove earlier results of pictures taken out and options left out"
+)
 USAGE = "usage: gconet VERB ...\n\n" + "\n".join(f"  {verb:12}{what}" for verb, what in VERBS.items())
 USAGE += "\n\ngconet VERB --help shows its options; gconet --version.\n"
 USAGE += "example: gconet cutouts photos/bikes --thumbnails"

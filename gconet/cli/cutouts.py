@@ -11,7 +11,7 @@ object before it; with --thumbnails, <output>/crops/<group>/<stem>.jpg; and <out
 look at them all. The last lines name the maps to check: likely strays, and maps that are empty, cover the
 whole picture, fall into pieces, or are mostly grey ("unsure"). With --maps it runs no network; about 15
 pictures a second on each core. With --overwrite, what an earlier call left of pictures that are no longer in
-their group is removed.
+their group, and of options that are left out now, is removed.
 
 Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 from gconet.applications.cutouts import cutout_panels, format_scores, read_background, write_cutout
 from gconet.applications.doubts import check_maps
 from gconet.applications.jobs import make_jobs, report, run_jobs, score_results
-from gconet.applications.outputs import FILE, RESULTS, check_output, remove_stale
+from gconet.applications.outputs import FILE, RESULTS, check_output, settle_results
 from gconet.applications.page import make_entries, write_page
 from gconet.applications.thumbnails import make_thumbnails
 from gconet.cli import add_network, add_photos, add_results, new_parser, settle_sources
@@ -39,7 +39,7 @@ def main() -> int:
         wanted = scan_groups(args.sources[0], args.gts, args.maps)
     else:
         wanted = scan_sources(args.sources, args.gts)
-    earlier = check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page)
+    check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page)
     groups, presence, said = list(wanted), dict[Path, float](), list[str]()
     errors: list[DataError] = []
     maps = args.maps or args.output / "maps"
@@ -61,7 +61,8 @@ def main() -> int:
     errors += failed
     covered = [job for job, _ in done]
     images = {job.item.image for job in covered}
-    remove_stale(args.output, RESULTS, wanted, images, earlier)
+    written = {path for job in covered for path in job.files.values()}
+    written |= set() if args.maps else {job.item.map for job in jobs if job.item.map}
     groups = leave_out(groups, {job.item.image for job in jobs} - images)
     said.append(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
     failures = {job.item.image: doubt for job, doubt in done if doubt}
@@ -74,6 +75,7 @@ def main() -> int:
         errors += failed
         said.append(f"{counted(len(crops), 'thumbnail')} in {args.output / 'crops'}")
 
+    settle_results(args.output, RESULTS, wanted, written)
     scores, failed = score_results(args.output / "masks", args.gts if covered else None, groups)
     errors += failed
     if args.strict and errors:

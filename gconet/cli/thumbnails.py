@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gconet.applications.doubts import check_maps
 from gconet.applications.jobs import make_jobs, report, run_jobs
-from gconet.applications.outputs import RESULTS, check_output, remove_stale
+from gconet.applications.outputs import RESULTS, check_output, settle_results
 from gconet.applications.page import make_entries, write_page
 from gconet.applications.thumbnails import format_kept, keep_share, make_thumbnails, thumbnail_panels
 from gconet.cli import add_results, new_parser
@@ -28,7 +28,7 @@ def main() -> int:
     args = parse_args()
     groups = scan_groups(args.images, args.gts, args.maps)
     sources = {"--images": args.images, "--maps": args.maps, "--gts": args.gts}
-    earlier = check_output(args.output, groups, sources, overwrite=args.overwrite, page=args.page)
+    check_output(args.output, groups, sources, overwrite=args.overwrite, page=args.page)
     patterns = {kind: RESULTS[kind] for kind in ("thumbnail", "explained")}
     kinds = ("thumbnail", "explained") if args.explain else ("thumbnail",)
     jobs = make_jobs(groups, args.output, {kind: patterns[kind] for kind in kinds})
@@ -36,7 +36,7 @@ def main() -> int:
     crops, errors = make_thumbnails(jobs, aspect=args.aspect, shape=shape, strict=args.strict)
     done = [job for job, _ in crops]
     images = {job.item.image for job in done}
-    remove_stale(args.output, patterns, groups, images, earlier)
+    settle_results(args.output, patterns, groups, {path for job in done for path in job.files.values()})
     made, there = counted(len(crops), "thumbnail"), counted(len({job.group for job in done}), "group")
     said = [f"{made} of {width}x{height} of {there} in {args.output}"]
     doubts, check = check_maps(leave_out(groups, {job.item.image for job in jobs} - images), {}, None)
