@@ -22,7 +22,17 @@ from gconet.opencv import cv2
 STRAY, EMPTY, WHOLE_PICTURE = "likely a stray", "empty map", "the whole picture"
 PIECED, GREY = "in pieces", "unsure map"
 EMPTY_CUTOUT, WHOLE_CUTOUT = "empty cut-out", "cut-out of the whole picture"
-KINDS = (STRAY, EMPTY, EMPTY_CUTOUT, WHOLE_PICTURE, WHOLE_CUTOUT, PIECED, GREY)  # the worst first
+KINDS = {  # the worst first → what it means, and what to do
+    STRAY: "it seems to lack the object that its group shares; if so, take it out of its folder and run "
+    "again with --overwrite, else tick it",
+    EMPTY: "nothing was found; take the picture out if it lacks the object, else leave it unticked",
+    EMPTY_CUTOUT: "nothing of the map was left in the cut-out; leave it unticked, or use the map",
+    WHOLE_PICTURE: "nearly everything is marked; right for a close-up, else untick it",
+    WHOLE_CUTOUT: "the cut-out kept everything; right for a close-up, else untick it or use the map",
+    PIECED: "the marked parts do not touch; right for several objects, else look for mistakes",
+    GREY: "much of the map is grey, so where it was cut is a guess; move the threshold to see other cuts, "
+    "and untick it if parts are missing or too much is marked",
+}
 MARGIN = 0.2  # a stray's presence is this far below its group's median; docs/distractors.md
 # chosen on 400 pictures of 20 classes of DUTS_class, so that each marks at most 1 in 50 maps of J > 0.7
 UNSURE = 0.6  # share of what is not black that is grey, between the two levels
@@ -82,7 +92,7 @@ def check_maps(
                 own = (of_results[item.image],)
             if own:
                 doubts[item.image] = own
-                found.append((KINDS.index(own[0]), f"{group.name}/{item.stem} ({', '.join(own)})"))
+                found.append(([*KINDS].index(own[0]), f"{group.name}/{item.stem} ({', '.join(own)})"))
     said = []
     if found:
         names = one_line(name_some([name for _, name in sorted(found)]))  # the worst first

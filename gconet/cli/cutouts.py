@@ -85,7 +85,7 @@ def main() -> int:
         said.append(format_scores(of_maps, scores))
     said += check
     if covered and args.page:
-        headings = ["picture", "map", "cut-out", *(["new background"] if args.background else [])]
+        headings = ["picture", "map", *kinds[1:]]
         title = f"Cut-outs: {args.output.resolve().name}"
         entries = make_entries(covered, "cut-out", cutout_panels, scores, doubts)
         page = write_page(args.output, entries, title=title, headings=headings)
