@@ -9,6 +9,7 @@ import io
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -193,11 +194,12 @@ def load_state(module: torch.nn.Module, state: Any, path: Path) -> None:
 def read_file(path: Path) -> Any:
     """Whatever tensors and plain values the file at `path` holds; raises CheckpointError."""
     if not path.is_file():
-        folder, what = (path, "a folder; name a") if path.is_dir() else (path.parent, "no")
-        near = sorted(p.name for p in folder.glob("[!.]*") if p.suffix in (".pt", ".pth"))
+        folder, what = (path, "a folder, not a") if path.is_dir() else (path.parent, "no such")
+        there = sorted(p.name for p in folder.glob("[!.]*") if p.suffix in (".pt", ".pth"))
+        near = get_close_matches(path.name, [*PRETRAINED, *there], 1)
         raise CheckpointError(
-            f"{path}: {what} checkpoint (in {folder}: {', '.join(near[:8]) or 'none'}; "
-            f"with gconet: {', '.join(PRETRAINED)})"
+            f"{path}: {what} checkpoint; {f'did you mean {near[0]}? ' if near else ''}gconet ships "
+            f"{' and '.join(PRETRAINED)}; {folder.resolve()} holds {', '.join(there[:8]) or 'none'}"
         )
     beside = digest_file(path)
     expected = beside.read_text("ascii", "replace").split()[:1] if beside.is_file() else None

@@ -58,11 +58,12 @@ class Bomb:
 def test_what_is_no_checkpoint_of_ours_is_refused(saved, tmp_path, capsys):
     path, config, _ = saved
     with pytest.raises(
-        CheckpointError, match=r"b.pt: no checkpoint \(in .*: a.pt; with gconet: distractors, paper"
+        CheckpointError, match="b.pt: no such checkpoint; .*gconet ships distractors and paper; .* holds a.pt"
     ):
         load_model(path.parent / "b.pt")
     with pytest.raises(
-        CheckpointError, match=r": a folder; name a checkpoint \(in .*: a.pt; with gconet: distractors, paper"
+        CheckpointError,
+        match=": a folder, not a checkpoint; gconet ships distractors and paper; .* holds a.pt",
     ):
         load_model(path.parent)
     truncated = tmp_path / "t.pt"

@@ -50,13 +50,14 @@ def test_strays_are_named_in_the_file_the_page_and_on_the_terminal(run, tmp_path
     assert all(0 < float(row["presence"]) < 1 for row in rows.values())
     assert {row["check"] for row in rows.values()} == {"", "likely a stray; empty map"}
     page = (tmp_path / "maps/index.html").read_text()
-    assert page.count("likely a stray") == 1 and "not a car · <strong>likely a stray" in page
+    assert page.count(">likely a stray") == 2  # with what the mark means
+    assert 'not a car · <strong title="it seems to lack the object' in page
 
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.copy(folder / "00.jpg", alone)
     run("test.py", "--images", alone, "--output", tmp_path / "one")
-    assert (tmp_path / "one/presence.csv").read_text().splitlines()[1] == "alone,00,,no,"
+    assert (tmp_path / "one/presence.csv").read_text().splitlines()[1] == "alone,00,,,"
     document = json.loads((tmp_path / "one/presence.json").read_text())
     assert document == {"alone": {"00.jpg": {"presence": None, "check": []}}}
     done = run("test.py", "--images", alone, "--output", tmp_path / "one", status=2)
@@ -165,7 +166,8 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
     refused(2, "12 masks for 4 images", images=group, gts=toy / "gts/toy")
     refused(1, "no folder", images=tmp_path / "no")
     refused(1, "no images in", images=full)
-    refused(1, "no.pt: no checkpoint (in .: ", checkpoint="no.pt")
+    refused(1, "no.pt: no such checkpoint", checkpoint="no.pt")
+    refused(1, "papre: no such checkpoint; did you mean paper? gconet ships", checkpoint="papre")
     refused(2, "'tpu9'", device="tpu9")
     refused(2, "int4", precision="int4")
     refused(2, "tf32 needs a CUDA GPU", precision="tf32", device="cpu")

@@ -230,7 +230,7 @@ def test_the_command_writes_masks_cutouts_backgrounds_and_a_page(run, folders):
     files = {str(p.relative_to(folders / "out")) for p in (folders / "out").rglob("*.*") if p.is_file()}
     for stem in ("g<1>/a", "g<1>/b", "h/c c"):
         assert {f"masks/{stem}.png", f"cutouts/{stem}.png", f"backgrounds/{stem}.jpg"} <= files
-    assert len(files) == 9 + 3 * 3 + 1  # with previews (strip, picture, map) and index.html
+    assert len(files) == 9 + 3 * 3 + 2  # previews (strip, picture, map), index.html and the record
     cutout, mask = (Image.open(folders / f"out/{k}/h/c c.png") for k in ("cutouts", "masks"))
     assert cutout.mode == "RGBA" and ((np.asarray(cutout)[..., 3] >= 128) == (np.asarray(mask) == 255)).all()
     page = (folders / "out/index.html").read_text()

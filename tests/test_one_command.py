@@ -2,9 +2,9 @@
 
 import csv
 import json
+import os
 import shutil
 import sys
-from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from PIL import Image
 
 from gconet import progress as progress_module
 from gconet.applications.doubts import map_doubts
-from gconet.applications.outputs import GENERATOR, MAPS, check_output, remove_stale
+from gconet.applications.outputs import MAPS, RECORD, check_output, settle_results
 from gconet.cli.cutouts import main as cutouts
 from gconet.cli.maps import main as maps
 from gconet.cli.thumbnails import main as thumbnails
@@ -70,6 +70,8 @@ def test_photographs_to_everything_in_one_call(call, photos):
         assert (photos / f"again/cutouts/cats/{i:03d}.png").read_bytes() == (
             out / f"cutouts/cats/{i:03d}.png"
         ).read_bytes()
+    with pytest.raises(DataError, match=f"no images in .* of {out}; .*; did you mean {out}/maps"):
+        call(cutouts, photos / "in/cats", "--maps", out, "--output", photos / "again")
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_of_everything(call, photos):
@@ -115,7 +117,6 @@ def test_results_of_a_picture_that_was_taken_out_do_not_stay(call, photos, optio
     left = [name for name in names(photos / "out") if "cats/001" in name]
     assert left == ["cutouts/cats/001.png.txt", "masks/cats/001.jpg"]
     assert all(path.read_bytes() == b"mine" for path in foreign)
-    assert (photos / "out/backgrounds/cats/002.jpg").exists()  # of an earlier call, but its picture is there
     assert "cats,001" not in (photos / "out/maps/presence.csv").read_text()
     assert "removed" not in call(cutouts, *given)[1].err
 
@@ -134,21 +135,35 @@ def test_maps_and_thumbnails_remove_what_was_taken_out_too(call, photos, monkeyp
         assert names(photos / folder) == [f"{i:03d}.{suffix}" for i in (0, 2, 3)]
 
 
-def test_a_page_or_table_that_names_files_elsewhere_removes_none_there(tmp_path):
-    Image.new("L", (4, 4)).save(tmp_path / "mine.png")
+def test_results_of_options_that_are_left_out_later_do_not_stay(call, photos):
+    given = [photos / "in", "--output", photos / "out", "--overwrite"]
+    mine = photos / "out/crops/cats/000.jpg"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    assert call(cutouts, *given)[0] == 0 and mine.exists()  # gconet did not write it
+    _, printed = call(cutouts, *given, "--thumbnails", "--background", "blur")
+    assert "removed" not in printed.err and len(names(photos / "out/backgrounds/cats")) == 4
+    _, printed = call(cutouts, *given, "--thumbnails")
+    assert "note: removed earlier results that this call does not make, in backgrounds/cats\n" in printed.err
+    _, printed = call(cutouts, photos / "in/cats/001.jpg", *given[1:])
+    assert "does not make, in crops/cats\n" in printed.err
+    assert names(photos / "out/crops") == [f"cats/{i:03d}.jpg" for i in (0, 2, 3)]  # the others' own call
+    call(cutouts, *given)
+    assert not names(photos / "out/crops") and not names(photos / "out/backgrounds")
+    assert len(names(photos / "out/cutouts/cats")) == len(names(photos / "out/maps/cats")) == 4
+
+
+def test_a_record_that_names_files_elsewhere_removes_none_there(tmp_path):
     out = tmp_path / "out"
     (out / "g").mkdir(parents=True)
-    (out / "g/old.png").touch()
-    evil = ["../mine", "../../mine", "/etc/x", "..", "", str(tmp_path / "mine")]
-    links = "".join(f'<a href="g/{quote(name, safe="")}.png">' for name in [*evil, "old", "new"])
-    (out / "index.html").write_text(GENERATOR.decode() + links)
-    with (out / "presence.csv").open("w") as file:
-        csv.writer(file).writerows([["group", "image"], *[["g", name] for name in evil], ["h", "x"], ["g"]])
+    for path in (tmp_path / "mine.png", out / "mine.png", out / "g/mine.png", out / "g/old.png"):
+        path.touch()
+    evil = ["../mine.png", "mine.png", "g/../../mine.png", str(tmp_path / "mine.png"), "..", "", "\xff", "g"]
+    (out / RECORD).write_bytes(os.fsencode("\0".join([*evil, "g/old.png", "g/new.png"])) + b"\0g/\xff.png")
     groups = [Group("g", (Item("new", tmp_path / "new.png"),))]
-    earlier = check_output(out, groups, {}, overwrite=True, flat=True)
-    assert ("g", "old") in earlier
-    remove_stale(out, MAPS, groups, {tmp_path / "new.png"}, earlier)
-    assert names(tmp_path) == ["mine.png", "out/index.html", "out/presence.csv"]
+    check_output(out, groups, {}, overwrite=True, flat=True)
+    settle_results(out, MAPS, groups, {out / "g/new.png"})
+    assert names(tmp_path) == ["mine.png", "out/.gconet", "out/g/mine.png", "out/mine.png"]
 
 
 def test_cut_outs_go_to_results_by_default(call, photos, monkeypatch):
@@ -168,7 +183,7 @@ def test_given_maps_are_judged_too(call, photos):
     wanted = "check 3 of 4: cats/000 (empty map), cats/002 (empty map), cats/001 (the whole picture)\n"
     assert status == 0 and wanted in printed.out and "presence" not in printed.out
     page = (photos / "out/index.html").read_text()
-    assert page.count("<strong>empty map") == 2 and "Check these (3)" in page
+    assert page.count(">empty map</strong>") == 3 and "Check these (3)" in page
 
 
 def test_wrong_sources_are_named(call, photos):

@@ -83,7 +83,7 @@ def test_weights_by_name(run, tmp_path):
     weight = "encoder.features.28.weight"
     assert torch.equal(default.state_dict()[weight], distractors.state_dict()[weight])
     assert not torch.equal(default.state_dict()[weight], paper.state_dict()[weight])
-    with pytest.raises(CheckpointError, match="best: no checkpoint .* with gconet: distractors, paper"):
+    with pytest.raises(CheckpointError, match="best: no such checkpoint; gconet ships distractors and paper"):
         gconet.load_pretrained("best")
     run("test.py", "--checkpoint", "paper", "--output", tmp_path / "maps", cwd=ROOT)
     j_half = score_folders(tmp_path / "maps", DEMO / "gts").figures["j_half"]

@@ -185,13 +185,12 @@ def format_scores(maps: Scores, masks: Scores) -> str:
 
 def cutout_panels(job: Job) -> list[RGB]:
     """What the page shows of one picture: itself, its map, the cut-out before the grey squares that stand
-    for transparency, and its new background if it has one."""
+    for transparency, and its new background and thumbnail if it has them."""
     picture, m = load_pair(job.item)
     cutout = Image.open(job.files["cut-out"])
     y, x = np.mgrid[: cutout.height, : cutout.width] // max(4, cutout.height // 20)
     squares = Image.fromarray(np.where((x + y) % 2, 200, 240).astype(np.uint8)).convert("RGBA")
     shown = np.asarray(Image.alpha_composite(squares, cutout).convert("RGB"))
     panels = [picture, np.repeat(m[..., None], 3, 2), shown]
-    if "new background" in job.files:
-        panels.append(np.asarray(load_image(job.files["new background"])))
-    return panels
+    extras = [path for kind, path in job.files.items() if kind in ("new background", "thumbnail")]
+    return panels + [np.asarray(load_image(path)) for path in extras]

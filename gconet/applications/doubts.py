@@ -22,7 +22,17 @@ from gconet.opencv import cv2
 STRAY, EMPTY, WHOLE_PICTURE = "likely a stray", "empty map", "the whole picture"
 PIECED, GREY = "in pieces", "unsure map"
 EMPTY_CUTOUT, WHOLE_CUTOUT = "empty cut-out", "cut-out of the whole picture"
-KINDS = (STRAY, EMPTY, EMPTY_CUTOUT, WHOLE_PICTURE, WHOLE_CUTOUT, PIECED, GREY)  # the worst first
+KINDS = {  # the worst first → what it means, and what to do
+    STRAY: "it seems to lack the object that its group shares; if so, take it out of its folder and run "
+    "again with --overwrite, else tick it",
+    EMPTY: "nothing was found; take the picture out if it lacks the object, else leave it unticked",
+    EMPTY_CUTOUT: "nothing of the map was left in the cut-out; leave it unticked, or use the map",
+    WHOLE_PICTURE: "nearly everything is marked; right for a close-up, else untick it",
+    WHOLE_CUTOUT: "the cut-out kept everything; right for a close-up, else untick it or use the map",
+    PIECED: "the marked parts do not touch; right for several objects, else look for mistakes",
+    GREY: "much of the map is grey, so where it was cut is a guess; move the threshold to see other cuts, "
+    "and untick it if parts are missing or too much is marked",
+}
 MARGIN = 0.2  # a stray's presence is this far below its group's median; docs/distractors.md
 # chosen on 400 pictures of 20 classes of DUTS_class, so that each marks at most 1 in 50 maps of J > 0.7
 UNSURE = 0.6  # share of what is not black that is grey, between the two levels
@@ -64,7 +74,7 @@ def check_maps(
     """Picture → the doubts about its map, for those that have some, and what to say of them.
 
     `presence`: of every picture, if the maps were just made. Then `table` gets a line for each: group, image,
-    presence (empty if it is alone), stray (yes or no), doubts; and a .json file beside it holds
+    presence and stray (yes or no), both empty if it is alone, and doubts; a .json file beside it holds
     {group: {file name: {"presence": number or null, "check": [doubts]}}}. `of_results`: picture → what is
     doubtful about what was made from its map, said of maps that are not doubtful themselves.
     Raises DataError for a map that cannot be read.
@@ -84,10 +94,10 @@ def check_maps(
                 check = [of_results[item.image]]
             if check:
                 doubts[item.image] = tuple(check)
-                found.append((KINDS.index(check[0]), f"{group.name}/{item.stem} ({', '.join(check)})"))
+                found.append(([*KINDS].index(check[0]), f"{group.name}/{item.stem} ({', '.join(check)})"))
             known = None if math.isnan(level) else round(level, 4)
-            text = "" if known is None else f"{known:.4f}"
-            rows.append([group.name, item.stem, text, "yes" if stray else "no", "; ".join(check)])
+            told = ["", ""] if known is None else [f"{known:.4f}", "yes" if stray else "no"]
+            rows.append([group.name, item.stem, *told, "; ".join(check)])
             own[item.image.name] = {"presence": known, "check": check}
         if 1 < len(group.items) < 2 * sum(item.image in doubts for item in group.items):
             mostly.append(

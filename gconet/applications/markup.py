@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from gconet.applications.doubts import EMPTY, STRAY
+from gconet.applications.doubts import EMPTY, KINDS, STRAY
 from gconet.applications.matting import RGB
 from gconet.applications.previews import Strip
 
@@ -47,7 +47,9 @@ def draw_figure(
         drawn = _draw_headings(strip.width, row, words)
         above, below = (above, drawn) if above else (drawn, "")
     caption = [name, *([] if entry.score is None else [f"J {entry.score:.2f}"])]
-    caption += [f"<strong>{html.escape(doubt)}</strong>" for doubt in entry.doubts]
+    caption += [
+        f'<strong title="{KINDS.get(doubt, "")}">{html.escape(doubt)}</strong>' for doubt in entry.doubts
+    ]
     ticked = "" if REJECTED.intersection(entry.doubts) else " checked"
     links = [
         f'<a href="{link_to(path, output)}">{html.escape(what)}</a>' for what, path in entry.files.items()

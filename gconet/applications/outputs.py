@@ -1,17 +1,16 @@
 """Where results go: checked before anything is computed, so that no file is lost."""
 
-import csv
 import os
 import re
 import sys
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import unquote
 
 from gconet.data.groups import Group, list_groups
 from gconet.data.names import name_some
 from gconet.errors import ConfigError, counted, one_line
 
+RECORD = ".gconet"  # names the results beside it that gconet wrote, with \0 between them
 FILE = "presence.csv"  # beside maps, as a .json file of that name: see gconet.applications.doubts
 PREVIEWS = ".previews"  # hidden, so that a folder of maps stays one
 GENERATOR = b'<meta name="generator" content="gconet">'  # marks a page as ours
@@ -34,16 +33,13 @@ def check_output(
     overwrite: bool = False,
     page: bool = True,
     flat: bool = False,
-) -> set[tuple[str, str]]:
+) -> None:
     """Raise ConfigError if results in folder `output` would mix with inputs or replace files.
 
     `sources`: the folders and files that are read, by the names of their options; those of --gts must be
     masks of the `groups`. With `overwrite`, results may replace files of their own names, but through no link
     that leads out of it. With `page`, also as `check_page`. If `flat`, the groups' folders will be made
     in `output` itself, and none may have the name of a file of results there.
-
-    Returns (group, stem) of the pictures of which an earlier call left results, if its page or its
-    presence.csv names them.
     """
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
     if place.exists() and not place.is_dir():
@@ -58,7 +54,7 @@ def check_output(
                 raise ConfigError(f"{what} lies in --output {output}; name another folder")
     if page:
         check_page(place)
-    taken = (FILE, Path(FILE).with_suffix(".json").name, *(("index.html", PREVIEWS) if page else ()))
+    taken = (RECORD, FILE, Path(FILE).with_suffix(".json").name, *(("index.html", PREVIEWS) if page else ()))
     if flat and (clash := [group.name for group in groups if group.name.casefold() in taken]):
         raise ConfigError(f"a group is named {clash[0]}, as a file of the results is; rename it")
     for path in place.rglob("*"):
@@ -67,13 +63,12 @@ def check_output(
     if not overwrite and any(path.is_file() for path in place.rglob("*")):
         raise ConfigError(
             f"--output {output} holds files; name another folder, or pass --overwrite to replace those of "
-            "the same names and remove results of pictures that are no longer in the folder"
+            "the same names and remove earlier results of pictures taken out and of options left out"
         )
     if isinstance(gts := sources.get("--gts"), Path):
         masks, images = sum(map(len, list_groups(gts).values())), sum(len(group.items) for group in groups)
         if masks > images:  # their scores would lack maps
             raise ConfigError(f"--gts {gts} holds {masks} masks for {images} images; give just theirs")
-    return find_earlier(place)
 
 
 def check_page(output: Path) -> None:
@@ -92,48 +87,40 @@ def is_ours(page: Path) -> bool:
     return page.is_file() and GENERATOR in page.read_bytes()
 
 
-def find_earlier(output: Path) -> set[tuple[str, str]]:
-    """(group, stem) of the pictures that an earlier page or presence.csv in `output` names."""
-    found = set()
-    if is_ours(page := output / "index.html"):
-        text = page.read_text(encoding="utf-8", errors="replace")
-        for link in re.findall(r'<a href="([^".#][^"]*)"', text):  # none that lead out of the folder
-            path = Path(unquote(link, errors="surrogateescape"))
-            found.add((path.parent.name, path.stem))
-    for table in (output / FILE, output / "maps" / FILE):
-        if table.is_file():
-            with table.open(encoding="utf-8", errors="replace", newline="") as file:
-                found |= {(row.get("group") or "", row.get("image") or "") for row in csv.DictReader(file)}
-    return {(group, stem) for group, stem in found if stem and Path(stem).name == stem}
-
-
-def remove_stale(
-    output: Path,
-    patterns: Mapping[str, str],
-    groups: Sequence[Group],
-    done: Container[Path],
-    earlier: set[tuple[str, str]],
+def settle_results(
+    output: Path, patterns: Mapping[str, str], groups: Sequence[Group], written: set[Path]
 ) -> None:
     """Remove results of earlier calls that would look like results of this one; says what was removed.
 
-    They are those of pictures of the `groups` that are not `done` now, and of the `earlier` ones, as
-    `check_output` found them, whose files are no longer in their group's folder. `patterns`: as `MAPS`.
+    `patterns`, as `MAPS`: what a call like this can write for the pictures of `groups`; `written`: what this
+    one wrote. A file that is not among them is removed if `RECORD` names it, and if its picture is one of the
+    `groups` or no longer in its group's folder. Then `RECORD` names all that is left.
     """
-    gone: set[str] = set()
+    record = output / RECORD
+    known = set(os.fsdecode(record.read_bytes()).split("\0")) if record.is_file() else set()
+    made = {path.relative_to(output).as_posix() for path in written}
+    gone, unmade = set[str](), set[str]()
     for group in groups:
         folders = {item.image.parent for item in group.items}
         files = [path for folder in folders for path in folder.iterdir()]
-        there = {item.stem for item in group.items}.union(*((path.name, path.stem) for path in files))
-        named = {stem for name, stem in earlier if name == group.name}
+        own = {item.stem for item in group.items}
+        there = own.union(*((path.name, path.stem) for path in files))
+        named = {Path(name).stem for name in known if Path(name).parent.name == group.name}
         left = named - there if named & there else set()  # else they came from another folder of that name
-        for stem in left | {item.stem for item in group.items if item.image not in done}:
-            for pattern in patterns.values():
-                path = output / pattern.format(group=group.name, stem=stem)
-                if path.is_file():
-                    path.unlink()
-                    if stem in left:
-                        gone.add(f"{group.name}/{stem}")
-    if gone:
-        names = one_line(name_some(sorted(gone)))
-        what = counted(len(gone), "picture")
-        print(f"note: removed the earlier results of {what} no longer there: {names}", file=sys.stderr)
+        for stem in own | left:
+            results = {pattern.format(group=group.name, stem=stem) for pattern in patterns.values()}
+            for name in results & known - made:
+                (output / name).unlink(missing_ok=True)
+                if stem in left:
+                    gone.add(f"{group.name}/{stem}")
+                else:
+                    unmade.add(str(Path(name).parent))
+    for what, where in (
+        (f"the earlier results of {counted(len(gone), 'picture')} no longer there:", gone),
+        ("earlier results that this call does not make, in", unmade),
+    ):
+        if where:
+            print(f"note: removed {what} {one_line(name_some(sorted(where)))}", file=sys.stderr)
+    if output.is_dir():
+        kept = sorted(name for name in known | made if (output / name).is_file())
+        record.write_bytes(os.fsencode("\0".join(kept)))

@@ -9,6 +9,9 @@ const tickOf = figure => figure.querySelector("input")
 const groupOf = figure => figure.closest("section").dataset.name
 const say = text => { $("told").textContent = text }
 
+for (const image of document.querySelectorAll(".strip img")) {
+  image.closest("figure").style.setProperty("--wide", image.getAttribute("width"))
+}
 for (const heads of document.querySelectorAll("[data-columns]")) {
   heads.style.gridTemplateColumns = heads.dataset.columns.split(" ").map(w => `minmax(0, ${+w}fr)`).join(" ")
 }
@@ -155,6 +158,8 @@ function show(figure) {
   current = figure
   zoom = 1
   $("name").textContent = `${groupOf(figure)} / ${name} (${place + 1} of ${list.length})`
+  $("why").textContent = [...figure.querySelectorAll("strong")].map(mark =>
+    mark.textContent + (mark.title && `: ${mark.title}`)).join(". ")
   before.alt = figure.querySelector("img").alt
   before.src = $("under").src = large
   $("back").disabled = place === 0

@@ -5,6 +5,7 @@ loads a small file for each, and only when it is scrolled to. Style and script a
 """
 
 import html
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from string import Template
 import numpy as np
 from PIL import Image
 
+from gconet.applications.doubts import KINDS
 from gconet.applications.jobs import Job, make_jobs, run_jobs
 from gconet.applications.markup import MAP, TRUTH, Entry, digest, draw_figure, draw_section, link_to
 from gconet.applications.matting import RGB
@@ -74,6 +76,8 @@ def make_entries(
         item, own = job.item, scored.get(job.group, {}).get(job.item.stem)
         if own is None:
             item = replace(item, mask=None, distractors=None)
+        elif math.isnan(own.get("on_distractors", math.nan)):  # it has none: their mask is empty
+            item = replace(item, distractors=None)
         files = {"original": item.image, MAP: item.map, **job.files}
         files |= {TRUTH: item.mask, "distractors": item.distractors}
         entry = Entry(
@@ -119,6 +123,10 @@ def write_page(
     ]
     scored = any(entry.score is not None for _, entry in entries)
     doubtful = sum(bool(entry.doubts) for _, entry in entries)
+    found = {doubt for _, entry in entries for doubt in entry.doubts}
+    marks = "".join(
+        f"<p><strong>{kind}</strong>: {what}.</p>" for kind, what in KINDS.items() if kind in found
+    )
     check = f'<button id="check" type="button" aria-pressed="false">Check these ({doubtful})</button>'
     style, script = (TEMPLATE.with_suffix(end).read_text(encoding="utf-8") for end in (".css", ".js"))
     page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
@@ -132,6 +140,7 @@ def write_page(
         + (" J: intersection over union at 0.5." if scored else ""),
         sorter='<button id="sort" type="button" aria-pressed="false">Worst first</button>' if scored else "",
         checker=check if doubtful else "",
+        marks=f"<details><summary>What the marks mean</summary>{marks}</details>" if marks else "",
         contents=" ".join(f'<a href="#g{i}">{html.escape(g)}</a>' for i, g in enumerate(groups)),
         groups="\n".join(sections),
         levels=f'min="{LEVELS[0]}" max="{LEVELS[-1]}" step="{LEVELS.step}" value="{HALF}"',

@@ -11,7 +11,7 @@ object before it; with --thumbnails, <output>/crops/<group>/<stem>.jpg; and <out
 look at them all. The last lines name the maps to check: likely strays, and maps that are empty, cover the
 whole picture, fall into pieces, or are mostly grey ("unsure"). With --maps it runs no network; about 15
 pictures a second on each core. With --overwrite, what an earlier call left of pictures that are no longer in
-their group is removed.
+their group, and of options that are left out now, is removed.
 
 Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
@@ -24,7 +24,7 @@ from gconet.applications.cosegmentation import cutout_panels, format_scores, rea
 from gconet.applications.crops import make_thumbnails
 from gconet.applications.doubts import check_maps
 from gconet.applications.jobs import make_jobs, report, run_jobs, score_results
-from gconet.applications.outputs import FILE, RESULTS, check_output, remove_stale
+from gconet.applications.outputs import FILE, RESULTS, check_output, settle_results
 from gconet.applications.page import make_entries, write_page
 from gconet.cli import add_network, add_photos, add_results, network_options, new_parser, settle_sources
 from gconet.data.groups import leave_out, scan_sources
@@ -36,7 +36,7 @@ def main() -> int:
     background = read_background(args.background)
     sources = {"--images": args.sources, "--maps": args.maps, "--gts": args.gts}
     wanted = scan_sources(args.sources, args.gts, args.maps)
-    earlier = check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page)
+    check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page)
     groups, presence, errors, said = list(wanted), dict[Path, float](), list[DataError](), list[str]()
     maps = args.maps or args.output / "maps"
     if not args.maps:
@@ -51,8 +51,10 @@ def main() -> int:
     errors += failed
     covered = [job for job, _ in done]
     images = {job.item.image for job in covered}
-    remove_stale(args.output, RESULTS, wanted, images, earlier)
+    written = {path for job in covered for path in job.files.values()}
+    written |= set() if args.maps else {job.item.map for job in jobs if job.item.map}
     if not covered:
+        settle_results(args.output, RESULTS, wanted, written)
         return report([], args.sources, errors)
     groups = leave_out(groups, {job.item.image for job in jobs} - images)
     said.append(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
@@ -66,6 +68,7 @@ def main() -> int:
         errors += failed
         said.append(f"{counted(len(crops), 'thumbnail')} in {args.output / 'crops'}")
 
+    settle_results(args.output, RESULTS, wanted, written)
     scores, failed = score_results(args.output / "masks", args.gts, groups)
     errors += failed
     if args.strict and errors:
@@ -75,7 +78,7 @@ def main() -> int:
         said.append(format_scores(of_maps, scores))
     said += check
     if args.page:
-        headings = ["picture", "map", "cut-out", *(["new background"] if args.background else [])]
+        headings = ["picture", "map", *[kind for kind, wish in wished.items() if wish][1:]]
         title = f"Cut-outs: {args.output.resolve().name}"
         entries = make_entries(covered, "cut-out", cutout_panels, scores, doubts)
         page = write_page(args.output, entries, title=title, headings=headings)

@@ -24,7 +24,7 @@ from PIL import Image
 from gconet.applications.consensus import check_projector, write_consensus
 from gconet.applications.drawing import attention_panels, draw_grid, load_row, pick_rows, write_attention
 from gconet.applications.jobs import make_jobs, report, run_jobs
-from gconet.applications.outputs import check_output, remove_stale
+from gconet.applications.outputs import check_output, settle_results
 from gconet.applications.page import make_entries, write_page
 from gconet.cli import add_care, add_network, network_options, new_parser
 from gconet.data.groups import scan_groups
@@ -44,7 +44,7 @@ def show_attention(args: argparse.Namespace) -> int:
     """Figure 5; returns the exit status, as the others do."""
     wanted = scan_groups(args.images)
     sources = {"--images": args.images}
-    earlier = check_output(args.output, wanted, sources, overwrite=args.overwrite, flat=True)
+    check_output(args.output, wanted, sources, overwrite=args.overwrite, flat=True)
     from gconet.inference import look_inside  # here: the grid needs no torch
 
     groups, seen, errors = look_inside("attention", wanted, **network_options(args))
@@ -52,7 +52,7 @@ def show_attention(args: argparse.Namespace) -> int:
     planned = list(zip(jobs, (attention for group in seen for attention in group), strict=True))
     done, failed = run_jobs(write_attention, planned, desc="overlays", strict=args.strict)
     jobs = [job for (job, _), _ in done]
-    remove_stale(args.output, OVERLAYS, wanted, {job.item.image for job in jobs}, earlier)
+    settle_results(args.output, OVERLAYS, wanted, {job.files["overlay"] for job in jobs})
     entries = make_entries(jobs, "overlay", attention_panels)
     page = write_page(args.output, entries, title="Attention of GAM", headings=("picture", "attention"))
     said = [f"{counted(len(jobs), 'picture')} of {counted(len(groups), 'group')}", f"to look at: {page}"]

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from gconet.applications.doubts import check_maps
 from gconet.applications.jobs import report, score_results
-from gconet.applications.outputs import FILE, MAPS, check_output, remove_stale
+from gconet.applications.outputs import FILE, MAPS, check_output, settle_results
 from gconet.applications.page import write_maps_page
 from gconet.cli import add_network, add_photos, add_results, network_options, new_parser, settle_sources
 from gconet.data.groups import scan_sources
@@ -39,9 +39,11 @@ def main() -> int:
     args = parse_args()
     sources = {"--images": args.sources, "--gts": args.gts, "--distractors": args.distractors}
     wanted = scan_sources(args.sources, args.gts, distractors=args.distractors)
-    earlier = check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page, flat=True)
+    check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page, flat=True)
     groups, presence, errors = make_maps(wanted, args.output, memory=args.memory, **network_options(args))
-    remove_stale(args.output, MAPS, wanted, presence, earlier)
+    settle_results(
+        args.output, MAPS, wanted, {item.map for group in groups for item in group.items if item.map}
+    )
     if not groups:
         return report([], args.sources, errors)
     said = [f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {args.output}"]

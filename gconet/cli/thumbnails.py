@@ -18,7 +18,7 @@ from pathlib import Path
 from gconet.applications.crops import make_thumbnails, measure_kept, thumbnail_panels
 from gconet.applications.doubts import check_maps
 from gconet.applications.jobs import make_jobs, report
-from gconet.applications.outputs import RESULTS, check_output, remove_stale
+from gconet.applications.outputs import RESULTS, check_output, settle_results
 from gconet.applications.page import make_entries, write_page
 from gconet.cli import add_results, new_parser
 from gconet.data.groups import leave_out, scan_groups
@@ -29,14 +29,14 @@ def main() -> int:
     args = parse_args()
     groups = scan_groups(args.images, args.gts, args.maps)
     sources = {"--images": args.images, "--maps": args.maps, "--gts": args.gts}
-    earlier = check_output(args.output, groups, sources, overwrite=args.overwrite, page=args.page)
+    check_output(args.output, groups, sources, overwrite=args.overwrite, page=args.page)
     patterns = {kind: RESULTS[kind] for kind in ("thumbnail", "explained")}
     jobs = make_jobs(groups, args.output, patterns if args.explain else {"thumbnail": RESULTS["thumbnail"]})
     width, height = (max(1, round(args.size * side / max(args.aspect))) for side in args.aspect)
     crops, errors = make_thumbnails(jobs, aspect=args.aspect, shape=(width, height), strict=args.strict)
     done = [job for job, _ in crops]
     images = {job.item.image for job in done}
-    remove_stale(args.output, patterns, groups, images, earlier)
+    settle_results(args.output, patterns, groups, {path for job in done for path in job.files.values()})
     made, there = counted(len(crops), "thumbnail"), counted(len({job.group for job in done}), "group")
     doubts, check = check_maps(leave_out(groups, {job.item.image for job in jobs} - images), {}, None)
     said = [f"{made} of {width}x{height} of {there} in {args.output}", *check]

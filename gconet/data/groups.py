@@ -161,7 +161,8 @@ def list_groups(root: Path, *, allow_empty: bool = False, twins: bool = False) -
     empty = [name for name, files in groups.items() if not files]
     if len(empty) == len(groups) or (empty and not allow_empty):
         where = f"in {name_some(empty)} of {root}" if empty else f"in {root}"
-        raise DataError(f"no images {where}; readable are {', '.join(SUFFIXES)}")
+        hint = f"; did you mean {root / 'maps'}?" if (root / "maps").is_dir() else ""  # of gconet cutouts
+        raise DataError(f"no images {where}; readable are {', '.join(SUFFIXES)}{hint}")
     return groups
 
 
