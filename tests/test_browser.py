@@ -387,6 +387,9 @@ def test_the_doubtful_ones_alone(browser, opened):
     assert browser.ask(TITLE) == "second / tall (1 of 2)"
     browser.keys(LEFT, RIGHT, RIGHT)
     assert browser.ask(TITLE) == "second / none (2 of 2)"
+    assert browser.ask("return why.textContent").startswith(
+        "empty map: nothing was found; take the picture out"
+    )
     browser.keys(ESCAPE)
     browser.ask_until("return box.open", False)
     browser.click("#all")  # of those shown

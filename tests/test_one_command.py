@@ -59,7 +59,11 @@ def test_photographs_to_everything_in_one_call(call, photos):
     for kind, suffix in (("maps", "png"), ("masks", "png"), ("cutouts", "png"), ("crops", "jpg")):
         there = [name for name in names(out / kind) if not name.startswith("presence.")]
         assert there == [f"{name}.{suffix}" for name in wanted]
-    assert (out / "index.html").read_text().count("<figure") == 10
+    page = (out / "index.html").read_text()
+    assert page.count("<figure") == 10
+    assert (
+        page.count("<span>cut-out</span><span>thumbnail</span>") == 10 and page.count(">thumbnail</a>") == 10
+    )
     # the maps are those of `gconet maps`, and with --maps the cut-outs are the same
     status, _ = call(maps, photos / "in/cats", photos / "elsewhere/dogs", *loose, "--output", photos / "m")
     assert status == 0

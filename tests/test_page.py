@@ -185,6 +185,19 @@ def test_the_legend_names_the_colours_of_the_outlines(toy, tmp_path):
     assert "cyan" not in legends[0] and "that of the distractors in cyan" in legends[1]
 
 
+def test_there_is_no_link_to_an_empty_mask_of_distractors(toy, tmp_path):
+    gts, others, output = toy / "gts/toy", tmp_path / "others", tmp_path / "out"
+    for place in (others, output):
+        shutil.copytree(gts, place)
+    for path in sorted(others.rglob("*.png"))[1:]:
+        Image.fromarray(np.zeros_like(np.asarray(Image.open(path)))).save(path)
+    first = sorted(others.rglob("*.png"))[0]
+    Image.fromarray(255 - np.asarray(Image.open(first))).save(first)  # all but the object
+    groups = scan_groups(toy / "images/toy", gts, distractors=others)
+    page = write_maps_page(output, groups, score_folders(output, gts, distractors=others)).read_text()
+    assert page.count("<figure") == 12 and page.count(">distractors</a>") == 1
+
+
 def test_more_than_three_panels_take_two_rows(tmp_path):
     colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 250)]
     panels = [np.full((40, 60 + 8 * i, 3), colour, np.uint8) for i, colour in enumerate(colours)]
