@@ -186,9 +186,7 @@ def load_state(module: torch.nn.Module, state: Any, path: Path) -> None:
     for name, tensor in module.state_dict().items():
         sound = tensor.isfinite().all() and state[name].is_floating_point()
         if tensor.is_floating_point() and not sound:
-            raise CheckpointError(
-                f"{path}: damaged: {name} holds values that are not finite floating-point numbers"
-            )
+            raise CheckpointError(f"{path}: damaged: {name} holds values that are not finite floats")
 
 
 def read_file(path: Path) -> Any:

@@ -60,10 +60,7 @@ def launched_ranks() -> tuple[int, int, int]:
 def use_gpu(rank: int) -> None:
     """Make GPU number `rank` this process's `cuda`; raises ConfigError if there are fewer GPUs."""
     if rank >= torch.cuda.device_count():
-        raise ConfigError(
-            f"local rank {rank} has no GPU, there are {torch.cuda.device_count()}; start that many "
-            "processes with --nproc-per-node"
-        )
+        raise ConfigError(f"local rank {rank} has no GPU; give --nproc-per-node {torch.cuda.device_count()}")
     torch.cuda.set_device(rank)
 
 

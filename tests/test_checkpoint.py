@@ -189,7 +189,7 @@ def test_integer_buffers_are_loaded_and_integers_in_place_of_weights_are_not(tmp
     assert fresh.num_batches_tracked == 1 and torch.equal(fresh.running_mean, trained.running_mean)
     damaged = {**trained.state_dict(), "weight": torch.ones(3, dtype=torch.int64)}
     with pytest.raises(
-        CheckpointError, match="a.pt: damaged: weight holds values that are not finite floating"
+        CheckpointError, match="a.pt: damaged: weight holds values that are not finite floats"
     ):
         load_state(fresh, damaged, tmp_path / "a.pt")
 

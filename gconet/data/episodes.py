@@ -111,9 +111,7 @@ class RecordedEpisodes:
         return len(self._epochs)
 
     def epoch(self, epoch: int) -> list[Episode]:
-        """Raises DataError past the last recorded epoch."""
-        if epoch >= len(self):
-            raise DataError(f"only {len(self)} epochs are recorded; lower train.epochs")
+        """The pairs of groups of a recorded epoch."""
         return self._epochs[epoch]
 
 

@@ -7,18 +7,21 @@ from pathlib import Path
 from gconet.errors import ConfigError, DataError
 
 
+def is_plain(name: str) -> bool:
+    """Whether `name` is the name of one file or folder, and cannot lead elsewhere."""
+    return name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
+
+
 def check_name(name: str) -> None:
-    """Raise DataError if `name` is not the name of one file or folder, and could lead elsewhere."""
-    if name in ("", ".", "..") or {"/", "\\", "\0"} & set(name):
+    """Raise DataError unless `name` is plain."""
+    if not is_plain(name):
         raise DataError(f"{name!r} is not a usable name for a group or a picture; rename its folder or file")
 
 
 def check_option(option: str, name: str) -> None:
-    """Raise ConfigError if `name`, given to an `option`, is not a plain name and could lead elsewhere."""
-    try:
-        check_name(name)
-    except DataError:
-        raise ConfigError(f"{option} {name!r}: that is not a plain name, as a folder has; give one") from None
+    """Raise ConfigError unless `name`, given to an `option`, is plain."""
+    if not is_plain(name):
+        raise ConfigError(f"{option} {name!r}: that is not a plain name, as a folder has; give one")
 
 
 def normalise(name: str) -> str:
