@@ -205,6 +205,11 @@ def test_the_mean_of_checkpoints(run, tmp_path):
     for name, tensor in mean.state_dict().items():
         a, b = (model.state_dict()[name] for model in models)
         assert torch.allclose(tensor, (a + b) / 2)
+    run(*given, "--shares", 3, 1, "--output", tmp_path / "weighted.pt")
+    name, tensor = next(iter(load_model(tmp_path / "weighted.pt")[0].state_dict().items()))
+    assert torch.allclose(tensor, 0.75 * models[0].state_dict()[name] + 0.25 * models[1].state_dict()[name])
+    refused = run(*given, "--shares", 3, "--output", tmp_path / "x.pt", status=2).stderr
+    assert "--shares: 2 numbers of at least 1 are needed" in refused
     assert "exists" in run(*given, "--output", tmp_path / "mean.pt", status=1).stderr
     other = load_config(None, ["gam.enabled=false"])
     save_checkpoint(tmp_path / "2.pt", config=other, model=build_model(other))

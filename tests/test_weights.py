@@ -71,9 +71,9 @@ def test_the_bare_commands_end_in_maps_scores_and_a_page(run, tmp_path):
     j_half = {name: group.figures["j_half"] for name, group in scores.groups.items()}
     print(j_half)
     hard = [j_half[name] * scores.groups[name].images for name in ("bird", "car", "cattle", "guitar")]
-    # 0.786 in bf16; 0.783 on the composites, where marking every object perfectly reaches 0.488
+    # 0.770 in bf16; 0.759 on the composites, where marking every object perfectly reaches 0.488
     assert scores.figures["j_half"] > 0.75 and sum(hard) / 23 > 0.74
-    assert j_half["album_birds"] > 0.8 and j_half["album_fish"] > 0.7  # 0.846 and 0.748
+    assert j_half["album_birds"] > 0.8 and j_half["album_fish"] > 0.7  # 0.846 and 0.749
 
 
 def test_weights_by_name(run, tmp_path):

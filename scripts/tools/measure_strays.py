@@ -24,6 +24,7 @@ MARGINS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 def main() -> int:
     parser = new_parser(__doc__)
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="a folder of groups")
+    parser.add_argument("--every", type=int, default=5, help="a stray for so many own pictures (default: 5)")
     add_network(parser)
     args = parser.parse_args()
     from gconet.predictor import Predictor  # here, so that --help need not wait for torch
@@ -37,7 +38,7 @@ def main() -> int:
         others = [path for other, files in groups.items() if other != name for path in files]
         drawn = (others[i] for i in random.permutation(len(others)))
         foreign = (path for path in drawn if path.read_bytes() not in contents)
-        strays = list(islice(foreign, max(1, len(own) // 5)))
+        strays = list(islice(foreign, max(1, len(own) // args.every)))
         presence.append(predictor([*own, *strays]).presence)
         is_stray.append(np.arange(len(own) + len(strays)) >= len(own))
     stray = np.concatenate(is_stray)
