@@ -63,6 +63,8 @@ def restore(
         net = {f"net.{name}": tensor for name, tensor in content["model"].items()}
         load_state(model, {**net, **heads}, path)
         load_optimizer(optimizer, state)
+        if training["step"] < 0:
+            raise ValueError(f"step {training['step']}")
         same_set = content["config"].validation.set == config.validation.set
         progress = {
             "step": int(training["step"]),

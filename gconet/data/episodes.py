@@ -111,7 +111,9 @@ class RecordedEpisodes:
         return len(self._epochs)
 
     def epoch(self, epoch: int) -> list[Episode]:
-        """The pairs of groups of a recorded epoch."""
+        """Raises DataError past the last recorded epoch."""
+        if epoch >= len(self):
+            raise DataError(f"only {len(self)} epochs are recorded; lower train.epochs")
         return self._epochs[epoch]
 
 

@@ -139,6 +139,8 @@ def _upright(image: Image.Image) -> Image.Image:
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
         return ImageOps.exif_transpose(image) if turned else image
+    except MemoryError:
+        raise
     except Exception:  # of many types
         return image
 
