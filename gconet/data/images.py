@@ -187,8 +187,5 @@ def _as_mask(image: Image.Image) -> Image.Image:
     # numbers of classes, also with a void of 255: few levels, none of an edge's greys
     numbers = levels <= 20 and not counts[92:255].any() and counts[1:92].sum() > counts[255]
     if 0 < highest < 128 or numbers:
-        raise DataError(
-            f"is not a mask of 0 to 255: most of its object is below 128 (highest value {highest}); "
-            "save the object as 255"
-        )
+        raise DataError(f"is not a mask of 0 to 255: mostly dark (highest value {highest}); save it as 255")
     return grey
