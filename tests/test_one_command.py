@@ -153,7 +153,7 @@ def test_results_of_options_that_are_left_out_later_do_not_stay(call, photos):
     assert "does not make, in crops/cats\n" in printed.err
     assert names(photos / "out/crops") == [f"cats/{i:03d}.jpg" for i in (0, 2, 3)]  # the others' own call
     call(cutouts, *given)
-    assert not names(photos / "out/crops") and not names(photos / "out/backgrounds")
+    assert not (photos / "out/crops").exists() and not (photos / "out/backgrounds").exists()
     assert len(names(photos / "out/cutouts/cats")) == len(names(photos / "out/maps/cats")) == 4
 
 

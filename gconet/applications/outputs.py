@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from gconet.data.groups import Group, list_groups
@@ -111,6 +112,9 @@ def settle_results(
             results = {pattern.format(group=group.name, stem=stem) for pattern in patterns.values()}
             for name in results & known - made:
                 (output / name).unlink(missing_ok=True)
+                with suppress(OSError):  # not empty
+                    (output / name).parent.rmdir()
+                    (output / name).parent.parent.rmdir()
                 if stem in left:
                     gone.add(f"{group.name}/{stem}")
                 else:

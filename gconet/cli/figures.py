@@ -1,8 +1,8 @@
 """The paper's figures, of your own pictures.
 
-    python scripts/visualize.py attention --images data/demo/images --output results/attention
-    python scripts/visualize.py consensus --images data/demo/images --output results/consensus
-    python scripts/visualize.py grid --images data/demo/images --gts data/demo/gts \\
+    gconet figures attention --images data/demo/images --output results/attention
+    gconet figures consensus --images data/demo/images --output results/consensus
+    gconet figures grid --images data/demo/images --gts data/demo/gts \\
         --maps GCoNet=results/demo --output results/grid.png
 
 attention  Figure 5: where GAM looks for what a group shares, laid over every picture; a page shows them all
