@@ -46,8 +46,14 @@ def save_checkpoint(
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # a full disk has no file name
     finally:
         partial.unlink(missing_ok=True)
+    if os.name == "posix":  # the renaming itself must outlast a power cut
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

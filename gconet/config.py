@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from operator import attrgetter
 from pathlib import Path
-from reprlib import repr as short
+from reprlib import Repr
 from typing import Any, Literal
 
 import yaml
@@ -167,6 +167,10 @@ RANGES = {
 }
 
 
+_repr = Repr()
+_repr.maxstring = _repr.maxother = 80
+short = _repr.repr
+
 SECTIONS: dict[str, Any] = {f.name: f.type for f in fields(Config) if is_dataclass(f.type)}
 TYPES: dict[str, Any] = {f.name: f.type for f in fields(Config) if f.name not in SECTIONS} | {
     f"{section}.{f.name}": f.type for section, cls in SECTIONS.items() for f in fields(cls)
@@ -188,6 +192,8 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
 def config_from_dict(settings: Any, overrides: Sequence[str] = ()) -> Config:
     """The Config of nested plain `settings`, changed by overrides `section.key=value`; raises ConfigError."""
     flat = flatten(settings)
+    if dotted := [key for key in settings if "." in str(key)]:
+        raise ConfigError(f"unknown key {dotted[0]}; write it in its section")
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
@@ -223,7 +229,7 @@ def parse_yaml(text: str | bytes, where: str) -> Any:
     """The plain values of a YAML text; raises ConfigError that begins with `where` if it is not valid."""
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ValueError("aliases (*name) are not taken: a few lines of them can fill the memory")
+            raise ValueError("aliases (*name) are not allowed: a few lines of them can fill the memory")
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None

@@ -150,13 +150,13 @@ class Predictor:
         if isinstance(pictures, Pictures):
             return pictures
         [group] = read_groups([list_pictures(pictures)], self.size)
-        if not group.sizes:
-            raise DataError("no pictures; a group needs at least one")
         return group
 
     def _first_pass(self, group: Pictures) -> tuple[int, list[list[Tensor]], list[Tensor], Consensus]:
         """The number of stages whose laterals memory does not hold, from the first stage on; the others'
         laterals and stage 5, of each batch; and the consensus."""
+        if not group.sizes:
+            raise DataError("no pictures; a group needs at least one")
         plan = plan_group(
             len(group.sizes), self.size, encoder=self.model.encoder, device=self.device,
             precision=self.precision, memory=self.memory,

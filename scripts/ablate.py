@@ -198,6 +198,11 @@ def split(text: str) -> list[str]:
     return list(dict.fromkeys(text.split(",")))
 
 
+def split_seeds(text: str) -> list[str]:
+    """The different seeds in a list with commas; 00 is 0."""
+    return list(dict.fromkeys(str(int(seed)) if seed.isdecimal() else seed for seed in split(text)))
+
+
 def parse_args() -> Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -206,7 +211,7 @@ def parse_args() -> Namespace:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--epochs", type=int, metavar="N", help="train every run for so many epochs")
     budget.add_argument("--steps", type=int, metavar="N", help="or for so many steps: a short schedule")
-    add("--seeds", type=split, default="0", metavar="0,1", help="default: %(default)s")
+    add("--seeds", type=split_seeds, default="0", metavar="0,1", help="default: %(default)s")
     add("--minutes", type=float, metavar="M", help="stop training after so long, to be resumed")
     add("--output", type=Path, default=Path("results/ablation"), metavar="DIR", help="default: %(default)s")
     add("overrides", nargs="*", metavar="key=value", help="settings of all runs")
@@ -216,7 +221,8 @@ def parse_args() -> Namespace:
     taken = ("seed=", "name=", "train.epochs=", "train.steps=")
     if wrong := [override for override in args.overrides if override.startswith(taken)]:
         raise ConfigError(f"{wrong[0]}: the options of this command set that")
-    args.overrides += [f"train.epochs={args.epochs or args.steps}", f"train.steps={args.steps or 'null'}"]
+    epochs = args.steps if args.epochs is None else args.epochs
+    args.overrides += [f"train.epochs={epochs}", f"train.steps={args.steps or 'null'}"]
     return args
 
 

@@ -242,3 +242,10 @@ def test_a_missing_library_of_opencv_is_named(tmp_path, command):
 def test_what_needs_no_opencv_does_without(tmp_path, command):
     done = without_opencv(tmp_path, *command)
     assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+def test_a_picture_is_turned_though_another_tag_is_malformed(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0128] = 6, "inch"  # orientation; a resolution's unit, which is a number
+    PHOTO.save(tmp_path / "a.jpg", exif=exif)
+    assert load_image(tmp_path / "a.jpg").size == (40, 60)

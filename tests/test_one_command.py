@@ -94,6 +94,7 @@ def test_results_of_a_picture_that_is_left_out_later_do_not_stay(call, photos, t
     given = [photos / "in", "--gts", masks.parent, "--output", photos / "out", "--overwrite"]
     assert call(cutouts, *given)[0] == 0
     (photos / "out/cutouts/cats/mine.txt").write_text("kept")
+    (photos / "out/.gconet").unlink()  # as after a call that was broken off
     (photos / "in/cats/001.jpg").write_bytes(b"x")
     status, printed = call(cutouts, *given)
     assert status == 1 and "cut-out" in printed.out
@@ -155,6 +156,17 @@ def test_results_of_options_that_are_left_out_later_do_not_stay(call, photos):
     call(cutouts, *given)
     assert not (photos / "out/crops").exists() and not (photos / "out/backgrounds").exists()
     assert len(names(photos / "out/cutouts/cats")) == len(names(photos / "out/maps/cats")) == 4
+
+
+def test_names_in_the_other_unicode_form_are_there(tmp_path):
+    out, folder = tmp_path / "out", tmp_path / "g"
+    for path in (out / "g/\u00e9.png", out / "g/b.png", folder / "e\u0301.jpg", folder / "b.jpg"):
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.touch()
+    group = Group("g", (Item("b", folder / "b.jpg"),))
+    settle_results(out, MAPS, [group], {out / "g/b.png", out / "g/\u00e9.png"})
+    settle_results(out, MAPS, [group], {out / "g/b.png"})
+    assert (out / "g/\u00e9.png").exists()
 
 
 def test_a_record_that_names_files_elsewhere_removes_none_there(tmp_path):

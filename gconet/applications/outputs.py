@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gconet.data.groups import Group, list_groups
-from gconet.data.names import name_some
+from gconet.data.names import name_some, normalise
 from gconet.errors import ConfigError, counted, one_line
 
 RECORD = ".gconet"  # names the results beside it that gconet wrote, with \0 between them
@@ -61,10 +61,10 @@ def check_output(
     for path in place.rglob("*"):
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(place):
             raise ConfigError(f"--output {output} holds a link that leads out of it: {path}; remove it")
-    if not overwrite and any(path.is_file() for path in place.rglob("*")):
+    if not overwrite and any(path.is_file() and path.name != RECORD for path in place.rglob("*")):
         raise ConfigError(
             f"--output {output} holds files; name another folder, or pass --overwrite to replace those of "
-            "the same names and remove earlier results of pictures taken out and of options left out"
+            "the same names and remove results of pictures you took out and of options you no longer pass"
         )
     if isinstance(gts := sources.get("--gts"), Path):
         masks, images = sum(map(len, list_groups(gts).values())), sum(len(group.items) for group in groups)
@@ -105,13 +105,17 @@ def settle_results(
         folders = {item.image.parent for item in group.items}
         files = [path for folder in folders for path in folder.iterdir()]
         own = {item.stem for item in group.items}
-        there = own.union(*((path.name, path.stem) for path in files))
+        there = own.union(*((normalise(path.name), normalise(path.stem)) for path in files))
         named = {Path(name).stem for name in known if Path(name).parent.name == group.name}
         left = named - there if named & there else set()  # else they came from another folder of that name
         for stem in own | left:
             results = {pattern.format(group=group.name, stem=stem) for pattern in patterns.values()}
-            for name in results & known - made:
-                (output / name).unlink(missing_ok=True)
+            # a call that was broken off recorded nothing: what it left of a picture that now fails goes too
+            failed = stem in own and not results & made
+            for name in {name for name in results if failed or name in known} - made:
+                if not (output / name).is_file():
+                    continue
+                (output / name).unlink()
                 with suppress(OSError):  # not empty
                     (output / name).parent.rmdir()
                     (output / name).parent.parent.rmdir()

@@ -89,7 +89,7 @@ def add_care(parser: argparse.ArgumentParser) -> None:
     """What to do about files that cannot be used, and about those that exist."""
     add = parser.add_argument
     add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
-    about = "replace files of the same names; remove earlier results of pictures and options left out"
+    about = "replace files of the same names; remove its results (.gconet lists them) that are outdated"
     add("--overwrite", action="store_true", help=about)
 
 

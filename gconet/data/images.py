@@ -6,10 +6,18 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageChops, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageChops, ImageCms
 
 from gconet.data.decode import decode, decoders, explain
 from gconet.errors import DataError
+
+# EXIF's orientation from 2 on → what makes the picture upright. Pillow's own exif_transpose also writes the
+# whole block anew, which fails if any other tag is malformed.
+UPRIGHT = (
+    Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
+    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+)  # fmt: skip
 
 
 def load_image(path: Path) -> Image.Image:
@@ -137,12 +145,12 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 def _upright(image: Image.Image) -> Image.Image:
     """`image` turned as its EXIF says; as it is if the block is damaged."""
     try:
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-        return ImageOps.exif_transpose(image) if turned else image
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except MemoryError:
         raise
     except Exception:  # of many types
         return image
+    return image.transpose(UPRIGHT[orientation - 2]) if orientation in range(2, 9) else image
 
 
 def _eight_bit(image: Image.Image, *, whole_range: bool = False) -> Image.Image:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gconet.errors import ConfigError
+from gconet.errors import ConfigError, DataError
 from gconet.evaluation.scores import Scores, without_nan
 
 
@@ -26,17 +26,20 @@ def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write `path`, whole or not at all; raises OSError."""
+    """Write `path`, whole or not at all; raises DataError."""
     if isinstance(content, str):
         content = content.encode(errors="backslashreplace")  # names may not be valid text
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_symlink() or (path.exists() and not path.is_file()):  # /dev/stdout, say
-        path.write_bytes(content)
-        return
-    with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-        whole = Path(folder) / path.name
-        whole.write_bytes(content)
-        whole.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink() or (path.exists() and not path.is_file()):  # /dev/stdout, say
+            path.write_bytes(content)
+            return
+        with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+            whole = Path(folder) / path.name
+            whole.write_bytes(content)
+            whole.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}; choose another place") from None
 
 
 def format_json(*scores: Scores) -> str:

@@ -41,6 +41,7 @@ def main() -> int:
         raise DataError(f"no group_dir in {args.checkout}; give a clone of the authors' repository")
     labels: list[tuple[int, int]] = []  # of each step
     sizes: list[int] = []  # of each step
+    ends: list[int] = []  # of each epoch, in steps
     images: list[tuple[str, float, bool]] = []  # "class/stem", angle, flip
     folders: dict[int, str] = {}  # label → class
     for e in tqdm(range(epochs), unit="epoch", disable=None):
@@ -58,6 +59,9 @@ def main() -> int:
             labels.append((first, second))
             sizes.append(len(paths))
             folders |= {first: names[0].split("/")[0], second: names[-1].split("/")[0]}
+        ends.append(len(labels))
+    if len(set(np.diff([0, *ends]))) > 1 or sorted(folders) != list(range(len(set(folders.values())))):
+        raise DataError(f"{args.checkout}: the epochs or the labels do not add up; give an unchanged clone")
     own, angles, flips = zip(*images, strict=True)
     ordered, image = np.unique(own, return_inverse=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
