@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from operator import attrgetter
 from pathlib import Path
-from reprlib import Repr
 from typing import Any, Literal
 
 import yaml
@@ -134,7 +133,7 @@ class Config:
                     wrong = f"not between {low:g} and {high:g}" if high < math.inf else f"below {low}"
                     raise ConfigError(f"{key}: {number} is {wrong}")
         if Path(self.name).name != self.name or self.name in ("", ".", "..") or not self.name.isprintable():
-            raise ConfigError(f"name: {short(self.name)} is not a plain folder name")
+            raise ConfigError(f"name: {self.name!r:.80} is not a plain folder name")
         if self.validation.set is not None and self.validation.set == self.data.train_set:
             raise ConfigError("validation.set and data.train_set are the same; name a held-out set")
         if self.init is not None and self.encoder.weights != EncoderConfig.weights:
@@ -166,10 +165,6 @@ RANGES = {
     "validation.every": (1, math.inf),
 }
 
-
-_repr = Repr()
-_repr.maxstring = _repr.maxother = 80
-short = _repr.repr
 
 SECTIONS: dict[str, Any] = {f.name: f.type for f in fields(Config) if is_dataclass(f.type)}
 TYPES: dict[str, Any] = {f.name: f.type for f in fields(Config) if f.name not in SECTIONS} | {
@@ -218,7 +213,7 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
     """Nested plain settings as section.key → value; raises ConfigError for a section that holds no keys."""
     if not isinstance(settings, dict):
         name = prefix.rstrip(".") or "config"
-        raise ConfigError(f"{name}: expected a section of keys, got {short(settings)}")
+        raise ConfigError(f"{name}: expected a section of keys, got {settings!r:.80}")
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         flat |= flatten(value, f"{key}.") if not prefix and key in SECTIONS else {f"{prefix}{key}": value}
@@ -242,11 +237,11 @@ def check(kind: Any, value: Any, key: str) -> Any:
         return None if value is None else check(args[0], value, key)
     if origin is Literal:
         if (type(value), value) not in [(type(arg), arg) for arg in args]:
-            raise ConfigError(f"{key}: {short(value)} is not one of {', '.join(map(str, args))}")
+            raise ConfigError(f"{key}: {value!r:.80} is not one of {', '.join(map(str, args))}")
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple) or len(value) != len(args):
-            raise ConfigError(f"{key}: expected a list of {len(args)}, got {short(value)}")
+            raise ConfigError(f"{key}: expected a list of {len(args)}, got {value!r:.80}")
         return tuple(check(arg, v, key) for arg, v in zip(args, value, strict=True))
     if kind is float and type(value) in (int, str):  # YAML 1.1 reads 1e-4 as text
         with suppress(ValueError, OverflowError):
@@ -254,7 +249,7 @@ def check(kind: Any, value: Any, key: str) -> Any:
     if kind is str and isinstance(value, str) and value.startswith("~/"):
         value = str(Path(value).expanduser())
     if type(value) is not kind:
-        raise ConfigError(f"{key}: expected {kind.__name__}, got {short(value)}")
+        raise ConfigError(f"{key}: expected {kind.__name__}, got {value!r:.80}")
     return value
 
 
