@@ -100,7 +100,7 @@ def read_record(path: Path) -> Record:
 
 
 def mean_losses(log: Path, every: int = 100) -> list[dict[str, float]]:
-    """From a run's log, the mean of each loss over every hundred steps, with the `step` where they end.
+    """The mean of each loss in a run's log over every hundred steps; `step` is where they end.
 
     Raises DataError if it holds no steps.
     """

@@ -98,14 +98,15 @@ def load_weights(model: GCoNet, config: Config, path: Path) -> None:
 
     Raises CheckpointError if the file is missing, damaged or trained with another encoder or GAM.
     """
-    theirs, saved = load_model(path)
-    for key, was, now in (
+    content = read_checkpoint(path)
+    saved = content["config"]
+    for key, theirs, ours in (
         ("encoder.name", saved.encoder.name, config.encoder.name),
         ("gam", asdict(saved.gam), asdict(config.gam)),
     ):
-        if was != now:
-            raise CheckpointError(f"{path}: trained with {key} {was}, not {now}; set the same")
-    model.load_state_dict(theirs.state_dict())
+        if theirs != ours:
+            raise CheckpointError(f"{path}: trained with {key} {theirs}, not {ours}; set the same")
+    load_state(model, content.get("model"), path)
 
 
 def load_encoder(encoder: Encoder, weights: str) -> None:

@@ -40,7 +40,8 @@ def make_maps(
     """Load a network and `write_maps` of all groups; under torchrun, each rank those of its share.
 
     Returns the groups with their maps, without the pictures that could not be read; the presence of every
-    picture; and the errors. All ranks but the first end here: a failure there would end it.
+    picture; and the errors. All other ranks exit here, so that torchrun
+    does not stop them if the first one fails later.
     """
     rank, world, local = launched_ranks()
     if world > 1:

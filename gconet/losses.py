@@ -55,12 +55,19 @@ class Criterion:
         *,
         iou_reduction: Literal["sum", "mean"],
         outputs: Literal["all", "finest"] = "all",
+        saliency: float,
+        collaboration: float,
+        classification: float,
         bce: float = 0.0,
-        **weights: float,
     ) -> None:
-        """`weights`: λ₁, λ₂ and λ₃, by the names saliency, collaboration and classification. `bce`: that of
-        the finest output's cross-entropy. The rest: how the saliency loss sums up, and of which outputs."""
-        self.weights = {**weights, "bce": bce}
+        """How the saliency loss sums up over images, which outputs it takes, the weights λ₁, λ₂ and λ₃, and
+        that of the finest output's cross-entropy, by default left out."""
+        self.weights = {
+            "saliency": saliency,
+            "collaboration": collaboration,
+            "classification": classification,
+            "bce": bce,
+        }
         self.outputs, self.iou_reduction = outputs, iou_reduction
 
     def __call__(self, output: TrainingOutput, masks: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -31,7 +31,10 @@ def find_run(path: Path) -> Path:
 def resumed_config(saved: Config, overrides: Sequence[str]) -> Config:
     """The settings `saved` with a run, changed by `overrides` of `RESUMABLE` ones."""
     if refused := [override for override in overrides if not override.startswith(RESUMABLE)]:
-        raise ConfigError(f"{refused[0]}: --resume can only change {', '.join(RESUMABLE)}")
+        raise ConfigError(
+            f"{refused[0]}: --resume can only change data.root, data.cache, data.workers, and train and "
+            "validation settings"
+        )
     return config_from_dict(config_to_dict(saved), overrides)
 
 

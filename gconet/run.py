@@ -38,7 +38,7 @@ except ImportError:  # Windows
 
 LAST, BEST = "last.pt", "best.pt"
 EVERY = 16  # steps after which ranks on GPUs agree on a stop
-NO_MEMORY = ("can't allocate memory", "inline_container")  # in PyTorch's errors; the latter when it saves
+NO_MEMORY = ("can't allocate memory", "inline_container")  # in PyTorch's messages; the second is torch.save's
 
 
 class Run:
@@ -99,7 +99,7 @@ class Run:
                     self._figures[f"{section}/{name}"] = value
 
     def report(self, what: str, values: dict[str, float], **record: Any) -> None:
-        """Log the `record` with its `values`, and print them after `what` they are of."""
+        """Log the `record` with its `values`, and print the values after `what`."""
         self.log(**record, **values)
         self.say(f"{what}: " + " ".join(f"{name} {value:.4f}" for name, value in values.items()))
 

@@ -15,7 +15,7 @@ from gconet.applications import drawing
 from gconet.applications.drawing import draw_grid, draw_matrix, has_letter, legible
 from gconet.data import decode as decode_module
 from gconet.data.groups import scan_groups
-from gconet.data.images import load_image, load_mask, load_opacity
+from gconet.data.images import load_image, load_mask, load_opacity, to_rgb
 from gconet.errors import DataError
 from gconet.evaluation import score_folders, scorer
 from gconet.predictor import Predictor
@@ -249,3 +249,6 @@ def test_a_picture_is_turned_though_another_tag_is_malformed(tmp_path):
     exif[0x0112], exif[0x0128] = 6, "inch"  # orientation; a resolution's unit, which is a number
     PHOTO.save(tmp_path / "a.jpg", exif=exif)
     assert load_image(tmp_path / "a.jpg").size == (40, 60)
+    memory = PHOTO.copy()
+    memory.getexif()[0x0112] = 6.0  # a number of another type, as damaged files have it
+    assert to_rgb(memory).size == (40, 60)

@@ -1,8 +1,6 @@
-"""How alike the groups' consensus vectors are: Figure 1, its numbers, and TensorBoard's projector."""
+"""How alike the groups' consensus vectors are: Figure 1 and its numbers."""
 
 import csv
-import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +10,6 @@ from PIL import Image
 
 from gconet.applications.drawing import draw_matrix
 from gconet.data.groups import Group
-from gconet.data.images import load_image
-from gconet.errors import ConfigError
-
-SPRITE = 64  # pixels of a picture in the projector
-PROJECTOR = r"projector_config\.pbtxt|events\.out\.tfevents\..*|metadata\.tsv|sprite\.png|tensors\.tsv"
 
 Array = npt.NDArray[np.float32]
 
@@ -46,9 +39,9 @@ def group_distances(parts: Sequence[Array]) -> tuple[Array, Array]:
 
 
 def write_consensus(output: Path, groups: Sequence[Group], parts: Sequence[Array]) -> dict[str, float]:
-    """Write similarity.csv, similarity.png, distances.csv and, for TensorBoard, projector/.
+    """Write similarity.csv, similarity.png and distances.csv; returns the mean distances that are known.
 
-    `parts`: (N,C) of each group. Returns the mean distances that are known.
+    `parts`: (N,C) of each group.
     """
     names = [group.name for group in groups]
     similarity = cosine_similarity(np.stack([part.mean(0) for part in parts]))
@@ -62,40 +55,8 @@ def write_consensus(output: Path, groups: Sequence[Group], parts: Sequence[Array
     title = f"cosine similarity of consensus vectors, dark {low:.2f} to yellow 1"
     picture = draw_matrix((similarity - low) / (1 - low), names, title)
     Image.fromarray(picture).save(output / "similarity.png")
-    write_projector(output / "projector", groups, np.concatenate(list(parts)))
     known = {"within": within[~np.isnan(within)], "between": between[~np.isnan(between)]}
     return {name: float(values.mean()) for name, values in known.items() if len(values)}
-
-
-def write_projector(folder: Path, groups: Sequence[Group], parts: Array) -> None:
-    """The images' parts (N,C) for TensorBoard's projector, each as its small picture, named group/stem."""
-    import torch  # here: the other applications need none
-    from torch.utils.tensorboard import SummaryWriter
-
-    items = [(group.name, item) for group in groups for item in group.items]
-    sprites = np.stack([np.asarray(load_image(i.image).resize((SPRITE, SPRITE))) for _, i in items])
-    # without what would break TensorBoard's table: tabs, line ends, bytes that are not text
-    labels = [
-        [" ".join(name.encode("utf-8", "replace").decode().split()) for name in (group, item.stem)]
-        for group, item in items
-    ]
-    shutil.rmtree(folder, ignore_errors=True)  # of an earlier call; TensorBoard would add to it
-    with SummaryWriter(folder) as writer:
-        writer.add_embedding(
-            torch.from_numpy(parts),
-            metadata=labels,
-            metadata_header=["group", "image"],
-            label_img=torch.from_numpy(sprites).permute(0, 3, 1, 2).float() / 255,
-            tag="consensus",
-        )
-
-
-def check_projector(folder: Path) -> None:
-    """Raise ConfigError if `folder`, which an earlier call may have written, holds other files."""
-    if wrong := [p for p in folder.rglob("*") if not p.is_dir() and not re.fullmatch(PROJECTOR, p.name)]:
-        raise ConfigError(
-            f"{folder} holds files that are not TensorBoard's, as {wrong[0]}; name another folder"
-        )
 
 
 def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:

@@ -141,7 +141,10 @@ def read_background(text: str | None) -> Background:
     try:
         colour = ImageColor.getrgb(text)[:3]
     except ValueError:
-        raise ConfigError(f"--background {text} is neither blur nor a file nor a colour (as #fc0)") from None
+        raise ConfigError(
+            f"--background {text} is neither blur nor a file nor a colour; colours are names (white) and "
+            "codes (#ffcc00)"
+        ) from None
     return np.full((1, 1, 3), colour, np.uint8)
 
 

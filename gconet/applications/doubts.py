@@ -30,7 +30,7 @@ KINDS = {  # the worst first → what it means, and what to do
     WHOLE_PICTURE: "nearly everything is marked; right for a close-up, else untick it",
     WHOLE_CUTOUT: "the cut-out kept everything; right for a close-up, else untick it or use the map",
     PIECED: "the marked parts do not touch; right for several objects, else look for mistakes",
-    GREY: "much of the map is grey, so where it was cut is a guess; move the threshold to see other cuts, "
+    GREY: "much of the map is grey, so the cut is a guess; move the threshold to see other cuts, "
     "and untick it if parts are missing or too much is marked",
 }
 MARGIN = 0.2  # a stray's presence is this far below its group's median; docs/distractors.md
@@ -96,8 +96,8 @@ def check_maps(
                 doubts[item.image] = tuple(check)
                 found.append(([*KINDS].index(check[0]), f"{group.name}/{item.stem} ({', '.join(check)})"))
             known = None if math.isnan(level) else round(level, 4)
-            told = ["", ""] if known is None else [f"{known:.4f}", "yes" if stray else "no"]
-            rows.append([group.name, item.stem, *told, "; ".join(check)])
+            cells = ["", ""] if known is None else [f"{known:.4f}", "yes" if stray else "no"]
+            rows.append([group.name, item.stem, *cells, "; ".join(check)])
             own[item.image.name] = {"presence": known, "check": check}
         if 1 < len(group.items) < 2 * sum(item.image in doubts for item in group.items):
             mostly.append(

@@ -94,8 +94,9 @@ def settle_results(
     """Remove results of earlier calls that would look like results of this one; says what was removed.
 
     `patterns`, as `MAPS`: what a call like this can write for the pictures of `groups`; `written`: what this
-    one wrote. A file that is not among them is removed if `RECORD` names it, and if its picture is one of the
-    `groups` or no longer in its group's folder. Then `RECORD` names all that is left.
+    one wrote. Of pictures of the `groups` from which this call made nothing, all results are removed; of the
+    others, and of pictures no longer in their group's folder, those that `RECORD` names and this call did not
+    write. Then `RECORD` names all that is left.
     """
     record = output / RECORD
     known = set(os.fsdecode(record.read_bytes()).split("\0")) if record.is_file() else set()
@@ -110,19 +111,17 @@ def settle_results(
         left = named - there if named & there else set()  # else they came from another folder of that name
         for stem in own | left:
             results = {pattern.format(group=group.name, stem=stem) for pattern in patterns.values()}
-            # a call that was broken off recorded nothing: what it left of a picture that now fails goes too
-            failed = stem in own and not results & made
-            for name in {name for name in results if failed or name in known} - made:
-                if not (output / name).is_file():
-                    continue
-                (output / name).unlink()
-                with suppress(OSError):  # not empty
-                    (output / name).parent.rmdir()
-                    (output / name).parent.parent.rmdir()
-                if stem in left:
-                    gone.add(f"{group.name}/{stem}")
-                else:
-                    unmade.add(str(Path(name).parent))
+            failed = stem in own and not results & made  # a call that was broken off has recorded nothing
+            for path in [output / name for name in results - made if failed or name in known]:
+                if path.is_file():
+                    path.unlink()
+                    with suppress(OSError):  # not empty
+                        path.parent.rmdir()
+                        path.parent.parent.rmdir()
+                    if stem in left:
+                        gone.add(f"{group.name}/{stem}")
+                    else:
+                        unmade.add(str(path.parent.relative_to(output)))
     for what, where in (
         (f"the earlier results of {counted(len(gone), 'picture')} no longer there:", gone),
         ("earlier results that this call does not make, in", unmade),

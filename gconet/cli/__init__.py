@@ -89,7 +89,8 @@ def add_care(parser: argparse.ArgumentParser) -> None:
     """What to do about files that cannot be used, and about those that exist."""
     add = parser.add_argument
     add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
-    about = "replace files of the same names; remove its results (.gconet lists them) that are outdated"
+    about = """replace files of the same names, and remove earlier results of pictures you took out and of
+        options you no longer pass"""
     add("--overwrite", action="store_true", help=about)
 
 

@@ -11,8 +11,7 @@ object before it; with --thumbnails, <output>/crops/<group>/<stem>.jpg; and <out
 look at them all. The last lines name the maps to check: likely strays, and maps that are empty, cover the
 whole picture, fall into pieces, or are mostly grey ("unsure"). With --maps it runs no network; about 15
 pictures a second on each core. With --overwrite, what an earlier call left of pictures that are no longer in
-their group, and of options that are left out now, is removed. The hidden file .gconet lists what was written;
-nothing else is ever removed.
+their group, and of options that are left out now, is removed. The hidden file .gconet lists what was written.
 
 Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """

@@ -19,9 +19,10 @@ Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 f
 import argparse
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
-from gconet.applications.consensus import check_projector, write_consensus
+from gconet.applications.consensus import write_consensus
 from gconet.applications.drawing import attention_panels, draw_grid, load_row, pick_rows, write_attention
 from gconet.applications.jobs import make_jobs, report, run_jobs
 from gconet.applications.outputs import check_output, settle_results
@@ -63,11 +64,13 @@ def show_consensus(args: argparse.Namespace) -> int:
     """Figure 1."""
     groups = scan_groups(args.images)
     check_output(args.output, groups, {"--images": args.images}, overwrite=args.overwrite, page=False)
-    check_projector(args.output / "projector")
     from gconet.inference import look_inside
+    from gconet.projector import check_projector, write_projector
 
+    check_projector(args.output / "projector")
     seen, parts, errors = look_inside("consensus", groups, **network_options(args))
     means = write_consensus(args.output, seen, parts)
+    write_projector(args.output / "projector", seen, np.concatenate(parts))
     distances = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "one image alone"
     said = [f"cosine distance of images, mean over {counted(len(seen), 'group')}: {distances}"]
     picture = args.output / "similarity.png"

@@ -97,7 +97,8 @@ def list_side(folder: Path, problems: list[Problem]) -> dict[tuple[str, str], Pa
     """(group, stem) → file for one side of a set, named as training pairs them; adds what is wrong."""
     subfolders = list_subfolders(folder) if folder.is_dir() else []
     if not subfolders:
-        problems.append(Problem("missing folder", folder, "there are no class folders in it"))
+        what = "no class folders in it" if folder.is_dir() else "does not exist"
+        problems.append(Problem("missing folder", folder, what))
         return {}
     for path in find_pictures(folder):
         problems.append(Problem("stray file", path, "lies beside the class folders, not in one"))

@@ -151,7 +151,8 @@ def list_groups(root: Path, *, allow_empty: bool = False, twins: bool = False) -
     if own := name_files(find_pictures(root), twins=twins):
         if any(map(find_pictures, subfolders)):
             raise DataError(
-                f"{root} holds images ({name_some([*own])}) beside folders of images; separate them"
+                f"{root} holds images ({name_some([*own])}) and folders of images "
+                f"({name_some([p.name for p in subfolders])}); give one group or a folder of groups"
             )
         return {normalise(root.resolve().name): own}
     groups = {normalise(p.name): name_files(find_pictures(p), twins=twins) for p in subfolders}

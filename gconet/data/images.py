@@ -11,13 +11,15 @@ from PIL import ExifTags, Image, ImageChops, ImageCms
 from gconet.data.decode import decode, decoders, explain
 from gconet.errors import DataError
 
-# EXIF's orientation from 2 on → what makes the picture upright. Pillow's own exif_transpose also writes the
-# whole block anew, which fails if any other tag is malformed.
-UPRIGHT = (
-    Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
-    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE,
-    Image.Transpose.ROTATE_90,
-)  # fmt: skip
+TURNS = {  # EXIF's orientation → what makes the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def load_image(path: Path) -> Image.Image:
@@ -143,14 +145,17 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """`image` turned as its EXIF says; as it is if the block is damaged."""
+    """`image` turned as its EXIF says; as it is if the block is damaged.
+
+    Not by Pillow's exif_transpose, which also writes the block anew and fails if any other tag is malformed.
+    """
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        turn = TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))
     except MemoryError:
         raise
     except Exception:  # of many types
-        return image
-    return image.transpose(UPRIGHT[orientation - 2]) if orientation in range(2, 9) else image
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def _eight_bit(image: Image.Image, *, whole_range: bool = False) -> Image.Image:
@@ -195,5 +200,8 @@ def _as_mask(image: Image.Image) -> Image.Image:
     # numbers of classes, also with a void of 255: few levels, none of an edge's greys
     numbers = levels <= 20 and not counts[92:255].any() and counts[1:92].sum() > counts[255]
     if 0 < highest < 128 or numbers:
-        raise DataError(f"is not a mask of 0 to 255: mostly dark (highest value {highest}); save it as 255")
+        raise DataError(
+            f"is not a mask of 0 to 255: most of its object is below 128 (highest value {highest}); "
+            "save the object as 255"
+        )
     return grey

@@ -9,7 +9,7 @@ import yaml
 
 @dataclass(frozen=True)
 class KnownSet:
-    """A line of sets.yaml; it has both counts or neither."""
+    """A line of sets.yaml; it gives both counts or neither."""
 
     use: str  # training | test
     images: int | None = None  # of the whole set; None: not known

@@ -82,7 +82,10 @@ def score_folders(
     if broken and not allow_missing:
         raise DataError(f"{len(broken)} cannot be scored: {name_some(list(broken))}{why}")
     if not measured:
-        raise DataError(f"no readable map in {maps} for {gts}; both need the same groups and stems{why}")
+        raise DataError(
+            f"no readable map in {maps} has a readable mask in {gts}; both need the same groups and "
+            f"stems{why}"
+        )
     return summarise_groups(
         measured,
         convention=convention,

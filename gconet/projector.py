@@ -1,0 +1,45 @@
+"""Consensus vectors for TensorBoard's projector, where t-SNE shows how groups lie."""
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from gconet.data.groups import Group
+from gconet.data.images import load_image
+from gconet.errors import ConfigError
+
+SPRITE = 64  # pixels of a picture in the projector
+FILES = r"projector_config\.pbtxt|events\.out\.tfevents\..*|metadata\.tsv|sprite\.png|tensors\.tsv"
+
+
+def write_projector(folder: Path, groups: Sequence[Group], parts: np.ndarray) -> None:
+    """The images' parts (N,C) for TensorBoard's projector, each as its small picture, named group/stem."""
+    items = [(group.name, item) for group in groups for item in group.items]
+    sprites = np.stack([np.asarray(load_image(i.image).resize((SPRITE, SPRITE))) for _, i in items])
+    # without what would break TensorBoard's table: tabs, line ends, bytes that are not text
+    labels = [
+        [" ".join(name.encode("utf-8", "replace").decode().split()) for name in (group, item.stem)]
+        for group, item in items
+    ]
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier call; TensorBoard would add to it
+    with SummaryWriter(folder) as writer:
+        writer.add_embedding(
+            torch.from_numpy(parts),
+            metadata=labels,
+            metadata_header=["group", "image"],
+            label_img=torch.from_numpy(sprites).permute(0, 3, 1, 2).float() / 255,
+            tag="consensus",
+        )
+
+
+def check_projector(folder: Path) -> None:
+    """Raise ConfigError if `folder`, which an earlier call may have written, holds other files."""
+    if wrong := [p for p in folder.rglob("*") if not p.is_dir() and not re.fullmatch(FILES, p.name)]:
+        raise ConfigError(
+            f"{folder} holds files that are not TensorBoard's, as {wrong[0]}; name another folder"
+        )
