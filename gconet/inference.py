@@ -6,11 +6,10 @@ Under torchrun the groups are shared out among the ranks.
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ import torch.distributed as dist
 from PIL import Image
 
 from gconet.data.groups import Group, leave_out
-from gconet.data.pictures import read_groups
+from gconet.data.pictures import Pictures, read_groups
 from gconet.device import PATIENCE, launched_ranks, use_gpu
 from gconet.errors import DataError
 from gconet.predictor import Map, Predictor
@@ -107,7 +106,7 @@ def write_maps(
 
 
 def look_inside(
-    what: Literal["attention", "consensus"],
+    look: Callable[[Predictor, Pictures], np.ndarray],
     groups: Sequence[Group],
     *,
     checkpoint: str | Path,
@@ -115,17 +114,17 @@ def look_inside(
     precision: str,
     strict: bool,
 ) -> tuple[list[Group], list[np.ndarray], list[DataError]]:
-    """The groups without pictures that cannot be read, their `Predictor.attention` or `Predictor.consensus`,
-    and the errors.
+    """What `look`, `Predictor.attention` or `Predictor.consensus`, finds in each group.
 
-    Raises the first error if `strict`, or if no group is left.
+    Returns the groups without pictures that cannot be read, their results, and the errors. Raises the first
+    error if `strict`, or if no group is left.
     """
     predictor = Predictor.load(checkpoint, device=device, precision=precision)
     skipped: dict[Path, DataError] = {}
     files = [[item.image for item in group.items] for group in groups]
     read = read_groups(files, predictor.size, skipped=None if strict else skipped)
     bar = progress(read, desc="groups", total=len(groups), unit="group")
-    seen = [getattr(predictor, what)(pictures) for pictures in bar if pictures.sizes]
+    seen = [look(predictor, pictures) for pictures in bar if pictures.sizes]
     if not seen:
         raise next(iter(skipped.values()))
     return leave_out(groups, skipped), seen, list(skipped.values())

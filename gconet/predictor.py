@@ -134,12 +134,12 @@ class Predictor:
 
         The sum over an image is 1, or over the group if GAM's softmax is over the group.
         """
-        *_, consensus = self._first_pass(self._read(pictures))
+        *_, consensus = self._first_pass(self._read(pictures), maps=False)
         return consensus.attention[:, 0].float().cpu().numpy()
 
     def consensus(self, pictures: Picture | Sequence[Picture] | Pictures) -> Floats:
         """Each image's part of the consensus, (N,C), whose mean over the images it is (section 4.3)."""
-        *_, deepest, consensus = self._first_pass(self._read(pictures))
+        *_, deepest, consensus = self._first_pass(self._read(pictures), maps=False)
         with self._compute():
             parts = (torch.cat(deepest) * consensus.attention).mean((2, 3), keepdim=True)
             if isinstance(self.model.affinity, GroupAffinityModule):
@@ -152,9 +152,11 @@ class Predictor:
         [group] = read_groups([list_pictures(pictures)], self.size)
         return group
 
-    def _first_pass(self, group: Pictures) -> tuple[int, list[list[Tensor]], list[Tensor], Consensus]:
+    def _first_pass(
+        self, group: Pictures, *, maps: bool = True
+    ) -> tuple[int, list[list[Tensor]], list[Tensor], Consensus]:
         """The number of stages whose laterals memory does not hold, from the first stage on; the others'
-        laterals and stage 5, of each batch; and the consensus."""
+        laterals and stage 5, of each batch; and the consensus. Only `maps` need laterals."""
         if not group.sizes:
             raise DataError("no pictures; a group needs at least one")
         plan = plan_group(
@@ -162,7 +164,7 @@ class Predictor:
             precision=self.precision, memory=self.memory,
             consensus_bytes=getattr(self.model.affinity, "bytes_per_number", None),
         )  # fmt: skip
-        missing, kept, deepest = 4 - plan.kept, [], []
+        missing, kept, deepest = 4 - plan.kept * maps, [], []
         with self._compute():
             for pixels in group.pixels.split(plan.batch):
                 *stages, features = self.model.encode(self._images(pixels))

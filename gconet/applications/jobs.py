@@ -79,12 +79,11 @@ def run_jobs(
     try:
         futures = [pool.submit(work, one) for one in inputs]
         for one, future in zip(inputs, progress(futures, desc, len(inputs), unit="image"), strict=True):
-            try:
-                done.append((one, future.result()))
-            except DataError as error:
-                if strict:
-                    raise
+            error = future.exception()
+            if isinstance(error, DataError) and not strict:
                 errors.append(error)
+            else:
+                done.append((one, future.result()))
     finally:
         pool.shutdown(cancel_futures=True)
     return done, errors

@@ -51,7 +51,7 @@ def main() -> int:
     errors += failed
     covered = [job for job, _ in done]
     images = {job.item.image for job in covered}
-    written = {path for job in covered for path in job.files.values()}
+    written = {path for job in covered for kind, path in job.files.items() if kind != "thumbnail"}
     written |= set() if args.maps else {job.item.map for job in jobs if job.item.map}
     if not covered:
         settle_results(args.output, RESULTS, wanted, written)
@@ -66,6 +66,7 @@ def main() -> int:
     if args.thumbnails:
         crops, failed = make_thumbnails(covered, aspect=(1, 1), shape=(256, 256), strict=args.strict)
         errors += failed
+        written |= {job.files["thumbnail"] for job, _ in crops}
         said.append(f"{counted(len(crops), 'thumbnail')} in {args.output / 'crops'}")
 
     settle_results(args.output, RESULTS, wanted, written)

@@ -46,9 +46,9 @@ def show_attention(args: argparse.Namespace) -> int:
     wanted = scan_groups(args.images)
     sources = {"--images": args.images}
     check_output(args.output, wanted, sources, overwrite=args.overwrite, flat=True)
-    from gconet.inference import look_inside  # here: the grid needs no torch
+    from gconet.inference import Predictor, look_inside  # here: the grid needs no torch
 
-    groups, seen, errors = look_inside("attention", wanted, **network_options(args))
+    groups, seen, errors = look_inside(Predictor.attention, wanted, **network_options(args))
     jobs = make_jobs(groups, args.output, OVERLAYS)
     planned = list(zip(jobs, (attention for group in seen for attention in group), strict=True))
     done, failed = run_jobs(write_attention, planned, desc="overlays", strict=args.strict)
@@ -64,11 +64,11 @@ def show_consensus(args: argparse.Namespace) -> int:
     """Figure 1."""
     groups = scan_groups(args.images)
     check_output(args.output, groups, {"--images": args.images}, overwrite=args.overwrite, page=False)
-    from gconet.inference import look_inside
+    from gconet.inference import Predictor, look_inside
     from gconet.projector import check_projector, write_projector
 
     check_projector(args.output / "projector")
-    seen, parts, errors = look_inside("consensus", groups, **network_options(args))
+    seen, parts, errors = look_inside(Predictor.consensus, groups, **network_options(args))
     means = write_consensus(args.output, seen, parts)
     write_projector(args.output / "projector", seen, np.concatenate(parts))
     distances = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "one image alone"

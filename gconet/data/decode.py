@@ -26,22 +26,17 @@ def decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.I
         if not limit.isdecimal() or int(limit) == 0:
             raise ConfigError(f"{LIMIT}={limit}: give the pixels that a picture may have, as a whole number")
         Image.MAX_IMAGE_PIXELS = int(limit) // 2  # Pillow refuses twice as many
+    return attempt(lambda: convert(_read(path)), f"{path}: ", path.suffix.lower())
+
+
+def attempt(make: Callable[[], Image.Image], prefix: str = "", suffix: str = "") -> Image.Image:
+    """What `make` returns; any error but a lack of memory becomes a DataError, as `explain` words it."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
-            raise DataError("is not a regular file")
-        try:
-            image, deep = _open(path)
-        except ValueError as error:
-            if "text" not in str(error).lower():  # Pillow gives up on a PNG file's comments of 1 MB or more
-                raise
-            image, deep = _open(io.BytesIO(without_text(path.read_bytes())))
-        if deep and 0 < np.asarray(image.convert("RGB")).max() < 16:  # Pillow keeps each colour's high byte
-            raise DataError("uses at most 12 of its 16 bits a colour; stretch them to 16, or save it with 8")
-        return convert(image)
+        return make()
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise a dozen unrelated types on damaged files
-        raise DataError(f"{path}: {explain(error, path.suffix.lower())}") from None
+        raise DataError(prefix + explain(error, suffix)) from None
 
 
 def explain(error: Exception, suffix: str = "") -> str:
@@ -59,6 +54,20 @@ def explain(error: Exception, suffix: str = "") -> str:
             return f"{suffix} pictures need pip install {package}"
         return "cannot be read as an image; replace or remove it"
     return f"cannot be read as an image ({error}); replace or remove it"
+
+
+def _read(path: Path) -> Image.Image:
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
+        raise DataError("is not a regular file")
+    try:
+        image, deep = _open(path)
+    except ValueError as error:
+        if "text" not in str(error).lower():  # Pillow gives up on a PNG file's comments of 1 MB or more
+            raise
+        image, deep = _open(io.BytesIO(without_text(path.read_bytes())))
+    if deep and 0 < np.asarray(image.convert("RGB")).max() < 16:  # Pillow keeps each colour's high byte
+        raise DataError("uses at most 12 of its 16 bits a colour; stretch them to 16, or save it with 8")
+    return image
 
 
 def _open(file: Path | io.BytesIO) -> tuple[Image.Image, bool]:

@@ -81,7 +81,7 @@ class RecordedEpisodes:
             make = "make it with scripts/tools/import_release_episodes.py"
             raise DataError(f"data.episodes: {path} cannot be read as episodes ({error}); {make}") from None
         names, labels, folders, sizes, image, angle, flip = record.values()
-        if not (
+        sound = (
             all(record[name].dtype.kind in kind for name, kind in kinds.items())
             and names.ndim == folders.ndim == 1
             and sizes.ndim == 2
@@ -92,7 +92,8 @@ class RecordedEpisodes:
             and ((image >= 0) & (image < len(names))).all()
             and ((labels >= 0) & (labels < len(folders))).all()
             and np.isfinite(angle).all()
-        ):
+        )
+        if not sound:
             raise DataError(f"data.episodes: {path} is damaged, its arrays do not add up")
         items = [f"{group.name}/{item.stem}" for group in groups for item in group.items]
         place = _places(names, items, f"{path} names images")

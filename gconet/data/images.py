@@ -2,13 +2,13 @@
 
 import io
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, ImageCms
 
-from gconet.data.decode import decode, decoders, explain
+from gconet.data.decode import attempt, decode, decoders
 from gconet.errors import DataError
 
 TURNS = {  # EXIF's orientation → what makes the picture upright
@@ -62,12 +62,7 @@ def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
         picture = Image.fromarray(np.ascontiguousarray(picture))
     if not isinstance(picture, Image.Image):
         raise DataError(f"a {type(picture).__name__}; give files, PIL pictures or arrays")
-    try:
-        return _as_rgb(picture)
-    except MemoryError:
-        raise
-    except Exception as error:  # of many unrelated types
-        raise DataError(explain(error)) from None
+    return attempt(partial(_as_rgb, picture))
 
 
 def load_mask(path: Path) -> Image.Image:
