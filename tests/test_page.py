@@ -311,7 +311,7 @@ def ask(tmp_path):
     (output / "in.png").symlink_to(link)
     (output / "g/evil.html").write_text("<script>")
     with make_server(output) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
 
         def ask(path, method="GET", host=None):
             connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
