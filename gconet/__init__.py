@@ -15,22 +15,22 @@ __version__ = "0.1.0"
 
 
 def load_pretrained(name: str = "pretrained") -> "GCoNet":
-    """The network with trained weights that ship (gconet/weights/README.md), in eval mode on the CPU.
+    """Return the network with shipped weights (gconet/weights/README.md), in eval mode on the CPU.
 
-    `name`: `distractors`, trained to tell the common object from others, which test.py uses by default; or
-    `paper`, trained by the recipe of the authors' release.
+    `name`: `distractors`, the default of test.py, trained to tell the common object from others; or
+    `paper`, trained with the recipe of the authors' release.
 
-    Called with RGB images of one group, (N,3,H,W) float32 in [0,1], best 224 × 224, it gives their
-    co-saliency maps (N,1,H,W) in [0,1]; `Predictor` does it from picture files. Raises CheckpointError
-    if there are no weights of that name, or the file is missing or altered.
+    The network takes RGB images of one group, (N,3,H,W) float32 in [0,1], preferably 224 × 224, and returns
+    their co-saliency maps, (N,1,H,W) in [0,1]; `Predictor` does this for picture files. Raises
+    CheckpointError if no shipped weights have that name, or the file is missing or altered.
     """
-    from gconet.checkpoint import find_checkpoint, load_model  # here: most of the package needs no torch
+    from gconet.checkpoint import find_checkpoint, load_model  # lazy: most of the package needs no torch
 
     return load_model(find_checkpoint(name))[0]
 
 
 def __getattr__(name: str) -> Any:
-    """`Predictor`, imported when it is first used: scoring and the applications need no torch."""
+    """Import `Predictor` on first use: scoring and the applications do not need torch."""
     if name == "Predictor":
         from gconet.predictor import Predictor
 

@@ -1,4 +1,4 @@
-"""An ablation: what each of its runs is trained with, what it scored, and one table of all of them."""
+"""Ablation studies: the settings of each run, its scores, and one table of all runs."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ MODULES = {"gam.enabled": "GAM", "gcm.enabled": "GCM", "acm.enabled": "ACM"}
 MEASURED = {name: COLUMNS[name] for name in ORDER} | {
     "j_half": SEGMENTATION_COLUMNS["j_half"], "within": "d within", "between": "d between",
 }  # fmt: skip
-# settings that name a run, change no figure, or are the budget, which a record holds as its steps
+# settings that only name a run, do not affect its figures, or are the budget (recorded as steps)
 FREE = {
     "name", "seed", "data.root", "data.cache", "data.workers", "train.epochs", "train.steps",
     "train.save_minutes", "train.graph", "validation.set", "validation.every",
@@ -27,10 +27,10 @@ FREE = {
 
 
 def plan_jobs(configs: Sequence[Path], seeds: Sequence[Any], overrides: Sequence[str]) -> list[Config]:
-    """Each run's settings, most telling first: the first two configurations with every seed, then the others.
+    """Return each run's settings, most informative first: two configurations with all seeds, then the others.
 
-    The device and precision that `auto` stands for differ between machines, so they are named. Raises
-    ConfigError for wrong settings, and for two files of one name.
+    A device or precision of `auto` is resolved, because it differs between machines. Raises ConfigError for
+    invalid settings, and for two files with the same name.
     """
     labels = [path.stem for path in configs]
     if twice := {label for label in labels if labels.count(label) > 1}:
@@ -47,71 +47,71 @@ def plan_jobs(configs: Sequence[Path], seeds: Sequence[Any], overrides: Sequence
                     precision = "bf16" if dtype.itemsize == 2 else "fp32"
                 own += [f"train.device={device}", f"train.precision={precision}"]
                 jobs.append(load_config(path, own))
-    for key in ("root", "train_set", "episodes"):  # else their budgets would not be one
+    for key in ("root", "train_set", "episodes"):  # otherwise their budgets would differ
         if len({getattr(job.data, key) for job in jobs}) > 1:
-            raise ConfigError(f"data.{key} differs between the configurations; give all the same")
+            raise ConfigError(f"data.{key} differs between the configurations; use one value for all")
     return jobs
 
 
 def settings_of(config: Config) -> dict[str, Any]:
-    """What a run's figures depend on but its seed and length, as section.key → value."""
+    """Return what a run's figures depend on, except its seed and length, as section.key → value."""
     flat = flatten(config_to_dict(config))
     flat["train.device"] = config.train.device.partition(":")[0]
-    for key in ("encoder.weights", "data.episodes", "init"):  # a file may lie elsewhere on another machine
+    for key in ("encoder.weights", "data.episodes", "init"):  # the folder may differ on another machine
         flat[key] = flat[key] and Path(flat[key]).name
     return {name: value for name, value in flat.items() if name not in FREE}
 
 
 def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`settings` of a record; what an older one lacks had its default value."""
+    """Complete the `settings` of a record: keys that an older one lacks had their default values."""
     return {**settings_of(Config()), **settings}
 
 
 def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
-    """The first setting that differs, in words."""
+    """Describe the first setting that differs; None if none does."""
     theirs = with_defaults(theirs)
     return next((f"{key}={theirs[key]}, not {ours[key]}" for key in ours if theirs[key] != ours[key]), None)
 
 
 class Record(NamedTuple):
-    """What one run scored on one set. A few kilobytes: it can be copied from the machine that made it."""
+    """The scores of one run on one set: a few kilobytes, easy to copy to another machine."""
 
     label: str  # the configuration's file name, without .yaml
     seed: int
     settings: Mapping[str, Any]  # `settings_of`
-    figures: Mapping[str, float]  # at least `MEASURED`'s; `DISTRACTOR_COLUMNS`' if the set has distractors
+    figures: Mapping[str, float]  # keys: at least `MEASURED`; `DISTRACTOR_COLUMNS` if the set has distractors
 
     def write(self, path: Path) -> None:
-        """As JSON, whole or not at all."""
+        """Write the record as JSON, atomically."""
         partial = path.with_name(f".{path.name}.partial")
         partial.write_text(json.dumps(self._asdict(), indent=1), encoding="utf-8")
         partial.replace(path)
 
 
 def read_record(path: Path) -> Record:
-    """What `Record.write` wrote; raises DataError for a file that is anything else."""
+    """Read what `Record.write` wrote; raise DataError for any other file."""
     with suppress(ValueError, TypeError, KeyError):
         record = Record(**json.loads(path.read_text(encoding="utf-8")))
         named = isinstance(record.label, str) and type(record.seed) is int and record.seed >= 0
         figures = [record.figures[name] for name in MEASURED]
         if named and isinstance(record.settings, dict) and all(isinstance(f, int | float) for f in figures):
             return record
-    raise DataError(f"{path} holds no scores of a run; move it away, and the run is scored again")
+    raise DataError(f"{path} does not contain a run's scores; move it away to score the run again")
 
 
 def mean_losses(log: Path, every: int = 100) -> list[dict[str, float]]:
-    """The mean of each loss in a run's log over every hundred steps; `step` is where they end.
+    """Return the mean of each loss in a run's log over every hundred steps; `step` is where they end.
 
-    Raises DataError if it holds no steps.
+    Raises DataError if the log has no steps.
     """
     lines = {}
     for line in log.read_text(encoding="utf-8").splitlines():
-        with suppress(ValueError):  # a line that a kill has cut
+        with suppress(ValueError):  # a line cut off by a kill
             record = json.loads(line)
             if record["event"] == "step":
-                lines[record["step"]] = record  # of a step done twice, the later one counts
+                lines[record["step"]] = record  # if a step was done twice, the later record counts
     if not lines:
-        raise DataError(f"{log} holds no steps; train first")
+        raise DataError(f"{log} has no steps; train first")
     steps, rows = list(lines.values()), []
     for part in (steps[begin : begin + every] for begin in range(0, len(steps), every)):
         row = {"step": part[-1]["step"] + 1}
@@ -123,15 +123,15 @@ def mean_losses(log: Path, every: int = 100) -> list[dict[str, float]]:
 
 
 def ablation_table(dataset: str, records: Sequence[Record], note: str) -> Table:
-    """One set's table: a row for each configuration, a column for each setting that differs.
+    """Build one set's table: a row for each configuration, a column for each setting that differs.
 
-    Figures are means over seeds ± half the range. If only the paper's modules differ, its own figures stand
-    beside them: those on the same set, or else its S-measures on all three. At least one record is needed.
+    Figures are means over seeds ± half the range. If only the paper's modules differ, the paper's figures
+    are added: those on the same set, or else its S-measures on all three. Needs at least one record.
     """
     rows: dict[str, dict[int, Record]] = {}
     for record in sorted(records, key=lambda record: (record.label, record.seed)):
         same = json.dumps([record.label, with_defaults(record.settings)], sort_keys=True)
-        rows.setdefault(same, {}).setdefault(record.seed, record)  # a copy counts once
+        rows.setdefault(same, {}).setdefault(record.seed, record)  # copies count once
     groups = [list(own.values()) for _, own in sorted(rows.items())]
     settings = [with_defaults(group[0].settings) for group in groups]
     differing = [key for key in settings[0] if any(row[key] != settings[0][key] for row in settings)]
@@ -151,7 +151,7 @@ def ablation_table(dataset: str, records: Sequence[Record], note: str) -> Table:
     header = ("", *(MODULES[key] for key in varying), *others, *columns.values(), *beside)
     seeds = [", ".join(str(record.seed) for record in group) for group in groups]
     named = f"seeds of every row: {seeds[0]}"
-    if len(set(seeds)) > 1:  # a difference within one seed is not one of means
+    if len(set(seeds)) > 1:  # the rows' means are then not over the same seeds
         own = [f"{line[0]}: {listed}" for line, listed in zip(lines, seeds, strict=True)]
         named = "; ".join(["seeds differ", *own])
     named += " (mean ± half the range)" if any("," in own for own in seeds) else ""
@@ -160,7 +160,7 @@ def ablation_table(dataset: str, records: Sequence[Record], note: str) -> Table:
 
 
 def published_columns(dataset: str) -> dict[str, tuple[str, int]]:
-    """Headings of the paper's figures to print beside ours: heading → (its set, index in `ORDER`)."""
+    """Return the columns of the paper's figures to print next to ours: heading → (set, index in `ORDER`)."""
     known = {name.lower(): name for name, one in known_sets().items() if one.paper}
     if own := known.get(dataset.lower()):
         return {f"paper {COLUMNS[figure]}": (own, i) for i, figure in enumerate(ORDER)}
@@ -168,7 +168,7 @@ def published_columns(dataset: str) -> dict[str, tuple[str, int]]:
 
 
 def format_spread(values: Sequence[float]) -> str:
-    """Mean ± half the range, the latter if there is more than one value; "-" for NaN."""
+    """Format as mean ± half the range, or only the mean of a single value; "-" for NaN."""
     if any(map(math.isnan, values)):
         return "-"
     mean, half = sum(values) / len(values), (max(values) - min(values)) / 2
@@ -176,7 +176,7 @@ def format_spread(values: Sequence[float]) -> str:
 
 
 def keep_losses(log: Path, table: Path) -> None:
-    """Write `mean_losses` of a run's log to a small table."""
+    """Write `mean_losses` of a run's log to a CSV file."""
     rows = mean_losses(log)
     with table.open("w", newline="") as file:
         writer = csv.writer(file)

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, and read without running code.
+"""Checkpoints: written atomically, and read without running code.
 
 A file is a dict of plain values and tensors: `format`, `config` (nested plain settings), `model`
 (the state of a GCoNet) and, if training is to be resumed, `training`.
@@ -23,7 +23,7 @@ from gconet.models import GCoNet, build_model
 from gconet.models.encoder import Encoder
 
 FORMAT = "gconet-1"
-PRETRAINED = {  # the weights that ship, by name; gconet/weights/README.md
+PRETRAINED = {  # the shipped weights by name; see gconet/weights/README.md
     "distractors": Path(__file__).parent / "weights" / "gconet_distractors.pt",
     "paper": Path(__file__).parent / "weights" / "gconet.pt",
 }
@@ -33,11 +33,11 @@ DEFAULT = "distractors"  # the name that `pretrained` stands for
 def save_checkpoint(
     path: Path, *, config: Config, model: GCoNet, training: Mapping[str, Any] | None = None
 ) -> None:
-    """Write `path` atomically: a reader sees the old file or the whole new one, also after a crash."""
+    """Write `path` atomically: a reader sees the old file or the complete new one, even after a crash."""
     content = {"format": FORMAT, "config": config_to_dict(config), "model": model.state_dict()}
     if training is not None:
         content["training"] = dict(training)
-    buffer = io.BytesIO()  # written to a file, PyTorch hides a full disk behind errors of its own
+    buffer = io.BytesIO()  # writing directly to a file, PyTorch would hide a disk-full error
     torch.save(content, buffer)
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -47,36 +47,36 @@ def save_checkpoint(
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None  # a full disk has no file name
+        raise OSError(error.errno, error.strerror, str(path)) from None  # a disk-full error has no file name
     finally:
         partial.unlink(missing_ok=True)
-    if os.name == "posix":  # the renaming itself must outlast a power cut
+    if os.name == "posix":  # the rename itself must survive a power cut
         folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint of ours, its `config` as a Config, tensors on the CPU.
+    """Read a checkpoint of this project: its `config` as a Config, its tensors on the CPU.
 
-    Raises CheckpointError if the file is missing, damaged or not ours.
+    Raises CheckpointError if the file is missing, damaged or not from this project.
     """
     content = read_file(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path}: not a checkpoint of this project; convert one of the authors' with "
+            f"{path}: not a checkpoint of this project; convert an authors' checkpoint with "
             "python scripts/convert_checkpoint.py OFFICIAL.pth OURS.pt"
         )
     try:
         return {**content, "config": config_from_dict(content.get("config"))}
     except ConfigError as error:
-        raise CheckpointError(f"{path}: its settings are not ours ({error})") from None
+        raise CheckpointError(f"{path}: its settings are invalid ({error})") from None
 
 
 def load_model(path: Path) -> tuple[GCoNet, Config]:
-    """The network for inference in the checkpoint at `path`, and the settings it was trained with.
+    """Load the inference network from the checkpoint at `path`, and the settings it was trained with.
 
-    It is in eval mode, float32, on the CPU.
+    The network is in eval mode, float32, on the CPU.
 
     Raises CheckpointError if the file is missing, damaged or of another architecture.
     """
@@ -88,13 +88,13 @@ def load_model(path: Path) -> tuple[GCoNet, Config]:
 
 
 def find_checkpoint(name: str | Path) -> Path:
-    """The file of weights that ship, by name (`pretrained`: the default ones), else `name` as a path."""
+    """Return the file of shipped weights by name (`pretrained`: the default ones), else `name` as a path."""
     text = DEFAULT if str(name) == "pretrained" else str(name)
     return PRETRAINED.get(text, Path(name))
 
 
 def load_weights(model: GCoNet, config: Config, path: Path) -> None:
-    """Copy the network's weights in the checkpoint at `path` into `model`, which `config` describes.
+    """Copy the network's weights from the checkpoint at `path` into `model`, which `config` describes.
 
     Raises CheckpointError if the file is missing, damaged or trained with another encoder or GAM.
     """
@@ -105,20 +105,20 @@ def load_weights(model: GCoNet, config: Config, path: Path) -> None:
         ("gam", asdict(saved.gam), asdict(config.gam)),
     ):
         if theirs != ours:
-            raise CheckpointError(f"{path}: trained with {key} {theirs}, not {ours}; set the same")
+            raise CheckpointError(f"{path}: trained with {key} {theirs}, not {ours}; set {key} to match")
     load_state(model, content.get("model"), path)
 
 
 def load_encoder(encoder: Encoder, weights: str) -> None:
     """Fill `encoder` from `weights`: `imagenet` (torchvision's server), `none` or a file.
 
-    A file holds a state dict with torchvision's names; the classifier's layers in it are not read.
-    Raises CheckpointError if the weights cannot be had or do not fit.
+    A file holds a state dict with torchvision's names; its classifier layers are ignored.
+    Raises CheckpointError if the weights are unavailable or do not fit.
     """
     if weights == "none":
         return
     if weights != "imagenet" and not Path(weights).is_file():
-        raise CheckpointError(f"encoder.weights: no file {weights}; give imagenet, none or a file of weights")
+        raise CheckpointError(f"encoder.weights: no file {weights}; use imagenet, none or a weights file")
     state = _download(encoder.pretrained) if weights == "imagenet" else read_file(Path(weights))
     own = encoder.state_dict()
     try:
@@ -129,33 +129,33 @@ def load_encoder(encoder: Encoder, weights: str) -> None:
 
 
 def _download(wanted: WeightsEnum) -> dict[str, Tensor]:
-    """torchvision's weights, from its server or an earlier download; raises CheckpointError."""
+    """Get torchvision's weights from its server or an earlier download; raises CheckpointError."""
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(wanted.url).name
     try:
-        # a file's name ends in the first eight digits of its SHA-256; torch checks new downloads alone
+        # a file's name ends in the first eight digits of its SHA-256; torch checks only new downloads
         if file.exists() and not digest(file).startswith(file.stem.rpartition("-")[2]):
-            raise ValueError(f"{file} is not torchvision's: remove it")
+            raise ValueError(f"{file} is not torchvision's file; remove it")
         return dict(wanted.get_state_dict(progress=True, check_hash=True, weights_only=True))
-    except Exception as error:  # of many unrelated types: the network's, the disk's, the unpickler's
+    except Exception as error:  # of many unrelated types, from the network, the disk or the unpickler
         how, weights = f"download {wanted.url} elsewhere", file.name
         if wanted == VGG16_Weights.IMAGENET1K_V1:
             how, weights = "run python scripts/download_vgg16.py", "data/weights/vgg16_features.pth"
         raise CheckpointError(
-            f"torchvision's weights {file.name} cannot be had ({brief(error)}); {how} and pass "
+            f"torchvision's weights {file.name} are unavailable ({brief(error)}); {how} and pass "
             f"encoder.weights={weights}"
         ) from None
 
 
 def brief(error: Exception) -> str:
-    """An error of PyTorch, which may have many lines, as a short one."""
+    """Shorten a PyTorch error, which may have many lines, to one short line."""
     return " ".join(str(error).split())[:300]
 
 
 def ship_weights(source: Path, target: Path) -> str:
     """Write the checkpoint `source` as float16 weights for inference; returns the file's SHA-256.
 
-    The digest goes beside it as `<target>.sha256`, and `read_file` checks it. Of paths in the
-    settings only the names stay. Raises CheckpointError if one of the two files exists.
+    The digest is written next to it as `<target>.sha256`, and `read_file` checks it. Paths in the
+    settings are reduced to file names. Raises CheckpointError if one of the two files exists.
     """
     for path in (target, digest_file(target)):
         if path.exists():
@@ -166,7 +166,7 @@ def ship_weights(source: Path, target: Path) -> str:
     encoder = replace(config.encoder, weights=Path(config.encoder.weights).name)
     model.half()
     if wrong := [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]:
-        raise CheckpointError(f"{source}: {wrong[0]} holds values that float16 cannot")
+        raise CheckpointError(f"{source}: {wrong[0]} has values that float16 cannot represent")
     target.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(target, config=replace(config, data=data, encoder=encoder, init=init), model=model)
     found = digest(target)
@@ -175,17 +175,17 @@ def ship_weights(source: Path, target: Path) -> str:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file, as hexadecimal text."""
+    """Return the SHA-256 of a file in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def digest_file(path: Path) -> Path:
-    """Where the SHA-256 of the file at `path` stands, if it has one: in the form of `sha256sum`."""
+    """Return the path of the digest file of `path`, which need not exist; its format is `sha256sum`'s."""
     return path.with_name(path.name + ".sha256")
 
 
 def load_state(module: torch.nn.Module, state: Any, path: Path) -> None:
-    """Copy the `state` that `path` holds into `module`; raises CheckpointError if it does not fit."""
+    """Copy the `state` read from `path` into `module`; raises CheckpointError if it does not fit."""
     try:
         module.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:
@@ -197,7 +197,7 @@ def load_state(module: torch.nn.Module, state: Any, path: Path) -> None:
 
 
 def read_file(path: Path) -> Any:
-    """Whatever tensors and plain values the file at `path` holds; raises CheckpointError."""
+    """Read the tensors and plain values in the file at `path`; raises CheckpointError."""
     if not path.is_file():
         folder, what = (path, "a folder, not a") if path.is_dir() else (path.parent, "no such")
         there = sorted(p.name for p in folder.glob("[!.]*") if p.suffix in (".pt", ".pth"))
@@ -214,8 +214,8 @@ def read_file(path: Path) -> Any:
         raise CheckpointError(f"{path}: damaged or altered: its SHA-256 is not the one in {beside.name}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # of many unrelated types, with advice to load unsafely
+    except Exception:  # of many unrelated types, some of which advise unsafe loading
         raise CheckpointError(
-            f"{path}: cannot be read as a checkpoint: it is damaged, no file of PyTorch, or holds more "
+            f"{path}: cannot be read as a checkpoint: it is damaged, not a PyTorch file, or holds more "
             "than tensors and plain values, which could run code and is refused"
         ) from None

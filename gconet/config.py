@@ -25,20 +25,20 @@ class DataConfig:
     """Where the groups are and how an episode is drawn from them."""
 
     root: str = "data"  # folder that holds images/ and gts/
-    train_set: str = "DUTS_class"  # a folder of class folders below both
-    image_size: int = 224  # network input, pixels a side
-    group_size: int = 16  # most images of one class in an episode; two classes each
+    train_set: str = "DUTS_class"  # the folder of class folders in both
+    image_size: int = 224  # network input, pixels per side
+    group_size: int = 16  # most images per class in an episode, which has two classes
     flip: float = 0.5  # probability of a horizontal flip
     rotation: float = 90.0  # angles are uniform in ± this many degrees
-    distractors: float = 0.0  # share of composed pictures: another class's object beside the group's
+    distractors: float = 0.0  # share of composed pictures: another class's object next to the group's
     episodes: str | None = None  # recorded episodes (.npz) to replay instead of drawing
     cache: Literal["auto", "device", "memory", "none"] = "auto"  # where resized images are kept
-    workers: int = 4  # threads that read images, at most one a core
+    workers: int = 4  # threads that read images, at most one per core
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """A classification network of torchvision."""
+    """A torchvision classification network."""
 
     name: str = "vgg16"  # vgg16 | vgg16_bn | resnet50: gconet.models.ENCODERS
     weights: str = "imagenet"  # imagenet | none | a file of torchvision's weights for it
@@ -52,26 +52,26 @@ class GAMConfig:
     enabled: bool = True
     kind: str = "affinity"  # affinity | mean | prototype: gconet.models.CONSENSUS; the rest is for affinity
     kernel_size: Literal[1, 3] = 1  # of the query and key convolutions; the paper says 3
-    softmax: Literal["image", "group"] = "image"  # over one image's positions, or the group's
+    softmax: Literal["image", "group"] = "image"  # over one image's positions or the whole group's
     output_conv: bool = True  # a 1x1 convolution on the attended features; the paper has none
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """The group collaborating (gcm) or the auxiliary classification module (acm), training only."""
+    """The group collaborating (gcm) or auxiliary classification module (acm); used only in training."""
 
     enabled: bool = True
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the terms; the term of a module that is off does not exist."""
+    """Weights of the terms; a disabled module has no term."""
 
     saliency: float = 1.0
     collaboration: float = 250.0
     classification: float = 3.0
-    iou_reduction: Literal["sum", "mean"] = "sum"  # of the soft IoU loss over images
-    outputs: Literal["all", "finest"] = "all"  # the side outputs that the soft IoU loss takes
+    iou_reduction: Literal["sum", "mean"] = "sum"  # over images, in the soft IoU loss
+    outputs: Literal["all", "finest"] = "all"  # the side outputs that the soft IoU loss uses
     bce: float = 0.0  # weight of the finest output's binary cross-entropy, a mean over pixels
 
 
@@ -80,20 +80,20 @@ class OptimizerConfig:
     """Adam."""
 
     lr: float = 1e-4
-    encoder_lr_scale: float = 0.01  # times lr, for the encoder's trainable layers
+    encoder_lr_scale: float = 0.01  # factor on lr for the encoder's trainable layers
     betas: tuple[float, float] = (0.9, 0.99)
     drop_at: float = 1.0  # fraction of the schedule after which the rates are divided by 10
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The loop."""
+    """The training loop."""
 
     epochs: int = 50
-    steps: int | None = None  # stop after this many steps in all, if before the last epoch ends
+    steps: int | None = None  # stop after this many steps in total, or after the last epoch if earlier
     device: str = "auto"  # auto | cpu | cuda | cuda:N
-    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: bf16 where the hardware has it
-    graph: Literal["auto", True, False] = "auto"  # CUDA graphs of the step; auto: on one GPU with room
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: bf16 if the hardware has it
+    graph: Literal["auto", True, False] = "auto"  # CUDA graphs of the step; auto: on one GPU with free memory
     save_minutes: float = 5.0  # between checkpoints within an epoch
 
 
@@ -114,7 +114,7 @@ class Config:
 
     name: str = "gconet"  # the run's folder, runs/<name>
     seed: int = 0
-    init: str | None = None  # weights to start from: a checkpoint, `pretrained`, or a name of some that ship
+    init: str | None = None  # weights to start from: a checkpoint, `pretrained` or other shipped weights
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     gam: GAMConfig = field(default_factory=GAMConfig)
@@ -129,7 +129,7 @@ class Config:
         for key, (low, high) in RANGES.items():
             value = attrgetter(key)(self)
             for number in value if isinstance(value, tuple) else (value,):
-                if number is not None and not low <= number <= high:  # NaN is nowhere
+                if number is not None and not low <= number <= high:  # NaN is outside any range
                     wrong = f"not between {low:g} and {high:g}" if high < math.inf else f"below {low}"
                     raise ConfigError(f"{key}: {number} is {wrong}")
         if Path(self.name).name != self.name or self.name in ("", ".", "..") or not self.name.isprintable():
@@ -137,7 +137,7 @@ class Config:
         if self.validation.set is not None and self.validation.set == self.data.train_set:
             raise ConfigError("validation.set and data.train_set are the same; name a held-out set")
         if self.init is not None and self.encoder.weights != EncoderConfig.weights:
-            raise ConfigError("init and encoder.weights: init brings the encoder's weights; leave one out")
+            raise ConfigError("init and encoder.weights: init includes the encoder's weights; set only one")
         for key in ("group_size", "flip", "rotation"):
             if self.data.episodes is not None and getattr(self.data, key) != getattr(DataConfig, key):
                 raise ConfigError(f"data.{key} and data.episodes: recorded episodes have their own")
@@ -145,7 +145,7 @@ class Config:
 
 RANGES = {
     "seed": (0, 2**32 - 1),
-    "data.image_size": (32, 2048),  # beyond, a checkpoint's settings could fill any memory
+    "data.image_size": (32, 2048),  # larger values in a checkpoint could exhaust memory
     "data.group_size": (1, math.inf),
     "data.flip": (0, 1),
     "data.rotation": (0, 180),
@@ -173,7 +173,7 @@ TYPES: dict[str, Any] = {f.name: f.type for f in fields(Config) if f.name not in
 
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
-    """The settings in the YAML file `path` (all optional), changed by overrides like `data.root=/d`."""
+    """Read settings (all optional) from the YAML file `path`, changed by overrides such as `data.root=/d`."""
     if path is None:
         return config_from_dict({}, overrides)
     try:
@@ -185,7 +185,7 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
 
 
 def config_from_dict(settings: Any, overrides: Sequence[str] = ()) -> Config:
-    """The Config of nested plain `settings`, changed by overrides `section.key=value`; raises ConfigError."""
+    """Build a Config from nested plain `settings` and overrides `section.key=value`; raises ConfigError."""
     flat = flatten(settings)
     if dotted := [key for key in settings if "." in str(key)]:
         raise ConfigError(f"unknown key {dotted[0]}; write it in its section")
@@ -194,7 +194,7 @@ def config_from_dict(settings: Any, overrides: Sequence[str] = ()) -> Config:
         if not equals or not key:
             raise ConfigError(f"{override!r} is not an override; write section.key=value")
         flat |= flatten({key: parse_yaml(text, key)})
-    if isinstance(cache := flat.get("data.cache"), bool):  # of older checkpoints
+    if isinstance(cache := flat.get("data.cache"), bool):  # from older checkpoints
         flat["data.cache"] = "memory" if cache else "none"
     parts: dict[str, dict[str, Any]] = {}
     for key, value in flat.items():
@@ -210,7 +210,7 @@ def config_from_dict(settings: Any, overrides: Sequence[str] = ()) -> Config:
 
 
 def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested plain settings as section.key → value; raises ConfigError for a section that holds no keys."""
+    """Flatten nested plain settings to section.key → value; raises ConfigError if a section is not a dict."""
     if not isinstance(settings, dict):
         name = prefix.rstrip(".") or "config"
         raise ConfigError(f"{name}: expected a section of keys, got {settings!r:.80}")
@@ -221,17 +221,17 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def parse_yaml(text: str | bytes, where: str) -> Any:
-    """The plain values of a YAML text; raises ConfigError that begins with `where` if it is not valid."""
+    """Parse YAML into plain values; raises ConfigError that begins with `where` if it is not valid."""
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ValueError("aliases (*name) are not allowed: a few lines of them can fill the memory")
+            raise ValueError("aliases (*name) are not allowed: a few lines of them can exhaust memory")
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def check(kind: Any, value: Any, key: str) -> Any:
-    """`value` as the type `kind`, of the few kinds that this file uses; raises ConfigError."""
+    """Return `value` as type `kind`, one of the few that this file uses; raises ConfigError."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:  # X | None
         return None if value is None else check(args[0], value, key)
@@ -254,7 +254,7 @@ def check(kind: Any, value: Any, key: str) -> Any:
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:
-    """Plain nested dict of lists and scalars: for YAML, JSON and checkpoints."""
+    """Return a nested dict of lists and scalars, for YAML, JSON and checkpoints."""
     plain = asdict(config)
     plain["optimizer"]["betas"] = list(config.optimizer.betas)
     return plain

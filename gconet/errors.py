@@ -1,4 +1,4 @@
-"""Errors that a user can act on, how commands word them, and where they become an exit status."""
+"""Errors that a user can act on, how commands print them, and how they become an exit status."""
 
 import io
 import os
@@ -30,12 +30,12 @@ class CheckpointError(GCoNetError):
 
 
 def one_line(message: object) -> str:
-    """`message` as text; control characters, which file names may hold, are escaped."""
+    """Return `message` as text; control characters, which file names may contain, are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(message))
 
 
 def expand_home(argument: str) -> str:
-    """~ as the home folder also in --option=~/x and key=~/x, where shells leave it."""
+    """Expand ~ to the home folder, also in --option=~/x and key=~/x, where shells do not."""
     home = str(Path("~").expanduser()) if os.environ.get("HOME") or os.name == "nt" else "~"
     return re.sub(r"^((?:--)?(?:[\w.-]*=){1,2})?~(?=/|$)", lambda m: (m[1] or "") + home, argument)
 
@@ -49,9 +49,9 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     """Run a command's `main` and exit with its status; a `GCoNetError` becomes one line on stderr."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by who started us (2>&-)
+        if stream is None:  # closed by the caller (2>&-)
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
-        elif isinstance(stream, io.TextIOWrapper):  # names may hold what the terminal's encoding lacks
+        elif isinstance(stream, io.TextIOWrapper):  # the terminal's encoding may lack a name's characters
             stream.reconfigure(errors="backslashreplace")
     try:
         sys.argv[1:] = [expand_home(argument) for argument in sys.argv[1:]]
@@ -63,10 +63,10 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130
-    except BrokenPipeError:  # the reader of our output (`| head`) has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's own flush at the end has a reader
+    except BrokenPipeError:  # the reader of our output (`| head`) has exited
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's final flush does not fail
         status = 128 + 13  # as the shell reports SIGPIPE
-    except OSError as error:  # a full disk, a folder that may not be written, …
+    except OSError as error:  # a full disk, a read-only folder, …
         print(
             one_line(f"error: {error.filename or 'the system'}: {error.strerror or error}"), file=sys.stderr
         )

@@ -8,14 +8,14 @@ import torch
 from gconet.data.dataset import Batch
 from gconet.optimizer import rates
 
-# a graph, the batch that it reads, which is filled before each replay, and what it writes
+# a graph, the batch that it reads (filled before each replay), and its result
 Recorded: TypeAlias = tuple[torch.cuda.CUDAGraph, Batch, Any]
 
 
 class GraphedStep:
-    """A step function that is recorded as a CUDA graph for each size of batch, and then replayed.
+    """A step function that is recorded as a CUDA graph for each batch size and then replayed.
 
-    The first batch of a size runs as usual, which is also the warm-up that recording needs; the second
+    The first batch of a size runs as usual, which is also the warm-up that recording needs. The second
     is recorded and replayed, so every batch is one training step. All graphs share one memory pool:
     a result is valid until the next call.
     """
@@ -29,8 +29,8 @@ class GraphedStep:
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, batch: Batch) -> Any:
-        """The step's result for a batch, which must be on the GPU: a graph would read one in the host's
-        memory when it runs, by which time the host may have written the next one there."""
+        """Run the step on a batch, which must be on the GPU: a graph would read host memory only when it
+        runs, and by then the host may have overwritten it with the next batch."""
         key = (*(tuple(t.shape) for t in batch), *rates(self._optimizer).values())
         if key not in self._graphs:
             self._graphs[key] = None

@@ -1,6 +1,6 @@
-"""Many groups through the network: their maps as files, or what GAM sees in them.
+"""Run many groups through the network: write their maps as files, or return what GAM sees in them.
 
-Under torchrun the groups are shared out among the ranks.
+Under torchrun the groups are divided among the ranks.
 """
 
 import os
@@ -36,11 +36,10 @@ def make_maps(
     strict: bool,
     memory: int | None = None,
 ) -> tuple[list[Group], dict[Path, float], list[DataError]]:
-    """Load a network and `write_maps` of all groups; under torchrun, each rank those of its share.
+    """Load a network and `write_maps` of all groups; under torchrun, each rank its share.
 
-    Returns the groups with their maps, without the pictures that could not be read; the presence of every
-    picture; and the errors. All other ranks exit here, so that torchrun
-    does not stop them if the first one fails later.
+    Returns the groups with their maps, without unreadable pictures; the presence of every picture; and the
+    errors. All ranks but the first exit here, so that torchrun does not stop them if the first fails later.
     """
     rank, world, local = launched_ranks()
     if world > 1:
@@ -49,7 +48,7 @@ def make_maps(
             use_gpu(local)
     predictor = Predictor.load(checkpoint, device=device, precision=precision, memory=memory)
     if world > 1:
-        dist.barrier()  # nobody writes before everybody has looked at the output folder
+        dist.barrier()  # no rank writes before all have checked the output folder
     own = sorted(groups, key=lambda group: -len(group.items))[rank::world]
     of_ranks = [write_maps(predictor, own, output, strict=strict, shown=rank == 0)] * world
     if world > 1:
@@ -69,10 +68,10 @@ def make_maps(
 def write_maps(
     predictor: Predictor, groups: Sequence[Group], output: Path, *, strict: bool = True, shown: bool = True
 ) -> tuple[dict[Path, float], dict[Path, DataError]]:
-    """Write the maps of all groups as <output>/<group>/<stem>.png, in threads beside the network.
+    """Write the maps of all groups as <output>/<group>/<stem>.png, in threads that run alongside the network.
 
-    Returns the presence of every picture (see `Predictor.predict`) and the pictures that could not be read,
-    and so have no map; if `strict`, the first such raises its DataError. `shown`: report progress.
+    Returns the presence of every picture (see `Predictor.predict`), and the errors of unreadable pictures,
+    which get no map; if `strict`, raises the first such DataError. `shown`: report progress.
     """
     presence: dict[Path, float] = {}
     skipped: dict[Path, DataError] = {}
@@ -92,7 +91,7 @@ def write_maps(
 
             def save(m: Map, paths: Iterator[Path] = paths) -> None:
                 path = next(paths)
-                path.parent.mkdir(parents=True, exist_ok=True)  # here: a group may not fit into memory
+                path.parent.mkdir(parents=True, exist_ok=True)  # not earlier: the group may not fit in memory
                 waiting.append((pool.submit(Image.fromarray(m).save, path), m.nbytes))
                 while sum(size for _, size in waiting) > BACKLOG:
                     waiting.popleft()[0].result()
@@ -114,10 +113,10 @@ def look_inside(
     precision: str,
     strict: bool,
 ) -> tuple[list[Group], list[np.ndarray], list[DataError]]:
-    """What `look`, `Predictor.attention` or `Predictor.consensus`, finds in each group.
+    """Apply `look`, which is `Predictor.attention` or `Predictor.consensus`, to each group.
 
-    Returns the groups without pictures that cannot be read, their results, and the errors. Raises the first
-    error if `strict`, or if no group is left.
+    Returns the groups without unreadable pictures, their results, and the errors. Raises the first error if
+    `strict`, or if no group is left.
     """
     predictor = Predictor.load(checkpoint, device=device, precision=precision)
     skipped: dict[Path, DataError] = {}

@@ -13,7 +13,7 @@ from gconet.models.training import TrainingOutput
 def soft_iou_loss(maps: Tensor, masks: Tensor) -> Tensor:
     """1 − Σmg / (Σm + Σg − Σmg) per image: maps and masks (N,1,H,W) in [0,1] → (N,) in [0,1].
 
-    An image whose map and mask are both empty agrees: its loss is 0.
+    If an image's map and mask are both empty, its loss is 0.
     """
     intersection = (maps * masks).sum((1, 2, 3))
     union = (maps + masks).sum((1, 2, 3)) - intersection
@@ -24,18 +24,18 @@ def soft_iou_loss(maps: Tensor, masks: Tensor) -> Tensor:
 def saliency_loss(
     side_maps: Sequence[Tensor], masks: Tensor, *, reduction: Literal["sum", "mean"] = "sum"
 ) -> Tensor:
-    """L_sal: the soft IoU loss, summed over the side outputs; over images `sum` (release) or `mean`
-    (the paper's wording)."""
+    """L_sal: the soft IoU loss, summed over the side outputs, and over images by `sum` (the release) or
+    `mean` (the paper)."""
     per_image = torch.stack([soft_iou_loss(maps, masks) for maps in side_maps])  # (outputs,2N)
     return per_image.sum() if reduction == "sum" else per_image.mean(1).sum()
 
 
 def collaboration_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """L_ctm: binary focal loss (Lin et al. 2017; γ = 2, no α), mean over all pixels of both halves.
+    """L_ctm: binary focal loss (Lin et al. 2017; γ = 2, no α), averaged over all pixels of both halves.
 
     logits (4N,1,H,W), own half first: its target is masks (2N,1,H,W), the crossed half's is zero.
-    p_t = exp(−BCE), as in the pytorch-toolbelt of the release's time; on grey pixels this is not
-    torchvision's p·g + (1 − p)(1 − g), on binary ones the two are equal.
+    p_t = exp(−BCE), as in pytorch-toolbelt at the time of the release. It equals torchvision's
+    p·g + (1 − p)(1 − g) on binary pixels, but not on grey ones.
     """
     target = torch.cat([masks, torch.zeros_like(masks)])
     bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
@@ -48,7 +48,7 @@ def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class Criterion:
-    """The terms of the training loss, by name; the modules that are on decide which exist."""
+    """The terms of the training loss, by name; a disabled module has no term."""
 
     def __init__(
         self,
@@ -60,8 +60,8 @@ class Criterion:
         classification: float,
         bce: float = 0.0,
     ) -> None:
-        """How the saliency loss sums up over images, which outputs it takes, the weights λ₁, λ₂ and λ₃, and
-        that of the finest output's cross-entropy, by default left out."""
+        """`iou_reduction` and `outputs` set up the saliency loss; the others are the weights λ₁, λ₂ and λ₃,
+        and the weight of the finest output's cross-entropy (0: left out)."""
         self.weights = {
             "saliency": saliency,
             "collaboration": collaboration,
@@ -78,11 +78,11 @@ class Criterion:
             terms["collaboration"] = collaboration_loss(output.collaboration, masks)
         if output.class_logits is not None:
             terms["classification"] = classification_loss(output.class_logits, labels)
-        # not in the paper: it has a gradient where soft IoU, wrong and certain, has none
+        # not in the paper: unlike soft IoU, it has a gradient if a map is confidently wrong
         if self.weights["bce"]:
             terms["bce"] = F.binary_cross_entropy_with_logits(output.logits, masks)
         return terms
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """λ₁ L_sal + λ₂ L_ctm + λ₃ L_cls of the terms that exist, and the maps' weighted cross-entropy."""
+        """Return λ₁ L_sal + λ₂ L_ctm + λ₃ L_cls of the terms that exist, plus the weighted cross-entropy."""
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()

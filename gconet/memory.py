@@ -1,4 +1,4 @@
-"""How much memory there is, and what to keep of a group while it lasts."""
+"""How much memory is free, and how much of a group to keep in it."""
 
 import contextlib
 import os
@@ -13,16 +13,16 @@ from gconet.models.affinity import BLOCK
 from gconet.models.decoder import WIDTH
 from gconet.models.encoder import Encoder
 
-MODEST = 2**30  # bytes; on a CPU more is rarely worth taking from other programs
-GUESS = 2**32  # bytes taken as free if the system does not say
+MODEST = 2**30  # bytes; on a CPU it is rarely worth taking more from other programs
+GUESS = 2**32  # bytes assumed to be free if the system does not report them
 
 
 @dataclass(frozen=True)
 class Plan:
     """How to compute a group."""
 
-    batch: int  # images that go through the network at a time
-    kept: int  # lateral features kept between the passes: of the coarsest 0 to 4 stages
+    batch: int  # images per pass through the network
+    kept: int  # stages whose lateral features stay between the passes: the coarsest 0 to 4
     block: int  # bytes of affinities at a time
 
 
@@ -36,23 +36,23 @@ def plan_group(
     memory: int | None = None,
     consensus_bytes: int | None = None,
 ) -> Plan:
-    """The fastest plan for a group of `images` at `size` pixels a side within `memory` bytes.
+    """Return the fastest plan for a group of `images` at `size` × `size` pixels within `memory` bytes.
 
-    `memory` counts what the group takes beyond the network and the program. None: on a GPU what is
+    `memory` is what the group takes in addition to the network and the program. None: on a GPU what is
     free; on a CPU half of what is free, but at most 1 GiB if that is enough. Raises ConfigError
-    if `memory` is too little for the group. `consensus_bytes`: what the consensus takes for each number of
-    stage 5, by default GAM's.
+    if `memory` is too small for the group. `consensus_bytes`: what the consensus takes per number of
+    stage 5; default: GAM's.
     """
     number = precision.itemsize
-    *sides, grid = (-(-size // stride) for stride in encoder.strides)  # pixels a side of the stages
-    coarse = encoder.channels[-1] * grid**2  # numbers of an image at stage 5
+    *sides, grid = (-(-size // stride) for stride in encoder.strides)  # pixels per side of each stage
+    coarse = encoder.channels[-1] * grid**2  # numbers per image at stage 5
     always = images * (2 * 3 * size**2 + coarse * number)  # this and the next group's pixels; stage 5
-    gam = 3 * number + 4 * (number != 4)  # stage 5 as one, queries, keys
+    gam = 3 * number + 4 * (number != 4)  # concatenated stage 5, queries, keys
     consensus = images * coarse * (consensus_bytes or gam)
-    network = 6 * WIDTH * size**2 * number  # of one image on its way, about
+    network = 6 * WIDTH * size**2 * number  # for one image, approximately
     laterals = [images * WIDTH * side**2 * number for side in reversed(sides)]  # coarsest first
 
-    rows = min(BLOCK, 256 * images * grid**2 * number)  # fewer rows a block make the search slow
+    rows = min(BLOCK, 256 * images * grid**2 * number)  # fewer rows per block would slow the search
     least = always + max(consensus + rows, network)
     if memory is None:
         free = free_memory(device) // sharing(device)
@@ -60,7 +60,7 @@ def plan_group(
     elif memory < least:
         raise ConfigError(
             f"{images} images of {size} pixels need {least / 2**30:.2f} GiB of memory beyond the network, "
-            f"but only {memory / 2**30:.2g} are allowed; raise that limit (--memory), or make it smaller"
+            f"but only {memory / 2**30:.2g} are allowed; raise that limit (--memory), or use a smaller group"
         )
     spare = memory - always
     batch = max(1, min(16 if device.type == "cuda" else 2, images, spare // 2 // network))
@@ -83,16 +83,16 @@ def plan_training(
     precision: torch.dtype,
     world: int,
 ) -> tuple[bool, torch.device | None]:
-    """Whether `steps` training steps run as CUDA graphs, and on which device all `images` are kept, if any.
+    """Decide whether `steps` training steps run as CUDA graphs, and on which device to cache all `images`.
 
-    `train.graph: auto` takes graphs on one GPU if twice a step's memory is free, as other sizes of
-    batch warm up beside the recorded ones. `data.cache: auto` keeps the images, 4 bytes a pixel, on
-    the GPU if they fit beside the step, else in memory if half of what is free will do. It keeps none
-    if the run reads fewer images than the set has. Raises ConfigError if graphs are not possible.
+    `train.graph: auto` uses graphs on a single GPU if twice a step's memory is free, because batches of
+    other sizes warm up while recorded graphs hold memory. `data.cache: auto` caches the images, 4 bytes per
+    pixel, on the GPU if they fit next to a step, else in main memory if half of what is free is enough. It
+    caches nothing if the run reads fewer images than the set has. Raises ConfigError without such a GPU.
     """
     size, batch = config.data.image_size, 2 * config.data.group_size
-    # The release's recipe took 2.55 GiB a step in bfloat16 on an H200; in float32 the plain reference path
-    # took 6.2 GiB. The factors for other encoders, and for one that learns as a whole, are guesses.
+    # The release's recipe took 2.55 GiB per step in bfloat16 on an H200; in float32 the reference path took
+    # 6.2 GiB. The factors for other encoders, and for an encoder that is trained as a whole, are guesses.
     whole = all(p.requires_grad for p in encoder.parameters())
     step = batch * size**2 * (1750 if precision == torch.bfloat16 else 4250)
     room = int(step * encoder.step_cost * (1.4 if whole else 1))
@@ -113,15 +113,15 @@ def plan_training(
 
 
 def sharing(device: torch.device) -> int:
-    """How many processes of torchrun share the memory of `device`: all of a machine's, if it has no GPU
-    for each."""
+    """Return how many of torchrun's processes share the memory of `device`: all on this machine, unless
+    each has its own GPU."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     return 1 if device.type == "cuda" and torch.cuda.device_count() >= processes else processes
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be had now: of the GPU's memory, or of the machine's within a container's limit
-    (cgroup v2). `GUESS` on systems without /proc, as macOS."""
+    """Return the bytes available now: of the GPU's memory, or of main memory within a container's limit
+    (cgroup v2). `GUESS` on systems without /proc, such as macOS."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
@@ -133,6 +133,6 @@ def free_memory(device: torch.device) -> int:
         limit, used, stat = (
             Path(f"/sys/fs/cgroup/memory.{n}").read_text() for n in ("max", "current", "stat")
         )
-        cached = int(dict(line.split() for line in stat.splitlines())["inactive_file"])  # given back at need
+        cached = int(dict(line.split() for line in stat.splitlines())["inactive_file"])  # reclaimable
         free = min(free, max(0, int(limit) - int(used) + cached))
     return free

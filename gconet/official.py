@@ -1,4 +1,4 @@
-"""From the authors' checkpoints to ours: a bare state dict of 142 M parameters, and our names for it."""
+"""Convert the authors' checkpoints, bare state dicts of 142 M parameters, to this project's format."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from gconet.config import Config
 from gconet.errors import CheckpointError
 from gconet.models import build_model
 
-# Theirs on the left, those of a TrainingGCoNet on the right; the last part (weight, bias) stays.
+# The authors' names → those of a TrainingGCoNet; the last part (weight, bias) stays the same.
 OFFICIAL_NAMES = {
     **{
         f"backbone.conv{stage}.conv{stage}_{j + 1}": f"net.encoder.features.{layer}"
@@ -41,7 +41,7 @@ OFFICIAL_UNUSED = (
 
 
 def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' state dict with our names (of a TrainingGCoNet), the unused layers dropped.
+    """Return the authors' state dict with our names (of a TrainingGCoNet), without the unused layers.
 
     Raises CheckpointError for any name that is unknown or missing.
     """
@@ -54,19 +54,19 @@ def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             unknown.append(name)
     missing = [n for n, o in OFFICIAL_NAMES.items() if not {f"{o}.weight", f"{o}.bias"} <= set(ours)]
     if unknown or missing:
-        what = f"unexpected {', '.join(unknown[:5])}" if unknown else f"without {', '.join(missing[:5])}"
+        what = f"unexpected {', '.join(unknown[:5])}" if unknown else f"missing {', '.join(missing[:5])}"
         raise CheckpointError(f"not the authors' GCoNet checkpoint: {what}")
     return ours
 
 
 def convert_official(source: Path, target: Path) -> None:
-    """Write the authors' checkpoint `source` as one of ours; an existing `target` is not overwritten."""
+    """Convert the authors' checkpoint `source` to one of ours; an existing `target` is not overwritten."""
     if target.exists():
         raise CheckpointError(f"{target} exists; name another file")
     content = read_file(source)
     if isinstance(content, dict) and content.get("format") == FORMAT:
-        raise CheckpointError(f"{source} is a checkpoint of this project already; use it as it is")
-    # some files have the epoch and the scheduler beside it
+        raise CheckpointError(f"{source} is already a checkpoint of this project; use it as it is")
+    # some files also have the epoch and the scheduler
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise CheckpointError(f"{source}: not a state dict, so not the authors' checkpoint")

@@ -1,4 +1,4 @@
-"""The network as an ONNX file for groups of any number of images, checked against PyTorch."""
+"""Export the network to an ONNX file for groups of any size, checked against PyTorch."""
 
 import tempfile
 import warnings
@@ -13,13 +13,13 @@ from gconet.errors import CheckpointError, ConfigError
 from gconet.models import GCoNet
 
 TOLERANCE = 1e-4
-CHECKED = (1, 2, 7)  # images of a group
+CHECKED = (1, 2, 7)  # group sizes
 
 
 def export(net: GCoNet, size: int, output: Path) -> float:
     """Write `net` for `size` × `size` images to `output`, if its maps agree with PyTorch's.
 
-    Returns the largest difference, on made-up images. Raises CheckpointError if that is above `TOLERANCE`,
+    Returns the largest difference, on synthetic images. Raises CheckpointError if that is above `TOLERANCE`,
     ConfigError if ONNX is not installed.
     """
     try:
@@ -29,7 +29,7 @@ def export(net: GCoNet, size: int, output: Path) -> float:
         raise ConfigError(f"{error.name} is not installed; pip install 'gconet[onnx]'") from None
     net.eval()
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent) as folder:  # nothing half-written is left
+    with tempfile.TemporaryDirectory(dir=output.parent) as folder:  # leaves no partial file behind
         file = Path(folder) / output.name
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's internal warnings
@@ -63,7 +63,7 @@ def export(net: GCoNet, size: int, output: Path) -> float:
 
 
 class WholeGroup(nn.Module):
-    """GCoNet with its whole affinity matrix: without loops, which ONNX would unroll."""
+    """GCoNet with the whole affinity matrix at once: ONNX would unroll a loop over blocks."""
 
     def __init__(self, net: GCoNet) -> None:
         super().__init__()

@@ -9,9 +9,9 @@ from gconet.models import TrainingGCoNet
 
 
 def make_optimizer(settings: OptimizerConfig, model: TrainingGCoNet) -> torch.optim.Adam:
-    """Adam in two groups: all but the encoder, and the encoder's trainable layers at their own rate.
+    """Return Adam with two parameter groups: the encoder's trainable layers, at their own rate, and the rest.
 
-    On the device of `model`, which should not move afterwards.
+    It is made for the current device of `model`, which should not be moved afterwards.
     """
     encoder = {id(p) for p in model.net.encoder.parameters()}
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -24,20 +24,20 @@ def make_optimizer(settings: OptimizerConfig, model: TrainingGCoNet) -> torch.op
         [group for group in groups if group["params"]],
         betas=settings.betas,
         fused=True,
-        capturable=device.type == "cuda",  # so that CUDA graphs can hold it
+        capturable=device.type == "cuda",  # so that CUDA graphs can record it
     )
     set_rates(optimizer, settings, dropped=False)
-    # made here, so that a step that CUDA graphs record does the same as the one that ran before it
+    # made here, so that the step that CUDA graphs record does the same as the warm-up step before it
     optimizer.found_inf = torch.zeros((), device=device)  # type: ignore[attr-defined]
     return optimizer
 
 
 def skip_if_not_finite(optimizer: torch.optim.Adam, values: Tensor, *, world: int = 1) -> Tensor:
-    """From now on skip every update of `make_optimizer`'s optimizer if any of `values` (k,) is not finite.
+    """If any of `values` (k,) is not finite, skip this and all later updates of `make_optimizer`'s optimizer.
 
-    Decided on the device without synchronising with the host, by the switch that PyTorch's GradScaler
-    uses. It stays on, so the weights remain those before the step. Returns the values; with several
-    ranks the last one is NaN if any rank's are not finite, so that all ranks stop at the same step.
+    This is decided on the device, without synchronising with the host, by the switch that PyTorch's
+    GradScaler uses. It stays on, so the weights remain those from before the step. Returns the values; with
+    several ranks the last one is NaN if any rank's are not finite, so that all ranks stop at the same step.
     """
     bad = (~values.isfinite().all()).float()
     if world > 1:
@@ -49,22 +49,22 @@ def skip_if_not_finite(optimizer: torch.optim.Adam, values: Tensor, *, world: in
 
 
 def rates(optimizer: torch.optim.Adam) -> dict[str, float]:
-    """The learning rate of each group, by the group's name."""
+    """Return the learning rate of each parameter group, by its name."""
     return {f"lr_{group['name']}": float(group["lr"]) for group in optimizer.param_groups}
 
 
 def set_rates(optimizer: torch.optim.Adam, settings: OptimizerConfig, *, dropped: bool) -> None:
-    """Give each group its learning rate, or a tenth of it once it has `dropped`."""
+    """Set each group's learning rate, or a tenth of it if `dropped`."""
     for group in optimizer.param_groups:
         scale = settings.encoder_lr_scale if group["name"] == "encoder" else 1.0
         group["lr"] = settings.lr * scale * (0.1 if dropped else 1.0)
 
 
 def load_optimizer(optimizer: torch.optim.Adam, state: dict) -> None:
-    """Continue from a saved `state`, of a run on any device; raises as PyTorch's `load_state_dict`.
+    """Restore the saved `state` of a run on any device; raises like PyTorch's `load_state_dict`.
 
-    The moments take the memory layout of their parameters, which fused Adam demands on a GPU and
-    which a run on another device may not have had.
+    The moments take the memory layout of their parameters: fused Adam requires it on a GPU, and a run
+    on another device may have saved a different one.
     """
     for saved, ours in zip(state["param_groups"], optimizer.param_groups, strict=True):
         saved.update({key: ours[key] for key in ("fused", "foreach", "capturable")})

@@ -1,7 +1,7 @@
 """`Predictor`: the pictures of one group in, their co-saliency maps out, in bounded memory.
 
 A group goes through the network in small batches, twice: once for its consensus, which needs all of
-its images, and once for the maps. What the first pass computed is kept as far as memory allows.
+its images, and once for the maps. Results of the first pass are kept as far as memory allows.
 """
 
 import threading
@@ -29,10 +29,10 @@ Floats = npt.NDArray[np.float32]
 
 
 class Maps(list[Map]):
-    """The co-saliency maps of a group, in the order of its pictures: (H,W) uint8, of their own sizes
-    once they are upright (EXIF)."""
+    """The co-saliency maps of a group, in the order of its pictures: (H,W) uint8, each the size of
+    its picture after EXIF rotation."""
 
-    names: Sequence[str]  # files' stems; "0", "1", … for pictures in memory
+    names: Sequence[str]  # file stems; "0", "1", … for pictures in memory
     presence: Floats  # (N,) in [0,1], whether each picture holds the group's object: `Predictor.predict`
 
 
@@ -43,10 +43,9 @@ class Predictor:
         maps = predictor("photos/bikes")
 
     A call takes one group: a folder, or a list of files, PIL pictures and arrays ((H,W,3) RGB or
-    (H,W) grey, uint8). It returns `Maps`, a list of the maps with their `names` and `presence`: value =
+    (H,W) grey, uint8). It returns `Maps`, a list of the maps with their `names` and `presence`. A pixel is
     floor(255 · co-saliency), 0 is background; `maps[0] >= 128` is a mask. Threads take turns, one group at
-    a time. Raises DataError for a picture that cannot be read and for a group of none, ConfigError if
-    `memory` is too little.
+    a time. Raises DataError for an unreadable picture or an empty group, ConfigError if `memory` is too low.
     """
 
     _computing = threading.RLock()  # PyTorch's TF32 switches belong to the process
@@ -60,10 +59,10 @@ class Predictor:
         precision: str = "auto",
         memory: int | None = None,
     ) -> None:
-        """`model` itself is made ready for fast inference and cannot be trained afterwards.
+        """`model` is modified in place for fast inference and cannot be trained afterwards.
 
-        `size`: pixels a side of the network's input, as in training. `device`: auto, cpu, cuda, cuda:1, ….
-        `precision`: auto, fp32, tf32 or bf16. `memory`: bytes that a group may take beyond the network.
+        `size`: pixels per side of the network's input, as in training. `device`: auto, cpu, cuda, cuda:1, ….
+        `precision`: auto, fp32, tf32 or bf16. `memory`: bytes that a group may take in addition.
         """
         self.device = pick_device(device)
         self.tf32 = precision == "tf32"
@@ -85,7 +84,7 @@ class Predictor:
         precision: str = "auto",
         memory: int | None = None,
     ) -> "Predictor":
-        """The network of a checkpoint file, or of weights that ship: `distractors` (`pretrained`) or `paper`.
+        """Load a checkpoint file, or shipped weights: `distractors` (the default, `pretrained`) or `paper`.
 
         Raises CheckpointError if the file is missing, damaged or of another architecture.
         """
@@ -94,7 +93,7 @@ class Predictor:
         return cls(model, size=size, device=device, precision=precision, memory=memory)
 
     def __call__(self, pictures: Picture | Sequence[Picture]) -> Maps:
-        """The maps of one group; all of its pictures are seen together, however many they are."""
+        """Return the maps of one group; all its pictures are processed together, however many there are."""
         group = self._read(pictures)
         maps = Maps()
         maps.presence = self.predict(group, maps.append)
@@ -104,12 +103,12 @@ class Predictor:
     def predict(self, group: Pictures, take: Callable[[Map], None]) -> Floats:
         """Call `take` with each map of the group, in order, as soon as it is computed.
 
-        Returns (N,) in [0,1]: whether each picture holds the group's object. It is the cosine
-        similarity of the picture's stage-5 features, averaged under its map, to the sum of the
-        others', each of length 1. NaN for a single picture. docs/distractors.md measures it.
+        Returns (N,) in [0,1]: an estimate of whether each picture contains the group's object. It is the
+        cosine similarity between the picture's stage-5 features, averaged under its map and scaled to
+        length 1, and the sum of the others'. NaN for a single picture. docs/distractors.md evaluates it.
         """
         seen = []
-        with self._computing:  # the plan is for the memory that is free now
+        with self._computing:  # the plan depends on the memory that is free now
             missing, kept, deepest, consensus = self._first_pass(group)
             sizes, done = iter(group.sizes), 0
             for laterals, features in zip(kept, deepest, strict=True):
@@ -129,16 +128,16 @@ class Predictor:
         return cosine_to_others(torch.cat(seen).cpu().numpy())
 
     def attention(self, pictures: Picture | Sequence[Picture] | Pictures) -> Floats:
-        """Where GAM found the consensus (section 3.2) of a group, as a call takes it: (N,h,w); 1 for the
-        plain mean.
+        """Return where GAM found the consensus (section 3.2) of a group: (N,h,w); 1 for the plain mean.
 
-        The sum over an image is 1, or over the group if GAM's softmax is over the group.
+        It sums to 1 over each image, or over the group if GAM's softmax is over the group. `pictures`: as
+        for a call.
         """
         *_, consensus = self._first_pass(self._read(pictures), maps=False)
         return consensus.attention[:, 0].float().cpu().numpy()
 
     def consensus(self, pictures: Picture | Sequence[Picture] | Pictures) -> Floats:
-        """Each image's part of the consensus, (N,C), whose mean over the images it is (section 4.3)."""
+        """Return each image's part of the consensus, (N,C); the consensus is their mean (section 4.3)."""
         *_, deepest, consensus = self._first_pass(self._read(pictures), maps=False)
         with self._compute():
             parts = (torch.cat(deepest) * consensus.attention).mean((2, 3), keepdim=True)
@@ -155,8 +154,8 @@ class Predictor:
     def _first_pass(
         self, group: Pictures, *, maps: bool = True
     ) -> tuple[int, list[list[Tensor]], list[Tensor], Consensus]:
-        """The number of stages whose laterals memory does not hold, from the first stage on; the others'
-        laterals and stage 5, of each batch; and the consensus. Only `maps` need laterals."""
+        """Return the number of stages, from the first on, whose laterals are not kept; per batch the other
+        stages' laterals, and stage 5; and the consensus. Laterals are needed only for `maps`."""
         if not group.sizes:
             raise DataError("no pictures; a group needs at least one")
         plan = plan_group(
@@ -179,7 +178,7 @@ class Predictor:
             yield
 
     def _images(self, pixels: Tensor) -> Tensor:
-        """Pixels (n,3,S,S) uint8 → images in [0,1] on the device, laid out for the network."""
+        """Pixels (n,3,S,S) uint8 → images in [0,1] on the device, in the network's memory layout."""
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()
         images = pixels.to(self.device, non_blocking=True).float().div(255)
@@ -187,7 +186,7 @@ class Predictor:
 
 
 def average_under(features: Tensor, maps: Tensor) -> Tensor:
-    """Features (n,C,h,w) averaged with the maps (n,1,H,W) as weights: (n,C) float32 of length 1."""
+    """Average features (n,C,h,w) with the maps (n,1,H,W) as weights: (n,C) float32, each of length 1."""
     h, w = features.shape[-2:]
     weights = F.adaptive_avg_pool2d(maps.float(), (h, w))
     return F.normalize((features.float() * weights).mean((2, 3)), dim=1)

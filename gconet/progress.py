@@ -1,4 +1,4 @@
-"""Progress reports: a bar on a terminal, a line a minute elsewhere."""
+"""Progress reports: a bar on a terminal, one line per minute elsewhere."""
 
 import sys
 import time
@@ -13,7 +13,7 @@ EVERY = 60.0  # seconds between lines
 def progress(
     items: Iterable[Any] | None, desc: str, total: int | None = None, *, unit: str, hidden: bool = False
 ) -> Any:
-    """`items` with a progress report on stderr, as tqdm's; without items, `update` moves it."""
+    """Iterate over `items` with a progress report on stderr, like tqdm; without items, call `update`."""
     if hidden or sys.stderr.isatty():
         return tqdm(items, desc, total, unit=unit, disable=hidden)
     return Lines(items or (), desc, total, unit)

@@ -1,4 +1,4 @@
-"""Consensus vectors for TensorBoard's projector, where t-SNE shows how groups lie."""
+"""Consensus vectors for TensorBoard's projector, where t-SNE shows how the groups cluster."""
 
 import re
 import shutil
@@ -13,20 +13,20 @@ from gconet.data.groups import Group
 from gconet.data.images import load_image
 from gconet.errors import ConfigError
 
-SPRITE = 64  # pixels of a picture in the projector
+SPRITE = 64  # pixels per side of a picture in the projector
 FILES = r"projector_config\.pbtxt|events\.out\.tfevents\..*|metadata\.tsv|sprite\.png|tensors\.tsv"
 
 
 def write_projector(folder: Path, groups: Sequence[Group], parts: np.ndarray) -> None:
-    """The images' parts (N,C) for TensorBoard's projector, each as its small picture, named group/stem."""
+    """Write the images' parts (N,C) for TensorBoard's projector, each with a thumbnail, group and stem."""
     items = [(group.name, item) for group in groups for item in group.items]
     sprites = np.stack([np.asarray(load_image(i.image).resize((SPRITE, SPRITE))) for _, i in items])
-    # without what would break TensorBoard's table: tabs, line ends, bytes that are not text
+    # remove what would break TensorBoard's table: tabs, line breaks, bytes that are not text
     labels = [
         [" ".join(name.encode("utf-8", "replace").decode().split()) for name in (group, item.stem)]
         for group, item in items
     ]
-    shutil.rmtree(folder, ignore_errors=True)  # of an earlier call; TensorBoard would add to it
+    shutil.rmtree(folder, ignore_errors=True)  # from an earlier call; TensorBoard would add to it
     with SummaryWriter(folder) as writer:
         writer.add_embedding(
             torch.from_numpy(parts),
@@ -38,8 +38,8 @@ def write_projector(folder: Path, groups: Sequence[Group], parts: np.ndarray) ->
 
 
 def check_projector(folder: Path) -> None:
-    """Raise ConfigError if `folder`, which an earlier call may have written, holds other files."""
+    """Raise ConfigError if `folder` contains files that an earlier call cannot have written."""
     if wrong := [p for p in folder.rglob("*") if not p.is_dir() and not re.fullmatch(FILES, p.name)]:
         raise ConfigError(
-            f"{folder} holds files that are not TensorBoard's, as {wrong[0]}; name another folder"
+            f"{folder} contains files that are not TensorBoard's, such as {wrong[0]}; name another folder"
         )

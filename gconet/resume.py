@@ -1,4 +1,4 @@
-"""What a run is resumed from, and with which settings."""
+"""Resuming a run: its folder, its settings and its saved state."""
 
 import math
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ RESUMABLE = ("train.", "validation.", "data.root=", "data.cache=", "data.workers
 
 
 def find_run(path: Path) -> Path:
-    """The folder of a run, given itself or its `LAST`; raises CheckpointError that lists runs there."""
+    """Return a run's folder, given the folder or its `LAST`; raises CheckpointError that lists runs there."""
     folder = path.parent if path.name == LAST else path
     if not (folder / LAST).is_file():
         runs = sorted(path.parent.name for path in folder.absolute().parent.glob(f"*/{LAST}"))
-        raise CheckpointError(f"{folder}: no run with a {LAST} (beside it: {name_some(runs)})")
+        raise CheckpointError(f"{folder}: no run with a {LAST} (next to it: {name_some(runs)})")
     return folder
 
 
 def resumed_config(saved: Config, overrides: Sequence[str]) -> Config:
-    """The settings `saved` with a run, changed by `overrides` of `RESUMABLE` ones."""
+    """Return the settings `saved` with a run, changed by `overrides`; only `RESUMABLE` ones are allowed."""
     if refused := [override for override in overrides if not override.startswith(RESUMABLE)]:
         raise ConfigError(
             f"{refused[0]}: --resume can only change data.root, data.cache, data.workers, and train and "
@@ -53,7 +53,7 @@ def restore(
     """
     training = content.get("training")
     if not training:
-        raise CheckpointError(f"{path} holds no training state to continue from")
+        raise CheckpointError(f"{path} has no training state to resume from")
     try:
         heads, state = training.pop("heads"), training.pop("optimizer")
         for name, value in expected.items():
@@ -72,5 +72,5 @@ def restore(
             "sums": {name: float(value) for name, value in training["sums"].items()},
         }
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path}: damaged, its training state is not whole ({error})") from None
+        raise CheckpointError(f"{path}: damaged: its training state is invalid ({error})") from None
     return progress | expected

@@ -37,15 +37,15 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LAST, BEST = "last.pt", "best.pt"
-EVERY = 16  # steps after which ranks on GPUs agree on a stop
+EVERY = 16  # steps between the checks by which ranks on GPUs agree on a stop
 NO_MEMORY = ("can't allocate memory", "inline_container")  # in PyTorch's messages; the second is torch.save's
 
 
 class Run:
     """`runs/<name>`: config.yaml, log.jsonl, tensorboard/, last.pt and, with validation, best.pt.
 
-    Only the first rank (`main`) writes; on the others every method that writes does nothing. Used in
-    `with`: an exception is logged; no memory and a full disk become one line that says how to resume.
+    Only the first rank (`main`) writes; on the others every method that writes does nothing. Use it in
+    `with`: an exception is logged; out of memory and a full disk become one line that says how to resume.
     """
 
     def __init__(self, folder: Path, *, main: bool = True, resumed: bool = False) -> None:
@@ -53,13 +53,13 @@ class Run:
         self.folder, self.main, self.resumed = folder, main, resumed
         self._lock = hold(folder) if main and resumed else None
         self._board: SummaryWriter | None = None
-        self._figures: dict[str, float] = {}  # the last loss and scores, by their tags in TensorBoard
+        self._figures: dict[str, float] = {}  # the last loss and scores, by TensorBoard tag
 
     def start(self, config: Config, *, first: int, **facts: Any) -> None:
-        """Make the folder, or enter it again at step `first`; log settings, versions and machine.
+        """Create the folder, or resume in it at step `first`; log settings, versions and machine.
 
-        Raises ConfigError if another process has made the new run's folder in the meantime.
-        After a kill, log.jsonl holds the steps since the last checkpoint twice; the later ones count.
+        Raises ConfigError if another process has created the new run's folder in the meantime.
+        After a kill, log.jsonl has the steps since the last checkpoint twice; the later ones count.
         """
         self.config = config
         if not self.main:
@@ -68,7 +68,7 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=self.resumed)
         except FileExistsError:
             raise ConfigError(
-                f"{self.folder} was made by another process in the meantime; choose name=..."
+                f"{self.folder} was created by another process in the meantime; choose name=..."
             ) from None
         self._lock = self._lock or hold(self.folder)
         settings = yaml.safe_dump(config_to_dict(config), sort_keys=False)
@@ -78,7 +78,7 @@ class Run:
         if not self.resumed:
             self._board.add_text("config", f"```\n{settings}```")
         log = self.folder / "log.jsonl"
-        if log.exists() and not log.read_bytes().endswith(b"\n"):  # a kill cut its last line
+        if log.exists() and not log.read_bytes().endswith(b"\n"):  # a kill cut off its last line
             with log.open("a") as file:
                 file.write("\n")
         began = time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -91,7 +91,7 @@ class Run:
                 file.write(json.dumps(record) + "\n")
 
     def scalars(self, step: int, section: str, values: dict[str, float]) -> None:
-        """TensorBoard's curves `<section>/<name>`."""
+        """Add to TensorBoard's curves `<section>/<name>`."""
         if self._board:
             for name, value in values.items():
                 self._board.add_scalar(f"{section}/{name}", value, step)
@@ -104,13 +104,13 @@ class Run:
         self.say(f"{what}: " + " ".join(f"{name} {value:.4f}" for name, value in values.items()))
 
     def say(self, text: str) -> None:
-        """Print a line, past a progress bar if there is one."""
+        """Print a line without breaking a progress bar."""
         if self.main:
             tqdm.write(text)
             sys.stdout.flush()
 
     def picture(self, step: int, images: Tensor, masks: Tensor, output: TrainingOutput) -> None:
-        """TensorBoard picture of both groups' first images: image, mask, attention, side maps."""
+        """Add a picture of both groups' first images to TensorBoard: image, mask, attention, side maps."""
         if not self._board:
             return
         H, W = images.shape[-2:]
@@ -127,14 +127,14 @@ class Run:
     def save(
         self, name: str, model: TrainingGCoNet, optimizer: torch.optim.Optimizer, **progress: Any
     ) -> None:
-        """Write the checkpoint `name` atomically, with all that continuing needs."""
+        """Write the checkpoint `name` atomically, with everything needed to resume."""
         if self.main:
             heads = {n: t for n, t in model.state_dict().items() if not n.startswith("net.")}
             training = {"heads": heads, "optimizer": optimizer.state_dict(), **progress}
             save_checkpoint(self.folder / name, config=self.config, model=model.net, training=training)
 
     def close(self, **record: Any) -> None:
-        """Write the log's last line and end TensorBoard's with the run's settings and figures."""
+        """Write the last line of the log, write settings and figures to TensorBoard, and close it."""
         self.log(**record)
         if self._board and (events := self._board.file_writer):
             usual = flatten(config_to_dict(Config()))
@@ -156,10 +156,10 @@ class Run:
         text = " ".join(str(error).split())
         with contextlib.suppress(OSError):
             self.close(event="failed", error=f"{type(error).__name__}: {text[:2000]}")
-        advice = f"python train.py --resume {self.folder} resumes from its last checkpoint"
+        advice = f"then run python train.py --resume {self.folder} to resume from the last checkpoint"
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in text for sign in NO_MEMORY):
             raise GCoNetError(
-                f"out of memory ({text[:200]}); free some, or lower data.workers or data.cache; {advice}"
+                f"out of memory ({text[:200]}); free memory, or change data.workers or data.cache; {advice}"
             ) from None
         if isinstance(error, OSError):  # a full disk has no file name
             where = error.filename or f"{self.folder}/"
@@ -167,7 +167,7 @@ class Run:
 
 
 def _head(titles: Sequence[str], width: int, whole: int) -> Tensor:
-    """(3,h,whole): the titles of a grid's columns, which are `width` pixels wide and 2 apart."""
+    """Draw the titles of a grid's columns, which are `width` pixels wide and 2 apart: (3,h,whole)."""
     head = np.zeros((max(8, width // 8), whole, 3), np.uint8)
     for i, title in enumerate(titles):
         place = (2 + i * (width + 2), len(head) - 2)
@@ -176,7 +176,7 @@ def _head(titles: Sequence[str], width: int, whole: int) -> Tensor:
 
 
 def environment() -> dict[str, str]:
-    """Versions, git revision and hardware."""
+    """Return versions, git revision and hardware."""
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
     revision = ""
     with contextlib.suppress(OSError):
@@ -193,9 +193,9 @@ def environment() -> dict[str, str]:
 
 
 def hold(folder: Path) -> IO[str]:
-    """Keep other processes out of a run's folder, for as long as the returned file is open.
+    """Lock a run's folder against other processes for as long as the returned file is open.
 
-    Raises ConfigError if one is in it. Keeps none out if the system has no such locks.
+    Raises ConfigError if another process holds the lock. Does nothing if the system has no such locks.
     """
     file = (folder / ".lock").open("w")
     try:
@@ -209,7 +209,7 @@ def hold(folder: Path) -> IO[str]:
 
 
 class StopSignal:
-    """SIGINT and SIGTERM ask the loop to save and exit after its step; a second one ends it at once."""
+    """SIGINT and SIGTERM ask the loop to save and exit after its step; a second one quits immediately."""
 
     def __init__(self, *, device: torch.device, world: int) -> None:
         self.signum = 0
@@ -223,9 +223,9 @@ class StopSignal:
         print("stopping after this step; press Ctrl-C again to quit immediately", file=sys.stderr)
 
     def agreed(self, step: int) -> int:
-        """The signal's number or 0, the same on all ranks, so that none waits for one that has exited.
+        """Return the signal's number or 0, the same on all ranks, so that none waits for one that has exited.
 
-        Ranks on GPUs ask each other only every `EVERY` steps, as the host has to wait for the answer.
+        Ranks on GPUs ask each other only every `EVERY` steps, because the host has to wait for the answer.
         """
         if self._world == 1:
             return self.signum

@@ -1,4 +1,4 @@
-"""What the steps of a run computed: the log, the progress bar, the epoch's means."""
+"""Report the results of a run's steps: the log, the progress bar, the epoch's means."""
 
 import math
 import time
@@ -15,15 +15,15 @@ from gconet.errors import GCoNetError
 from gconet.models.training import TrainingOutput
 from gconet.run import Run
 
-# Steps whose numbers may be on their way to the host. A GPU works on steps that were queued earlier;
-# reading a number at once would empty that queue. A CPU computes each step before it returns.
+# Steps whose numbers may still be on their way to the host. A GPU works on steps that were queued earlier;
+# reading a number immediately would empty that queue. A CPU computes each step before it returns.
 AHEAD = {"cuda": 8, "cpu": 0}
 
 
 class Step(NamedTuple):
     """What one training step leaves on the device."""
 
-    names: tuple[str, ...]  # of the values
+    names: tuple[str, ...]  # of `values`
     values: Tensor  # (k,): each loss, their weighted total, the gradient's norm
     images: Tensor  # (2n,3,S,S) in [0,1], as the network saw them
     masks: Tensor  # (2n,1,S,S)
@@ -31,7 +31,7 @@ class Step(NamedTuple):
 
 
 class StepLog:
-    """Logs every step, as soon as its numbers have reached the host."""
+    """Logs each step as soon as its numbers have reached the host."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class StepLog:
         first: int,
         last: int,
     ) -> None:
-        """`sums`: of the epoch's steps before `first`."""
+        """`sums`: the sums over the epoch's steps before `first`."""
         self.sums = sums
         self._run, self._dataset, self._device = run, dataset, device
         self._waiting: deque[tuple[Any, ...]] = deque()  # the arguments of `_log`, oldest first
@@ -54,10 +54,10 @@ class StepLog:
         )
 
     def add(self, step: int, result: Step, rates: dict[str, float], *, wait: bool) -> None:
-        """Take a step's numbers, whose tensors may then be overwritten; log those of `AHEAD` steps before, or
-        with `wait` all of them.
+        """Copy a step's numbers, so that its tensors may be overwritten; log the steps more than `AHEAD`
+        steps back, or with `wait` all steps.
 
-        Raises GCoNetError that names the losses and the episode of a step that was not finite.
+        Raises GCoNetError that names the losses and the episode of a step with a non-finite value.
         """
         arrived = torch.cuda.Event(enable_timing=True) if result.values.is_cuda else None
         values = result.values.to("cpu", non_blocking=True, copy=True)
@@ -80,7 +80,7 @@ class StepLog:
             arrived.synchronize()
         now = time.perf_counter()
         seconds = now - self._clock
-        if arrived and self._previous:  # the GPU's own time between two steps
+        if arrived and self._previous:  # GPU time between two steps
             seconds = self._previous.elapsed_time(arrived) / 1e3
         self._clock, self._previous = now, arrived
         named = dict(zip(names, values.tolist(), strict=True))
@@ -100,11 +100,11 @@ class StepLog:
         self._bar.update()
 
     def means(self) -> dict[str, float]:
-        """Each number's mean over the steps of an epoch that has ended."""
+        """Return each number's mean over the steps of the epoch that has just ended."""
         return {name: value / self._dataset.steps_per_epoch for name, value in self.sums.items()}
 
     def restart_clock(self) -> None:
-        """Do not count the time since the last step, for example that of validation."""
+        """Exclude the time since the last step, for example that of validation."""
         self._clock, self._previous = time.perf_counter(), None
 
     def close(self) -> None:

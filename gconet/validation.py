@@ -1,4 +1,4 @@
-"""Scores of a network on a held-out set, while it trains."""
+"""Scores of a network on a held-out set during training."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -19,10 +19,10 @@ from gconet.progress import progress
 def validate(
     model: GCoNet, groups: Sequence[Group], config: Config, device: torch.device
 ) -> dict[str, float]:
-    """The scorer's figures (mae, max_f, …, s_measure) of `model` on `groups` with their masks.
+    """Return the scorer's figures (mae, max_f, …, s_measure) of `model` on `groups` with masks.
 
-    The same functions as `scripts/evaluate.py`, on maps that are not written to disk. Raises
-    DataError for a file that cannot be read and for a mask of another size than its image.
+    Uses the functions of `scripts/evaluate.py`, on maps that are not written to disk. Raises
+    DataError for an unreadable file or a mask that differs in size from its image.
     """
     size, precision = config.data.image_size, config.train.precision
     predictor = Predictor(copy.deepcopy(model), size=size, device=str(device), precision=precision)
@@ -32,7 +32,7 @@ def validate(
             for item, m in zip(group.items, predictor([item.image for item in group.items]), strict=True):
                 mask = np.asarray(load_mask(item.mask))
                 if mask.shape != m.shape:
-                    raise DataError(f"{item.mask} is not of its image's size; see scripts/check_data.py")
+                    raise DataError(f"{item.mask} differs in size from its image; see scripts/check_data.py")
                 yield group.name, item.stem, m, mask
 
     return dict(score_arrays(pairs()).figures)

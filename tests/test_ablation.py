@@ -144,7 +144,7 @@ def test_a_damaged_record_is_named(tmp_path):
     damaged = [*(whole | change for change in odd), [], {}, None]
     for text in ("{", *map(json.dumps, damaged)):
         (tmp_path / "set.json").write_text(text)
-        with pytest.raises(DataError, match="set.json holds no scores of a run; move it away"):
+        with pytest.raises(DataError, match="set.json does not contain a run's scores; move it away"):
             read_record(tmp_path / "set.json")
 
 
@@ -285,7 +285,7 @@ def test_a_larger_budget_leaves_the_tables_of_a_smaller_one(run, toy, tmp_path):
     record.write_text("{")
     shutil.rmtree(tmp_path / "runs")
     refusal = run("scripts/ablate.py", *given, *configs("2-gam"), cwd=tmp_path, status=1).stderr
-    assert "toy_test.json holds no scores of a run" in refusal and not (tmp_path / "runs").exists()
+    assert "toy_test.json does not contain a run's scores" in refusal and not (tmp_path / "runs").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

@@ -142,7 +142,7 @@ def test_anything_unexpected_in_it_is_refused(theirs, tmp_path):
     with pytest.raises(CheckpointError, match="unexpected extra.weight"):
         from_official({**theirs, "extra.weight": torch.zeros(1)})
     short = {name: t for name, t in theirs.items() if name != "toplayer.0.bias"}
-    with pytest.raises(CheckpointError, match="without toplayer.0"):
+    with pytest.raises(CheckpointError, match="missing toplayer.0"):
         from_official(short)
     torch.save({**theirs, "toplayer.0.bias": torch.zeros(3)}, tmp_path / "shape.pth")
     with pytest.raises(CheckpointError, match="another architecture"):

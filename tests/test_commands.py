@@ -267,7 +267,7 @@ def test_train_py_refuses_and_leaves_no_folder(run, toy, tiny, tmp_path):
     refused(*base, "data.rooot=/d", status=2, saying="unknown key data.rooot; did you mean data.root?")
     refused(*base, "train.epochs=ten", status=2, saying="train.epochs: expected int, got 'ten'")
     refused("--config", "none.yaml", status=2, saying="no config none.yaml")
-    refused("--resume", tmp_path / "empty", status=1, saying="no run with a last.pt (beside it: nothing)")
+    refused("--resume", tmp_path / "empty", status=1, saying="no run with a last.pt (next to it: nothing)")
     refused(*base, "encoder.weights=vgg.pth", status=1, saying="no file vgg.pth")
 
     data = tmp_path / "data"

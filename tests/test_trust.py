@@ -180,7 +180,7 @@ def test_a_new_run_stays_out_of_a_folder_that_came_to_be_meanwhile(tmp_path):
     config = load_config()
     run = Run(tmp_path / "r")
     (tmp_path / "r").mkdir()
-    with pytest.raises(ConfigError, match="was made by another process"):
+    with pytest.raises(ConfigError, match="was created by another process"):
         run.start(config, first=0)
 
 

@@ -22,7 +22,7 @@ from gconet.models.prototype import PrototypeConsensus
 from gconet.models.training import TrainingGCoNet
 
 Part = TypeVar("Part")
-# docs/extending.md: a new one is a line here
+# to add one, add a line here (docs/extending.md)
 ENCODERS: Mapping[str, Callable[[], Encoder]] = {
     "vgg16": VGG16Encoder,
     "vgg16_bn": VGG16BNEncoder,
@@ -38,9 +38,9 @@ CONSENSUS: Mapping[str, Callable[[GAMConfig, int], nn.Module]] = {  # settings, 
 
 
 def build_model(config: Config) -> GCoNet:
-    """The network for inference that `config` describes, with random weights drawn from its seed.
+    """Build the inference network that `config` describes, with random weights drawn from its seed.
 
-    Raises ConfigError for the name of an encoder or of a consensus that does not exist.
+    Raises ConfigError for an unknown encoder or consensus.
     """
     encoder = seeded(config, "encoder", pick(ENCODERS, "encoder.name", config.encoder.name))
     encoder.learn(config.encoder.trainable)
@@ -51,7 +51,7 @@ def build_model(config: Config) -> GCoNet:
 
 
 def build_training_model(config: Config, *, classes: int) -> TrainingGCoNet:
-    """`build_model` with the heads that `config` switches on; `classes` is the number of groups."""
+    """Build the network with the heads that `config` enables; `classes` is the number of groups."""
     net = build_model(config)
     C5 = net.encoder.channels[-1]
     gcm = acm = None
@@ -63,16 +63,16 @@ def build_training_model(config: Config, *, classes: int) -> TrainingGCoNet:
 
 
 def pick(known: Mapping[str, Part], key: str, name: str) -> Part:
-    """The one of that name; raises ConfigError that lists all."""
+    """Return the entry `name` of `known`; raises ConfigError that lists all names."""
     if name not in known:
         raise ConfigError(f"{key}: there is no {name}; choose from {', '.join(known)}")
     return known[name]
 
 
 def seeded(config: Config, name: str, make: Callable[[], Part]) -> Part:
-    """`make()`, its random weights a function of the seed and the part's name alone.
+    """Return `make()`, with random weights that depend only on the seed and the part's name.
 
-    So switching a module off leaves the others' first weights as they are. PyTorch's own
+    So disabling a module does not change the initial weights of the others. PyTorch's global
     random state is unchanged.
     """
     with torch.random.fork_rng(devices=[]):

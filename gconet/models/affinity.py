@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-BLOCK = 2**28  # bytes of affinities held at a time; larger groups go block by block
+BLOCK = 2**28  # bytes of affinities held at a time; larger groups are processed in blocks
 
 
 class Consensus(NamedTuple):
-    """What a group shares: the answer of every kind of consensus, a module (features, block) → Consensus."""
+    """What a group has in common: the output of every consensus module, (features, block) → Consensus."""
 
-    vector: Tensor  # E, by which features are multiplied: (1,C,1,1), or each image's (N,C,1,1) or (N,C,h,w)
+    vector: Tensor  # E, the factor on the features: (1,C,1,1), or for each image (N,C,1,1) or (N,C,h,w)
     attention: Tensor  # (N,1,h,w): where each image's part of it was found
 
     def of(self, images: slice) -> Tensor:
@@ -25,8 +25,8 @@ class GroupAffinityModule(nn.Module):
 
     S = θ(F)ᵀ φ(F) compares every position of the group with every other. A position's relevance is
     its best match in each image, averaged over the images; softmax turns relevance into attention A,
-    and E is the mean of the attended features. Per image the release takes the softmax over its P
-    positions; the paper's text reads as over all N·P.
+    and E is the mean of the attended features. The release takes the softmax over the P
+    positions of each image; the paper's text suggests all N·P.
     """
 
     def __init__(
@@ -55,17 +55,16 @@ class GroupAffinityModule(nn.Module):
         else:
             attention = relevance.softmax(1).view(N, 1, h, w)
         attended = (features * attention).mean((0, 2, 3), keepdim=True)
-        return Consensus(self.output(attended), attention)  # linear, so the mean may come before it
+        return Consensus(self.output(attended), attention)  # linear, so the mean can be taken before it
 
 
 def best_matches(query: Tensor, key: Tensor, block: int | None = BLOCK) -> Tensor:
     """Queries and keys (N,C,h,w) → (N,P) float32: per position, the mean over images of its best match.
 
-    With `block` None the whole N·P × N·P affinity matrix is built. Else only blocks of its rows, of so
-    many bytes, in the inputs' own precision, and only to find the best keys: the mean of a row's N
-    best affinities is its affinity to the mean of the N best keys, which is computed in float32 and
-    differentiable. So memory is linear in N, but for an index for each row and image that the
-    gradient needs.
+    If `block` is None, the whole N·P × N·P affinity matrix is built. Otherwise only blocks of its rows are
+    built, `block` bytes at a time, in the inputs' precision and only to find the best keys: the mean of a
+    row's N best affinities is its affinity to the mean of the N best keys, which is computed in float32 and
+    differentiable. So memory is linear in N, except for the index per row and image that the gradient needs.
     """
     N, C, h, w = query.shape
     P = h * w
@@ -74,9 +73,9 @@ def best_matches(query: Tensor, key: Tensor, block: int | None = BLOCK) -> Tenso
     if block is None:
         return (rows @ keys.T).float().view(N, P, N, P).amax(3).mean(2)
     columns, values = keys.detach().T, keys.float()
-    first = P * torch.arange(N, device=key.device)  # of each image's keys
+    first = P * torch.arange(N, device=key.device)  # each image's first key
     count = max(1, block // (N * P * rows.element_size()))
-    affinities = rows.new_empty(min(count, N * P), N * P)  # one for all blocks: fresh memory costs time
+    affinities = rows.new_empty(min(count, N * P), N * P)  # reused by all blocks: allocation costs time
     matches = []
     for some in rows.split(count):
         with torch.no_grad():

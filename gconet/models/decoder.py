@@ -23,7 +23,7 @@ class FPNDecoder(nn.Module):
     """p5 = top(F·E); p_k = smooth_k(upsample(p_{k+1}) + lateral_k(stage_k)) for k = 4 … 1."""
 
     def __init__(self, *, channels: Sequence[int]) -> None:
-        """`channels`: of the encoder's five stages."""
+        """`channels`: those of the encoder's five stages."""
         super().__init__()
         C1, C2, C3, C4, C5 = channels
         self.top = nn.Sequential(nn.Conv2d(C5, WIDTH, 1), nn.ReLU(inplace=True), nn.Conv2d(WIDTH, WIDTH, 1))
@@ -33,7 +33,7 @@ class FPNDecoder(nn.Module):
         self.lateral1, self.smooth1 = _double_conv(C1), _double_conv(WIDTH)
 
     def lateral(self, k: int, stage: Tensor) -> Tensor:
-        """The encoder's stage k = 1 … 4 → its lateral features (N,64,·,·), whatever the group."""
+        """The encoder's stage k = 1 … 4 → its lateral features (N,64,·,·), independent of the group."""
         return (self.lateral1, self.lateral2, self.lateral3, self.lateral4)[k - 1](stage)
 
     def forward(self, laterals: Sequence[Tensor], coarse: Tensor) -> Pyramid:
@@ -70,7 +70,7 @@ class SideOutput(nn.Module):
 
 
 def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear with aligned corners, as everywhere in this network."""
+    """Resize bilinearly with aligned corners, as everywhere in this network."""
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 

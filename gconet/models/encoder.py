@@ -1,4 +1,4 @@
-"""The encoder: a classification network of torchvision as five stages."""
+"""The encoder: a torchvision classification network as five stages."""
 
 from collections.abc import Sequence
 
@@ -11,22 +11,22 @@ from gconet.errors import ConfigError
 
 
 class Encoder(nn.Module):
-    """What the rest of the network knows of an encoder; parameter names are torchvision's.
+    """The interface of an encoder; parameter names are torchvision's.
 
-    Batch normalisation keeps the statistics of ImageNet, so an image's features depend on no other image.
+    Batch normalisation keeps ImageNet's statistics, so an image's features do not depend on other images.
     """
 
     channels: Sequence[int]  # of the five stages
     strides: Sequence[int]  # input pixels from one position of a stage to the next
     pretrained: WeightsEnum  # torchvision's weights for it
-    step_cost: float = 1.0  # memory of a training step, in those of VGG-16
+    step_cost: float = 1.0  # memory of a training step relative to VGG-16
 
     def stages(self) -> Sequence[nn.Module]:
-        """The five stages, each of which takes the output of the one before."""
+        """Return the five stages; each takes the output of the previous one."""
         raise NotImplementedError
 
     def parts(self) -> dict[str, Sequence[nn.Module]]:
-        """What `encoder.trainable` may name → the modules that learn then."""
+        """Return each valid value of `encoder.trainable` → the modules that it makes trainable."""
         stages = self.stages()
         return {"none": (), "stage5": stages[4:], "stages4-5": stages[3:], "all": stages}
 
@@ -39,7 +39,7 @@ class Encoder(nn.Module):
         return outputs
 
     def learn(self, trainable: str) -> None:
-        """Let one of its `parts` learn and nothing else; raises ConfigError for any other name."""
+        """Make one of the `parts` trainable and freeze the rest; raises ConfigError for any other name."""
         parts = self.parts()
         if trainable not in parts:
             raise ConfigError(
@@ -62,7 +62,7 @@ class VGG16Encoder(Encoder):
         super().__init__()
         self.features = make_layers(cfgs["D"], batch_norm=self.batch_norm)[:-1]
         for i, layer in enumerate(self.features):
-            if isinstance(layer, nn.Conv2d):  # He: keeps the scale, for runs without ImageNet
+            if isinstance(layer, nn.Conv2d):  # He: keeps the scale in runs without ImageNet weights
                 nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
             elif isinstance(layer, nn.BatchNorm2d):
@@ -70,7 +70,7 @@ class VGG16Encoder(Encoder):
 
     def stages(self) -> Sequence[nn.Module]:
         pools = [i for i, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
-        starts = [0, *pools]  # each stage opens with a max-pool
+        starts = [0, *pools]  # stages 2 to 5 start with a max-pool
         return [self.features[i:j] for i, j in zip(starts, [*pools, len(self.features)], strict=True)]
 
     def parts(self) -> dict[str, Sequence[nn.Module]]:
@@ -87,7 +87,7 @@ class VGG16BNEncoder(VGG16Encoder):
 
 
 class ResNet50Encoder(Encoder):
-    """ResNet-50 (He et al. 2016) without its classifier; its finest stage has half of the input's size."""
+    """ResNet-50 (He et al. 2016) without its classifier; its finest stage has half the input's size."""
 
     channels = (64, 256, 512, 1024, 2048)
     strides = (2, 4, 8, 16, 32)

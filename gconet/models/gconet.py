@@ -15,7 +15,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 class GCoNet(nn.Module):
     """Encoder → consensus → decoder (figure 2 of the paper, without the two training heads).
 
-    `side4` … `side2` exist for training's side outputs and are not run here.
+    `side4` … `side2` are for the side outputs in training and are not used here.
     """
 
     mean: Tensor
@@ -38,23 +38,23 @@ class GCoNet(nn.Module):
         return self.decode(self.laterals(stages), features, self.consensus(features).vector, (H, W))
 
     def encode(self, images: Tensor, depth: int = 5) -> list[Tensor]:
-        """RGB images (N,3,H,W) in [0,1], of any groups → the first `depth` of the encoder's five stages."""
+        """RGB images (N,3,H,W) in [0,1], from any groups → the first `depth` of the encoder's five stages."""
         return self.encoder((images - self.mean) / self.std, depth)
 
     def laterals(self, stages: Sequence[Tensor], first: int = 1) -> list[Tensor]:
-        """The encoder's stages from number `first` up to 4 → what the decoder takes from each."""
+        """The encoder's stages from number `first` up to 4 → their lateral features for the decoder."""
         return [self.decoder.lateral(k, stage) for k, stage in enumerate(stages, first)]
 
     def consensus(self, features: Tensor, block: int | None = BLOCK) -> Consensus:
         """Stage-5 features of one whole group (N,C,h,w) → what they have in common.
 
-        `block`: at most so many bytes of affinities at a time; None: all.
+        `block`: the most bytes of affinities held at a time; None: no limit.
         """
         return self.affinity(features, block)
 
     def decode(
         self, laterals: Sequence[Tensor], features: Tensor, vector: Tensor, size: tuple[int, int]
     ) -> Tensor:
-        """Laterals 1 to 4, stage 5 and E of any of a group's images → maps (N,1,H,W) of `size`."""
+        """Laterals 1 to 4, stage 5 and E of some of a group's images → maps (N,1,H,W) at `size`."""
         pyramid = self.decoder(laterals, features * vector)
         return self.side1(pyramid.p1, size)

@@ -20,8 +20,8 @@ class GroupCollaboratingModule(nn.Module):
     ) -> Tensor:
         """Both groups' F (N,C,h,w) and E (see `Consensus`) → logits (4N,1,H,W) at the input size (H,W).
 
-        The own half (F₁E₁, F₂E₂) comes first and is to be the ground truth; the crossed half
-        (F₁E₂, F₂E₁) is to be zero.
+        The own half (F₁E₁, F₂E₂) comes first, and its target is the ground truth; the target of the
+        crossed half (F₁E₂, F₂E₁) is zero.
         """
         (F1, F2), (E1, E2) = features, consensus
         products = torch.cat([F1 * E1, F2 * E2, F1 * E2, F2 * E1])  # (4N,C,h,w)

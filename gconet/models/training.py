@@ -1,4 +1,4 @@
-"""The network for training: a pair of groups in, everything that the losses read out."""
+"""The network for training: a pair of groups in, the inputs of the losses out."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,17 +12,17 @@ from gconet.models.gconet import GCoNet
 
 @dataclass(frozen=True)
 class TrainingOutput:
-    """Of 2N images, the first group's N before the second's. None where a module is off."""
+    """The outputs for 2N images, the first group's N before the second's. None if a module is disabled."""
 
-    side_maps: tuple[Tensor, ...]  # from p4, p3, p2, p1, or p1 alone: (2N,1,H,W) in [0,1]
+    side_maps: tuple[Tensor, ...]  # from p4, p3, p2, p1, or only p1: (2N,1,H,W) in [0,1]
     collaboration: Tensor | None  # GCM logits (4N,1,H,W): own half, then crossed half
     class_logits: Tensor | None  # ACM logits (2N,classes)
-    attention: Tensor  # the GAM's (2N,1,h,w), for looking at
+    attention: Tensor  # of GAM (2N,1,h,w), for display
     logits: Tensor  # of the finest map, before the sigmoid (2N,1,H,W)
 
 
 class TrainingGCoNet(nn.Module):
-    """Has a GCoNet (`net`) and the two heads that exist only in training."""
+    """A GCoNet (`net`) with the two heads that exist only in training."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class TrainingGCoNet(nn.Module):
         acm: nn.Module | None,
         outputs: Literal["all", "finest"] = "all",
     ) -> None:
-        """`outputs`: the side outputs that are computed and learn."""
+        """`outputs`: the side outputs that are computed and trained."""
         super().__init__()
         self.net = net
         self.gcm = gcm
