@@ -1,4 +1,4 @@
-"""Dump co-saliency maps: checkpoint + groups of images → one PNG for each image; `python test.py --help`."""
+"""Write co-saliency maps: checkpoint + groups of images → one PNG per image; `python test.py --help`."""
 
 from gconet.cli.maps import main
 from gconet.errors import run_command

@@ -3,11 +3,11 @@
     python train.py                                  the release's recipe, configs/gconet.yaml
     python train.py --config configs/smoke.yaml      toy data, about a minute on a CPU
     python train.py data.root=/data name=mine        any setting, as section.key=value
-    python train.py init=pretrained data.root=/data  fine-tunes on your own classes
-    python train.py --resume runs/mine               resumes at the exact step
+    python train.py init=pretrained data.root=/data  fine-tune on your own classes
+    python train.py --resume runs/mine               resume at the exact step
     torchrun --nproc-per-node 2 train.py             a pair of groups on each GPU
 
-A run writes runs/<name>/: config.yaml, log.jsonl (a line a step), tensorboard/, last.pt and, with
+A run writes runs/<name>/: config.yaml, log.jsonl (one line per step), tensorboard/, last.pt and, with
 validation.set, best.pt. Ctrl-C or SIGTERM saves and exits. Exit status: 0 when the schedule is
 done, 1 for failures, 2 for wrong settings, 128 + the signal's number when stopped.
 """
@@ -62,7 +62,7 @@ def main() -> int:
     else:
         config = load_config(args.config, args.overrides)
         folder = Path("runs") / config.name
-        if rank == 0 and folder.exists():  # the other ranks may come when rank 0 has made it
+        if rank == 0 and folder.exists():  # rank 0 may have made it before another rank looks
             raise ConfigError(f"{folder} exists; continue it with --resume {folder} or choose name=...")
     with Run(folder, main=rank == 0, resumed=bool(args.resume)) as run:
         content = None
@@ -81,7 +81,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     """
     device = pick_device(config.train.device)
     if device.type == "cuda" and device.index is not None:
-        use_gpu(device.index)  # streams and events are made on the current GPU
+        use_gpu(device.index)  # streams and events are created on the current GPU
     precision = pick_precision(config.train.precision, device)
     groups = scan_set(Path(config.data.root), config.data.train_set)
     held_out = scan_set(Path(config.data.root), config.validation.set) if config.validation.set else ()
@@ -143,7 +143,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
         parameters=sum(p.numel() for p in model.net.parameters()),
     )
     if content is None:
-        run.save(LAST, model, optimizer, **progress)  # so that it can be resumed from the first step on
+        run.save(LAST, model, optimizer, **progress)  # so that the run can be resumed from its first step
 
     run.say(
         f"{run.folder}: {len(dataset.items)} images in {len(groups)} classes, steps {first} to {last}, "
@@ -153,7 +153,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     parallel = DistributedDataParallel(model) if world > 1 else model
 
     def train_step(batch: Batch) -> Step:
-        """One step, all of it on the device: nothing in here waits for a result."""
+        """Run one step entirely on the device: nothing here waits for a result."""
         images, masks = batch.images, batch.masks
         if config.data.distractors:
             images, masks = compose(images, masks, *batch.composition)
@@ -209,7 +209,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
         run.say(f"done: {run.folder / LAST} after {last} steps")
         return 0
     run.close(event="stopped", signal=signum, step=done)
-    run.say(f"stopped after step {done} of {last}; python train.py --resume {run.folder} continues")
+    run.say(f"stopped after step {done} of {last}; to resume: python train.py --resume {run.folder}")
     return 128 + signum
 
 
@@ -228,10 +228,10 @@ def parse_args() -> argparse.Namespace:
         "--resume",
         type=Path,
         metavar="RUN",
-        help="folder of a run, runs/<name>, to continue with its own settings",
+        help="folder of a run, runs/<name>, to resume with its saved settings",
     )
     parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="any of gconet/config.py, as seed=2"
+        "overrides", nargs="*", metavar="key=value", help="any setting of gconet/config.py, such as seed=2"
     )
     return parser.parse_intermixed_args()  # settings and options in any order
 

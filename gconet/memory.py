@@ -88,7 +88,7 @@ def plan_training(
     `train.graph: auto` uses graphs on a single GPU if twice a step's memory is free, because batches of
     other sizes warm up while recorded graphs hold memory. `data.cache: auto` caches the images, 4 bytes per
     pixel, on the GPU if they fit next to a step, else in main memory if half of what is free is enough. It
-    caches nothing if the run reads fewer images than the set has. Raises ConfigError without such a GPU.
+    caches nothing if the run reads fewer images than the set has. Raises ConfigError if graphs cannot run.
     """
     size, batch = config.data.image_size, 2 * config.data.group_size
     # The release's recipe took 2.55 GiB per step in bfloat16 on an H200; in float32 the reference path took

@@ -5,14 +5,14 @@
     python scripts/ablate.py --sets PASCAL_coseg --epochs 50 --seeds 0,1,2 --minutes 8 as many as fit
 
 Within a seed, all runs see the same episodes and start from the same weights in the parts that they share.
-Runs are runs/ablation-<config>-seed<k>; `tensorboard --logdir runs` shows their curves in one chart. The
+Runs go to runs/ablation-<config>-seed<k>; `tensorboard --logdir runs` shows their curves in one chart. The
 first two configurations run with every seed before the others start.
 
-<output>/<budget>-steps holds, for each run, the scores on each set (<set>.json), on distractors too if
-data.root has distractors/<set>, and the losses (losses.csv); and the tables (text, Markdown, CSV, LaTeX) of
-all runs there, a column for each setting that differs. It is all that a later call needs: copy it from one
-machine to another to share the work. Stopped at any point, the same command resumes; --minutes 0 only
-writes the tables. Compare runs of one kind of machine.
+<output>/<budget>-steps contains each run's scores on each set (<set>.json), including distractors if
+data.root has distractors/<set>, and its losses (losses.csv). It also contains the tables of all runs (text,
+Markdown, CSV, LaTeX), with a column for each setting that differs. A later call needs nothing else: to share
+the work, copy the folder to another machine. If the command is stopped, run it again to resume; --minutes 0
+only writes the tables. Only compare runs from one kind of machine.
 
 Exit status: 0 when all runs are scored or --minutes have passed, 1 for failures, 2 for wrong arguments.
 """
@@ -66,7 +66,7 @@ def main() -> int:
     epoch = make_episodes(jobs[0], scan_set(root, jobs[0].data.train_set)).steps
     last = args.steps or args.epochs * epoch
     output = args.output / f"{last}-steps"
-    # what cannot be used is found before hours of training
+    # find unusable files before hours of training
     todo = {job: missing for job in jobs if (missing := unscored(job, output, args.sets))}
     for job in todo:
         if (step := saved_step(job) or 0) > last:
@@ -79,7 +79,7 @@ def main() -> int:
         print(job.name, flush=True)
         if not train(job, last, deadline):
             left = ", ".join(job.name for job in todo)
-            print(f"{args.minutes:g} minutes are over; not done: {left}. The same command resumes.")
+            print(f"{args.minutes:g} minutes have passed; not done: {left}. Run this again to resume.")
             break
         measure(job, output, todo.pop(job))
         write_tables(output, args.sets, last)
@@ -89,7 +89,7 @@ def main() -> int:
 
 
 def unscored(job: Config, output: Path, names: list[str]) -> list[str]:
-    """The sets on which the job is not scored; raises ConfigError if scores are of another run."""
+    """Return the sets on which the job is not scored; raises ConfigError if scores are from another run."""
     paths = {name: output / job.name / f"{name}.json" for name in names}
     for path in paths.values():
         if path.is_file():
@@ -98,7 +98,7 @@ def unscored(job: Config, output: Path, names: list[str]) -> list[str]:
 
 
 def saved_step(job: Config) -> int | None:
-    """The step at which the job's run stands, None if it has no checkpoint yet.
+    """Return the last saved step of the job's run, None if it has no checkpoint yet.
 
     Raises ConfigError if it was trained with other settings.
     """
@@ -111,22 +111,22 @@ def saved_step(job: Config) -> int | None:
 
 
 def refuse_other(path: Path, settings: Mapping[str, Any], job: Config) -> None:
-    """Raise ConfigError if what lies at `path` was made with other `settings` than the job's."""
+    """Raise ConfigError if `path` was made with `settings` that differ from the job's."""
     if wrong := ablation.difference(settings, settings_of(job)):
         raise ConfigError(
-            f"{path} is of a run with {wrong}; move it away, name another --output, or give the same settings"
+            f"{path} is from a run with {wrong}; move it away, name another --output, or set the same"
         )
 
 
 def train(job: Config, last: int, deadline: float | None) -> bool:
-    """Train to step `last`, from where an earlier call stopped. False if the deadline came first."""
+    """Train to step `last`, from where an earlier call stopped. Return False if the deadline came first."""
     step, folder = saved_step(job), RUNS / job.name
     if step == last:
         return True
     if step is None and folder.exists():  # killed before its first checkpoint
         begun = (".lock", f".{LAST}.partial", "config.yaml", "log.jsonl", "tensorboard")
         if any(path.name not in begun for path in folder.iterdir()):
-            raise ConfigError(f"{folder} holds no {LAST} but other files; move it away")
+            raise ConfigError(f"{folder} has other files but no {LAST}; move it away")
         with hold(folder):
             shutil.rmtree(folder)
     if deadline and time.monotonic() > deadline:
@@ -140,7 +140,7 @@ def train(job: Config, last: int, deadline: float | None) -> bool:
     try:
         status = process.wait(deadline and max(0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        process.terminate()  # it saves, and ends
+        process.terminate()  # it saves and exits
         status = process.wait()
     except KeyboardInterrupt:
         process.wait()
@@ -152,12 +152,12 @@ def train(job: Config, last: int, deadline: float | None) -> bool:
             return False
         raise KeyboardInterrupt
     if status:
-        raise GCoNetError(f"train.py failed (status {status}), see above; fix that and start again")
+        raise GCoNetError(f"train.py failed (status {status}), see above; fix the cause and run this again")
     return True
 
 
 def measure(job: Config, output: Path, names: list[str]) -> None:
-    """Score a trained run on each set, with the distances of its consensus, and keep its losses."""
+    """Score a trained run on each set, with the distances of its consensus, and save its losses."""
     root, run, folder = Path(job.data.root), RUNS / job.name, output / job.name
     folder.mkdir(parents=True, exist_ok=True)
     ablation.keep_losses(run / "log.jsonl", folder / "losses.csv")
@@ -178,14 +178,14 @@ def measure(job: Config, output: Path, names: list[str]) -> None:
 
 
 def write_tables(output: Path, names: list[str], last: int) -> list[str]:
-    """The tables of all runs scored so far, a file in each style; returns the texts."""
+    """Write the tables of all runs scored so far, one file per style; returns the texts."""
     texts = []
     for name in names:
         records = [read_record(path) for path in sorted(output.glob(f"*/{name}.json"))]
         if not records:
             continue
         kinds = {f"{r.settings['train.precision']} on {r.settings['train.device']}" for r in records}
-        note = f"{counted(last, 'step')} a run, {' and '.join(sorted(kinds))}"
+        note = f"{counted(last, 'step')} per run, {' and '.join(sorted(kinds))}"
         table = ablation.ablation_table(name, records, note)
         for suffix, render in STYLES.items():
             (output / f"ablation-{name}.{suffix}").write_text(render(table) + "\n", encoding="utf-8")
@@ -194,33 +194,33 @@ def write_tables(output: Path, names: list[str], last: int) -> list[str]:
 
 
 def split(text: str) -> list[str]:
-    """The different names in a list with commas."""
+    """Return the distinct names in a comma-separated list."""
     return list(dict.fromkeys(text.split(",")))
 
 
 def split_seeds(text: str) -> list[str]:
-    """The different seeds in a list with commas; 00 is 0."""
+    """Return the distinct seeds in a comma-separated list; 00 is 0."""
     return list(dict.fromkeys(str(int(seed)) if seed.isdecimal() else seed for seed in split(text)))
 
 
 def parse_args() -> Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--configs", nargs="+", default=[], metavar="FILE", help="default: Table 1, most telling rows first")
+    add("--configs", nargs="+", default=[], metavar="FILE", help="default: Table 1, key rows first")
     add("--sets", type=split, required=True, metavar="A,B", help="score on these sets of data.root")
     budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--epochs", type=int, metavar="N", help="train every run for so many epochs")
-    budget.add_argument("--steps", type=int, metavar="N", help="or for so many steps: a short schedule")
+    budget.add_argument("--epochs", type=int, metavar="N", help="train every run for N epochs")
+    budget.add_argument("--steps", type=int, metavar="N", help="or for N steps, a short schedule")
     add("--seeds", type=split_seeds, default="0", metavar="0,1", help="default: %(default)s")
-    add("--minutes", type=float, metavar="M", help="stop training after so long, to be resumed")
+    add("--minutes", type=float, metavar="M", help="stop training after M minutes, to be resumed")
     add("--output", type=Path, default=Path("results/ablation"), metavar="DIR", help="default: %(default)s")
-    add("overrides", nargs="*", metavar="key=value", help="settings of all runs")
+    add("overrides", nargs="*", metavar="key=value", help="settings for all runs")
     args = parser.parse_intermixed_args()  # settings and options in any order
     args.overrides += [text for text in args.configs if "=" in text]  # --configs a.yaml b.yaml key=value
     args.configs = [Path(text) for text in args.configs if "=" not in text] or TABLE_1
     taken = ("seed=", "name=", "train.epochs=", "train.steps=")
     if wrong := [override for override in args.overrides if override.startswith(taken)]:
-        raise ConfigError(f"{wrong[0]}: the options of this command set that")
+        raise ConfigError(f"{wrong[0]}: options of this command set that; use them")
     epochs = args.steps if args.epochs is None else args.epochs
     args.overrides += [f"train.epochs={epochs}", f"train.steps={args.steps or 'null'}"]
     return args

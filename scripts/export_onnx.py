@@ -1,4 +1,4 @@
-"""Write the network as an ONNX file; `--help` tells how."""
+"""Write the network as an ONNX file; see `--help`."""
 
 from gconet.cli.export import main
 from gconet.errors import run_command

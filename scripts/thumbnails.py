@@ -1,4 +1,4 @@
-"""Crop every picture of a group to its common object; `--help` tells how."""
+"""Crop every picture of a group to its common object; see `--help`."""
 
 from gconet.cli.thumbnails import main
 from gconet.errors import run_command

@@ -1,4 +1,4 @@
-"""The paper's figures, of your own pictures; `--help` tells how."""
+"""Draw the paper's figures for your own pictures; see `--help`."""
 
 from gconet.cli.figures import main
 from gconet.errors import run_command

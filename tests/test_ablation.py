@@ -215,7 +215,7 @@ def test_wrong_arguments_are_named(run, toy, tmp_path):
     refused("train.epochs: 0 is below 1", *given[:2], "--steps", 0)
     refused("no config ", *given, *configs("7-all"))
     refused("seed: ", *given, "--seeds", "0,4294967296")  # before seed 0 is trained
-    refused("seed=3: the options of this command", *given, "seed=3")
+    refused("seed=3: options of this command set that", *given, "seed=3")
     refused("precision tf32 needs a CUDA GPU", *given, "train.precision=tf32")
     refused("no data set 'nothing'", "--sets", "nothing", *given[2:], status=1)
     refused("unknown key", *given, "data.rot=1")
@@ -237,7 +237,7 @@ def test_rows_one_by_one(run, toy, tmp_path):
     assert measured[0] == "4-acm" and all(0 <= float(cell) <= 1 for cell in measured[1:8])
     assert measured[-3] != "-" and measured[-2] == "-"  # the object's own mask: nothing is left beside it
     assert [path.name for path in runs.iterdir()] == ["ablation-4-acm-seed0"]
-    assert "1 step a run, fp32 on cpu\nseeds of every row: 0\n" in printed
+    assert "1 step per run, fp32 on cpu\nseeds of every row: 0\n" in printed
     losses = list(csv.reader((output / "ablation-4-acm-seed0/losses.csv").open()))
     assert losses[0] == ["step", "saliency", "classification", "total"] and losses[1][0] == "1"
 
@@ -254,14 +254,14 @@ def test_rows_one_by_one(run, toy, tmp_path):
     (output / "ablation-toy_test.csv").unlink()
     (_, again), printed = table("4-acm", "1-baseline", extra=["--minutes", "0"])
     assert again == both and not runs.exists()
-    assert "0 minutes are over; not done: ablation-1-baseline-seed0. The same command resumes." in printed
+    assert "0 minutes have passed; not done: ablation-1-baseline-seed0. Run this again to resume." in printed
 
     # a row asked for must have the settings that its record has, which is known before anything is trained
     refusal = run(
         "scripts/ablate.py", *given, *configs("1-baseline", "4-acm"), "train.precision=bf16",
         cwd=tmp_path, status=2,
     ).stderr  # fmt: skip
-    assert "toy_test.json is of a run with train.precision=fp32, not bf16; move it away" in refusal
+    assert "toy_test.json is from a run with train.precision=fp32, not bf16; move it away" in refusal
     assert not runs.exists()
 
 
@@ -280,7 +280,7 @@ def test_a_larger_budget_leaves_the_tables_of_a_smaller_one(run, toy, tmp_path):
     assert "runs/ablation-1-baseline-seed0 has done 2 steps, more than 1; move it away" in refusal
     # a run of that name with other settings
     refusal = run("scripts/ablate.py", *given, "--steps", 3, "optimizer.lr=1", cwd=tmp_path, status=2).stderr
-    assert "runs/ablation-1-baseline-seed0 is of a run with optimizer.lr=0.0001, not 1.0" in refusal
+    assert "runs/ablation-1-baseline-seed0 is from a run with optimizer.lr=0.0001, not 1.0" in refusal
     # a damaged record is found before anything is trained, also one that was not asked for
     record.write_text("{")
     shutil.rmtree(tmp_path / "runs")
@@ -307,7 +307,7 @@ def test_sigterm_stops_the_training_too(toy, tmp_path):
 def test_the_time_given_ends_a_run_that_the_same_command_resumes(run, toy, tmp_path):
     given = [*arguments(toy, steps=10000), *configs("1-baseline"), "--seeds", "0"]
     printed = run("scripts/ablate.py", *given, "--minutes", 0.2, cwd=tmp_path).stdout
-    assert "not done: ablation-1-baseline-seed0. The same command resumes." in printed
+    assert "not done: ablation-1-baseline-seed0. Run this again to resume." in printed
     last = tmp_path / "runs/ablation-1-baseline-seed0/last.pt"
     step = read_checkpoint(last)["training"]["step"]
     run("scripts/ablate.py", *given, "--minutes", 0.2, cwd=tmp_path)

@@ -110,7 +110,7 @@ def test_masks_of_distractors_are_checked_if_they_are_there(root: Path) -> None:
     shutil.copytree(root / "gts/toy", others)
     report = check_set(root, "toy")
     assert (report.images, report.masks, report.distractors, report.problems) == (9, 9, 9, [])
-    assert "9 images, 9 masks, 9 distractor masks: whole" in run_script("--root", root).stdout
+    assert "9 images, 9 masks, 9 distractor masks: no problems" in run_script("--root", root).stdout
     (others / a / "000.png").write_text("not a picture")
     (others / a / "001.png").rename(others / a / "009.png")
     Image.fromarray(np.zeros((5, 7), np.uint8)).save(others / b / "002.png")
@@ -151,7 +151,7 @@ def test_a_set_or_root_that_is_not_there(root: Path, tmp_path: Path) -> None:
 def test_command(root: Path) -> None:
     done = run_script("--root", root)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "toy: 3 groups, 9 images, 9 masks: whole\n"
+    assert done.stdout == "toy: 3 groups, 9 images, 9 masks: no problems\n"
 
     broken = sorted((root / "gts/toy").rglob("*.png"))[0]
     broken.write_bytes(b"")

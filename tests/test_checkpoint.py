@@ -209,7 +209,7 @@ def test_the_mean_of_checkpoints(run, tmp_path):
     name, tensor = next(iter(load_model(tmp_path / "weighted.pt")[0].state_dict().items()))
     assert torch.allclose(tensor, 0.75 * models[0].state_dict()[name] + 0.25 * models[1].state_dict()[name])
     refused = run(*given, "--shares", 3, "--output", tmp_path / "x.pt", status=2).stderr
-    assert "--shares: 2 numbers of at least 1 are needed" in refused
+    assert "--shares: give 2 whole numbers of 1 or more" in refused
     assert "exists" in run(*given, "--output", tmp_path / "mean.pt", status=1).stderr
     other = load_config(None, ["gam.enabled=false"])
     save_checkpoint(tmp_path / "2.pt", config=other, model=build_model(other))

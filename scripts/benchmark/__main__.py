@@ -12,7 +12,7 @@
   $ python scripts/benchmark.py train                     # a step, with random weights
   $ python scripts/benchmark.py profile --precisions bf16 # a step, kernel by kernel
 
-Every path has a process of its own; for inference they take turns, so that all meet the same load.
+Every path runs in its own process; for inference they take turns, so that all see the same load.
 The reference path is tests/reference_path.py: the whole affinity matrix, all side outputs, float32.
 """
 
@@ -32,7 +32,7 @@ from gconet.errors import run_command  # noqa: E402
 
 
 def whole(text: str) -> int:
-    """A whole number of 1 or more, for argparse."""
+    """Parse a whole number of 1 or more, for argparse."""
     if int(text) < 1:
         raise ValueError
     return int(text)
@@ -41,12 +41,12 @@ def whole(text: str) -> int:
 def parse_args() -> argparse.Namespace:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     subjects = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
-    scorer = subjects.add_parser("evaluate", help="the scorer, beside the toolbox's loop and pysodmetrics")
+    scorer = subjects.add_parser("evaluate", help="the scorer, against the toolbox's loop and pysodmetrics")
     scorer.add_argument("--maps", type=whole, default=300, help="maps to time one by one (default 300)")
-    scorer.add_argument("--folder", type=whole, help="maps to time instead as a folder of files")
+    scorer.add_argument("--folder", type=whole, help="maps to time as a folder of files instead")
 
-    inference = subjects.add_parser("inference", help="groups of pictures from files to maps on disk")
-    train = subjects.add_parser("train", help="steps of train.py, beside a bare step of the reference path")
+    inference = subjects.add_parser("inference", help="groups of pictures, from files to maps on disk")
+    train = subjects.add_parser("train", help="steps of train.py, against a bare step of the reference path")
     profile = subjects.add_parser("profile", help="where a training step's time goes, kernel by kernel")
     for one in (inference, train, profile):
         add = one.add_argument
@@ -59,12 +59,12 @@ def parse_args() -> argparse.Namespace:
     add = inference.add_argument
     add("--checkpoint", type=Path, help="weights (default: random ones)")
     add("--images", type=Path, default=ROOT / "data/demo/images/guitar", help="a folder of pictures")
-    add("--groups", type=whole, nargs="+", default=[2, 20], help="their sizes (default 2 20)")
-    about = "without the reference path, which knows VGG-16 alone and takes gigabytes for a large group"
+    add("--groups", type=whole, nargs="+", default=[2, 20], help="group sizes (default 2 20)")
+    about = "skip the reference path, which supports only VGG-16 and takes gigabytes for a large group"
     add("--ours", action="store_true", help=about)
     add("--memory", type=float, metavar="GIB", help="as for test.py")
     add = train.add_argument
-    add("--checkpoint", default="random", help="random (default), a file, or weights that ship")
+    add("--checkpoint", default="random", help="random (default), a file, or shipped weights by name")
     add("--steps", type=whole, help="default 200 on a GPU, 6 on a CPU")
     add("--caches", nargs="+", default=["device"], help="data.cache (default device)")
     return parser.parse_args()
@@ -78,7 +78,7 @@ def main() -> int:
     versions = f"Python {platform.python_version()}, numpy {version('numpy')}, torch {version('torch')}"
     print(f"{cpu}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {versions}")
     if args.subject == "evaluate":
-        import scorer  # without torch, whose size would count as that of the scorer's processes
+        import scorer  # without torch, which would count as memory of the scorer's processes
 
         scorer.time_folder(args.folder) if args.folder else scorer.time_maps(args.maps)
         return 0

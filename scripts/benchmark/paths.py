@@ -1,4 +1,4 @@
-"""What benchmark.py times: the reference path's and our code. Each function warms up what it returns."""
+"""The code that benchmark.py times: the reference path and ours. Each function warms up what it returns."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -21,11 +21,11 @@ from gconet.predictor import Predictor
 from tests import reference_path
 
 Run = Callable[[], object]
-WARM = 20  # pictures at most to warm up on; a larger group takes minutes
+WARM = 20  # most pictures to warm up on; a larger group takes minutes
 
 
 def reference_maps(args: Namespace, images: list[Path], output: Path) -> Run:
-    """Picture files to map files by the reference path."""
+    """Prepare a run of the reference path, from picture files to map files."""
     pick_precision("fp32", args.device)
     state = {name: tensor.to(args.device) for name, tensor in load(args.checkpoint).state_dict().items()}
     output.mkdir()
@@ -38,7 +38,7 @@ def reference_maps(args: Namespace, images: list[Path], output: Path) -> Run:
 
 
 def our_maps(args: Namespace, images: list[Path], output: Path, precision: str) -> Run:
-    """The same by our code."""
+    """Prepare the same run of our code."""
     predictor = Predictor(
         load(args.checkpoint),
         size=args.size,
@@ -56,15 +56,15 @@ def our_maps(args: Namespace, images: list[Path], output: Path, precision: str) 
 
 
 def load(checkpoint: Path | None) -> GCoNet:
-    """The network of a checkpoint, or one with random weights."""
+    """Load the network of a checkpoint, or make one with random weights."""
     torch.manual_seed(0)
     return (load_model(checkpoint)[0] if checkpoint else build_model(Config())).eval()
 
 
 def reference_step(args: Namespace, settings: list[str]) -> Run:
-    """A training step on the first batch that `settings` of train.py give, by the reference path.
+    """Prepare a training step of the reference path on the first batch that train.py's `settings` give.
 
-    Plain float32, PyTorch's defaults, the batch in memory; without augmentation.
+    Plain float32, PyTorch's defaults, the batch in memory, no augmentation.
     """
     pick_precision("fp32", args.device)
     config = load_config(None, settings)

@@ -20,7 +20,7 @@ HEIGHT, WIDTH, WORKERS = 300, 400, 2
 
 
 def make_pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A blurred blob as map, another with anti-aliased edges as mask: (H, W) each, 8-bit."""
+    """Make a blurred blob as map and another with anti-aliased edges as mask: (H, W) each, 8-bit."""
     coarse = np.random.RandomState(seed).rand(2, 6, 8).astype(np.float32)
     m, g = (cv2.resize(c, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC) for c in coarse)
     m = np.clip(0.5 + 2 * (0.7 * g + 0.3 * m - 0.6), 0, 1)
@@ -28,13 +28,13 @@ def make_pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def time_maps(count: int) -> None:
-    """Print the median time per map of the loop, of pysodmetrics and of ours, in one process."""
+    """Print the median time per map of the loop, pysodmetrics and our scorer, in one process."""
     import torch
     from py_sod_metrics import MAE, Emeasure, Fmeasure, Smeasure
 
     from tests.thresholding_loop import score_by_thresholding
 
-    warnings.simplefilter("ignore")  # Fmeasure announces its successor
+    warnings.simplefilter("ignore")  # Fmeasure's deprecation warning
     metrics = [metric() for metric in (MAE, Fmeasure, Emeasure, Smeasure)]
     torch.set_num_threads(1)
     rivals: dict[str, Callable[[np.ndarray, np.ndarray], object]] = {
@@ -58,7 +58,7 @@ def time_maps(count: int) -> None:
 
 
 def time_folder(count: int) -> None:
-    """Print the time and an upper bound of the memory of scripts/evaluate.py on `count` maps."""
+    """Print the time and an upper bound on the memory of scripts/evaluate.py on `count` maps."""
     with tempfile.TemporaryDirectory() as folder:
         for seed in tqdm(range(count), desc="write maps", unit="map", disable=None):
             for kind, picture in zip(("maps", "gts"), make_pair(seed), strict=True):
@@ -70,7 +70,7 @@ def time_folder(count: int) -> None:
         start = time.perf_counter()
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
         seconds = time.perf_counter() - start
-    # the largest of the processes (ru_maxrss in KiB on Linux), as if each of them had grown to it
+    # as if every process were as large as the largest one (ru_maxrss in KiB on Linux)
     peak = (WORKERS + 1) * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
     print(
         f"{count} maps of {HEIGHT}x{WIDTH} from PNG files, {WORKERS} workers: {seconds:.1f} s, "

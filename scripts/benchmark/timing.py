@@ -29,7 +29,7 @@ from gconet.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "data/demo"
-SETTLED = 10  # steps of train.py on a GPU until its graph is recorded; the log is read up to 8 steps late
+SETTLED = 10  # steps of train.py on a GPU until its graph is recorded; log lines come up to 8 steps late
 _run: Run  # of this process
 
 
@@ -55,7 +55,7 @@ def benchmark_inference(args: Namespace) -> None:
 def benchmark_train(args: Namespace) -> None:
     """Print the median time of the reference path's bare step and of train.py's steps, and their ratio.
 
-    The latter go from files to checkpoints; the log's first ones are left out.
+    train.py's steps go from files to checkpoints; the first ones in the log are left out.
     """
     on_gpu = args.device.type == "cuda"
     steps, images = args.steps or (200 if on_gpu else 6), 2 * args.group
@@ -80,7 +80,7 @@ def benchmark_train(args: Namespace) -> None:
 
 
 def benchmark_profile(args: Namespace) -> None:
-    """Print PyTorch's own table of train.py's steps, without a graph, which would hide their kernels."""
+    """Print PyTorch's profile of train.py's steps, without a CUDA graph, which would hide the kernels."""
     from train import main as train
 
     kind = args.device.type
@@ -99,9 +99,9 @@ def benchmark_profile(args: Namespace) -> None:
 
 
 def training_settings(root: Path, args: Namespace, weights: str) -> list[str]:
-    """Settings of train.py for the release's recipe, on a new set in `root`.
+    """Return train.py's settings for the release's recipe, on a new set in `root`.
 
-    Its classes repeat the demo groups, to --group pictures each. Noise would not saturate trained maps.
+    Its classes repeat the demo groups up to --group pictures each. Noise would not saturate trained maps.
     """
     for i in range(8):
         for group in DEMO.glob("images/*"):
@@ -118,9 +118,9 @@ def training_settings(root: Path, args: Namespace, weights: str) -> list[str]:
 
 
 def compare(paths: dict[str, partial[Run]], args: Namespace, images: int) -> float:
-    """Time all paths in turns, each in a process of its own, and print their rows.
+    """Time all paths in turn, each in its own process, and print their rows.
 
-    Returns the median seconds of the first one.
+    Returns the median seconds of the first path.
     """
     seconds: dict[str, list[float]] = {name: [] for name in paths}
     peaks = {}
@@ -154,7 +154,7 @@ def _time_run(device: torch.device) -> tuple[float, float]:
 
 
 def print_row(name: str, seconds: list[float], images: int, peak: float, reference: float) -> None:
-    """A path's median time, images per second, GiB and ratio to the reference path's seconds."""
+    """Print a path's median time, images per second, GiB and ratio to the reference path's seconds."""
     middle = median(seconds)
     print(
         f"{name:38}{1e3 * middle:9.1f} ms ({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})"
@@ -164,10 +164,10 @@ def print_row(name: str, seconds: list[float], images: int, peak: float, referen
 
 
 def pictures(source: Path, folder: Path, count: int) -> list[Path]:
-    """`count` links in a new `folder` to the pictures in `source`, in turn if it has fewer."""
+    """Make `count` links in a new `folder` to the pictures in `source`, repeated if there are fewer."""
     files = find_pictures(source) if source.is_dir() else []
     if not files:
-        raise ConfigError(f"--images {source} is not a folder of pictures; name one group")
+        raise ConfigError(f"--images {source} is not a folder of pictures; name the folder of one group")
     folder.mkdir(parents=True)
     for i in range(count):
         path = files[i % len(files)].resolve()
@@ -176,7 +176,7 @@ def pictures(source: Path, folder: Path, count: int) -> list[Path]:
 
 
 def difference(reference: Path, ours: Path) -> str:
-    """How our maps differ from the reference path's."""
+    """Describe how our maps differ from the reference path's."""
     names = [path.name for path in reference.iterdir()]
     maps = ([np.asarray(Image.open(folder / name), int) for folder in (reference, ours)] for name in names)
     values = np.concatenate([np.abs(a - b).ravel() for a, b in maps])

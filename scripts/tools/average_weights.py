@@ -1,8 +1,8 @@
-"""Average the weights of checkpoints of one lineage, each trained from the one before.
+"""Average the weights of a series of checkpoints, each trained from the previous one.
 
     python scripts/tools/average_weights.py runs/a/last.pt runs/d/last.pt --shares 3 1 --output average.pt
 
-Writes their weighted mean, for inference or as `init=` of another run; settings are those of the last one.
+Writes their weighted mean, for inference or as `init=` of another run; the settings are the last one's.
 """
 
 from pathlib import Path
@@ -14,14 +14,14 @@ from gconet.errors import CheckpointError, ConfigError, run_command
 def main() -> int:
     parser = new_parser(__doc__)
     parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT", help="two or more")
-    parser.add_argument("--shares", nargs="+", type=int, metavar="N", help="of each (default: equal ones)")
+    parser.add_argument("--shares", nargs="+", type=int, metavar="N", help="weight of each (default: equal)")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a new file to write")
     args = parser.parse_args()
     if args.output.exists():
         raise CheckpointError(f"{args.output} exists; name another file")
     shares = args.shares or [1] * len(args.checkpoints)
     if len(shares) != len(args.checkpoints) or min(shares) < 1:
-        raise ConfigError(f"--shares: {len(args.checkpoints)} numbers of at least 1 are needed")
+        raise ConfigError(f"--shares: give {len(args.checkpoints)} whole numbers of 1 or more")
 
     from gconet.checkpoint import load_model, load_state, save_checkpoint  # here: --help needs no torch
 

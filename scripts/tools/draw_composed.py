@@ -1,9 +1,9 @@
-"""Draw what training with data.distractors sees: pictures, what was made of them, and the masks.
+"""Draw what training with data.distractors sees: the pictures, their compositions and the masks.
 
     python scripts/tools/draw_composed.py --output composed.jpg
 
-A row for each picture of one episode of the demo: the group's picture, another class's picture, the two
-composed, and the mask of the group's object in it (gconet/data/compose.py).
+One row for each picture of a demo episode: the group's picture, another class's picture, the composition
+of the two, and the mask of the group's object in it (gconet/data/compose.py).
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a new .jpg or .png file")
     args = parser.parse_args()
     if args.output.exists():
-        raise ConfigError(f"{args.output} exists already; name another file")
+        raise ConfigError(f"{args.output} already exists; name another file")
     groups = scan_groups(DEMO / "images", DEMO / "gts")
     sizes = tuple(len(group.items) for group in groups)
     episodes = DrawnEpisodes(sizes=sizes, seed=0, group_size=4, flip=0.0, rotation=0.0)

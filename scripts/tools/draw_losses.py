@@ -1,10 +1,10 @@
-"""Draw the losses of several runs: a panel for each loss, a line for each run.
+"""Draw the losses of several runs: one panel per loss, one line per run.
 
     python scripts/tools/draw_losses.py runs/a runs/d --output losses.svg
     python scripts/tools/draw_losses.py results/ablation/2000-steps/*/ --output table1.svg
 
-A run is a folder with the log.jsonl of train.py or the losses.csv of ablate.py. Lines are means over every
-hundred steps. Needs matplotlib: pip install 'gconet[plot]'.
+A run is a folder with the log.jsonl of train.py or the losses.csv of ablate.py. Lines show the means of
+every hundred steps. Needs matplotlib: pip install 'gconet[plot]'.
 """
 
 import csv
@@ -24,7 +24,7 @@ TITLES = {
 
 def main() -> int:
     parser = new_parser(__doc__)
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder, named in the legend")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder (its name is the label)")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a new .svg, .png or .pdf")
     args = parser.parse_args()
     if args.output.exists():
@@ -35,7 +35,7 @@ def main() -> int:
         raise ConfigError("plots need matplotlib: pip install 'gconet[plot]'") from None
     runs = {run.name: read_losses(run) for run in args.runs}
     if len(runs) < len(args.runs):
-        raise ConfigError("two runs' folders have one name; rename one of them")
+        raise ConfigError("two run folders have the same name; rename one of them")
     names = [name for name in TITLES if any(name in curves for curves in runs.values())]
     figure = Figure(figsize=(4.2 * len(names), 3.2), layout="constrained")
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def read_losses(run: Path) -> dict[str, list[float]]:
-    """The curves of a run, by the columns of its losses.csv; raises DataError if it has none."""
+    """Read the curves of a run, by the columns of losses.csv; raises DataError if it has none."""
     table, log = run / "losses.csv", run / "log.jsonl"
     if table.is_file():
         with table.open(newline="") as file:

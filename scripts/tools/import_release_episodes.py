@@ -1,4 +1,4 @@
-"""Make an episode file, for training on exactly what the authors trained on, from their repository.
+"""Make an episode file from the authors' repository, to train on exactly what they trained on.
 
     python scripts/tools/import_release_episodes.py ../GCoNet data/release_episodes.npz
 
@@ -7,8 +7,8 @@ CHECKOUT is a clone of github.com/fanq15/GCoNet (as of commit a9868dbf). For eac
                              the images of the first class, then as many of the second
   df_dir/df_group_<e>.csv    a row per image of a step: columns img_path, item (the step's
                              first label), other_item, angle (degrees), flip (0 or 1), and
-                             sums that nobody reads
-with paths ./data/images/DUTS_class/<class>/<stem>.jpg. As in their dataset.py, the first row of
+                             sums that are not used
+with paths ./data/images/DUTS_class/<class>/<stem>.jpg. As in their dataset.py, the first row for
 an image and a first label counts, and the flip comes before the rotation.
 
 The file holds (E epochs of T steps, in the order of the recording; L labels; K images in all):
@@ -32,10 +32,10 @@ def main() -> int:
     add("checkout", type=Path, metavar="CHECKOUT", help="the authors' repository")
     default = Path("data/release_episodes.npz")
     add("out", type=Path, nargs="?", default=default, metavar="OUT", help=f"default {default}")
-    add("--overwrite", action="store_true", help="replace OUT if it is there")
+    add("--overwrite", action="store_true", help="replace OUT if it exists")
     args = parser.parse_args()
     if args.out.exists() and not args.overwrite:
-        raise DataError(f"{args.out} is there already; name another file, or --overwrite it")
+        raise DataError(f"{args.out} already exists; name another file, or use --overwrite")
     epochs = len(list(args.checkout.glob("group_dir/group_*.txt")))
     if not epochs:
         raise DataError(f"no group_dir in {args.checkout}; give a clone of the authors' repository")
@@ -61,7 +61,7 @@ def main() -> int:
             folders |= {first: names[0].split("/")[0], second: names[-1].split("/")[0]}
         ends.append(len(labels))
     if len(set(np.diff([0, *ends]))) > 1 or sorted(folders) != list(range(len(set(folders.values())))):
-        raise DataError(f"{args.checkout}: the epochs or the labels do not add up; give an unchanged clone")
+        raise DataError(f"{args.checkout}: epochs or labels are inconsistent; give an unchanged clone")
     own, angles, flips = zip(*images, strict=True)
     ordered, image = np.unique(own, return_inverse=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)

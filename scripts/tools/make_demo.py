@@ -5,9 +5,9 @@
     python scripts/tools/make_demo.py --packages packages --output demo
 
 Writes <output>/images/<group>/<nn>.jpg, <output>/gts/<group>/<nn>.png and, with the masks of the
-distractors, <output>/others/<group>/<nn>.png; the same files for the same packages. Every picture holds an
-instance of its group's object and one or two others, which occur only once in the group: who sees one
-picture alone cannot know which object is meant. Sources, rules and licences: data/demo/README.md.
+distractors, <output>/others/<group>/<nn>.png; the same packages give the same files. Every picture shows an
+instance of its group's object and one or two others, which occur only once in the group, so a single
+picture does not tell which object is meant. Sources, rules and licences: data/demo/README.md.
 """
 
 from itertools import cycle
@@ -21,7 +21,7 @@ from gconet.opencv import cv2
 
 WIDTH, HEIGHT = 480, 360  # pixels
 
-# each group's pictures: the common object's stamp, then the distractors'; a group's place sets its seeds
+# each group's pictures: the common object's stamp, then the distractors'; a group's position sets its seeds
 GROUPS = {
     "car": "sedan duck, beetle cow, sportscar2 kettle, truck guitar_classical, beetle zebra",
     "cattle": "bull soccer pitcher_small, cow beetle, cow_white toolbox rooster, yak flower4, bison violin, "
@@ -33,7 +33,7 @@ GROUPS = {
 }
 PICTURES = {group: [picture.split() for picture in text.split(",")] for group, text in GROUPS.items()}
 
-# the photographs that a group's pictures take in turn, and how far down their open ground begins
+# the photographs that a group's pictures use in turn, and how far down their open ground begins
 BACKGROUNDS = (
     ("aitzgorri_by_Aitzol_Berasategi.jpg", 0.76),  # meadow
     ("picosdeeuropa_by_Aitzol_Berasategi.jpg", 0.72),  # mountains
@@ -42,7 +42,7 @@ BACKGROUNDS = (
     ("sheep.jpg", 0.72),  # pasture
 )
 
-# heights in metres; what is not listed is about 1.5 m high
+# heights in metres; objects that are not listed are about 1.5 m high
 HEIGHTS = {
     0.1: "camera_35mm mandarine yellowpepper",
     0.15: "binoculars flower4 iris rubberduck teapot",
@@ -86,9 +86,9 @@ def main() -> int:
 def compose(
     image: np.ndarray, ground: float, objects: dict[str, Path], r: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The photograph (H,W,3) BGR uint8 with `objects` side by side in any order, and their masks (n,H,W).
+    """Place `objects` side by side in random order: the picture (H,W,3) BGR uint8, the masks (n,H,W).
 
-    `objects` are stamps' names and files; they stand below the part `ground` of the height, or fly.
+    `objects` are stamps' names and files; they stand below the fraction `ground` of the height, or fly.
     """
     widest = 0.94 * WIDTH / len(objects)
     stamps = [read_stamp(path, METRES.get(name, 1.5), widest, r) for name, path in objects.items()]
@@ -105,14 +105,14 @@ def compose(
         layer = np.zeros((HEIGHT, WIDTH, 4), np.float32)
         layer[base - h : base, x : x + w] = stamp
         layers.append(layer)
-        if not flies:  # its outline laid on the ground, and darkness below what is near the ground
+        if not flies:  # its outline cast on the ground, and a dark patch below its base
             lay = np.array([[1, -0.3, 0.3 * base], [0, 0.16, 0.84 * base + 2]])
             cast = cv2.warpAffine(layer[..., 3], lay, (WIDTH, HEIGHT))
             below = np.zeros_like(cast)
             below[base - 5 : base + 2] = layer[base - h // 6 : base, :, 3].max(0)
             for part, blur, strength in ((cast, 3, 0.6), (below, 2.5, 0.7)):
                 shadow = np.maximum(shadow, strength * cv2.GaussianBlur(part, (0, 0), blur))
-    light = image.mean((0, 1))  # of the scene: its colour, and how bright it is
+    light = image.mean((0, 1))  # the scene's colour and brightness
     tint = (light / light.mean()) ** 0.35 * np.clip((light.mean() / 115) ** 0.5, 0.7, 1.1)
     result: np.ndarray = image * (1 - shadow[..., None])
     for layer in layers:
@@ -123,7 +123,7 @@ def compose(
 
 
 def read_background(path: Path, r: np.random.RandomState) -> np.ndarray:
-    """A part of the photograph, down to its lower edge: (H,W,3) BGR float32, mirrored or not."""
+    """Read a random part of the photograph, down to its lower edge: (H,W,3) BGR float32, mirrored or not."""
     pixels: np.ndarray = np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR))
     h, w = pixels.shape[:2]
     scale = min(h / HEIGHT, w / WIDTH) * r.uniform(0.9, 1)
@@ -136,7 +136,7 @@ def read_background(path: Path, r: np.random.RandomState) -> np.ndarray:
 def read_stamp(
     path: Path, metres: float, widest: float, r: np.random.RandomState
 ) -> tuple[np.ndarray, float]:
-    """The stamp cut to its object (h,w,4), BGR premultiplied by alpha in [0,1], and its distance in [0,1]."""
+    """Read a stamp cut to its object (h,w,4), BGR premultiplied by alpha, and its distance, both in [0,1]."""
     pixels: np.ndarray = np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
     rows, columns = (np.flatnonzero((pixels[..., 3] > 127).any(axis)) for axis in (1, 0))
     cut = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
@@ -147,10 +147,10 @@ def read_stamp(
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     pixels = cv2.GaussianBlur(pixels, (0, 0), 0.6)
-    alpha = np.clip(pixels[..., 3:] * 1.5 - 0.5, 0, 1)  # without the outermost half pixel, often bright
+    alpha = np.clip(pixels[..., 3:] * 1.5 - 0.5, 0, 1)  # drop the outermost half pixel, often bright
     alpha[-5:] *= np.linspace(1, 0.2, 5, dtype=np.float32)[:, None, None]  # it sinks in a little
     pixels = pixels / np.maximum(pixels[..., 3:], 1e-3) * alpha
-    # large objects stand farther away: from 500 to 60 pixels a metre
+    # large objects stand farther away: from 500 to 60 pixels per metre
     distance = 1 - np.log(size[1] / metres / 60) / np.log(500 / 60)
     return pixels, float(np.clip(distance, 0, 1))
 

@@ -1,10 +1,10 @@
-"""How close cut-outs' masks come to true masks: J, and F of the boundary within 3 pixels.
+"""Measure how close cut-out masks are to true masks: J, and boundary F within 3 pixels.
 
     python scripts/tools/measure_cutouts.py --masks results/cutouts/masks --gts data/gts/PASCAL_coseg
 
-Precision is the share of the mask's outline that lies near the true one, recall the share of the true
-one near the mask's, F their harmonic mean, 0 if only one of the two has an outline. All figures are
-means over pictures.
+Precision is the share of the mask's outline that lies near the true outline, and recall the share of the
+true outline near the mask's. F is their harmonic mean, 0 if only one of the two has an outline. All figures
+are means over pictures.
 """
 
 from pathlib import Path
@@ -63,7 +63,7 @@ def boundary(mask: Mask, truth: Mask) -> tuple[float, float, float]:
 
 def outline(mask: Mask) -> Mask:
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    return np.asarray(mask & (cv2.erode(mask.astype(np.uint8), cross) == 0))  # the picture's rim is none
+    return np.asarray(mask & (cv2.erode(mask.astype(np.uint8), cross) == 0))  # without the picture's rim
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How well the signs of trouble in presence.csv tell bad maps from good ones.
+"""Measure how well the signs of trouble in presence.csv tell bad maps from good ones.
 
     python test.py --images data/images/PASCAL_coseg --output results/pascal --no-page
     python scripts/tools/measure_doubts.py --maps results/pascal --gts data/gts/PASCAL_coseg
 
-Prints, for each sign and for all together, what share of the maps has it: of those with a Jaccard index
-at 0.5 below 0.3, of those between, and of those above 0.7, for which it is a false alarm.
+Prints, for each sign and for any sign, the share of maps that have it: among maps whose Jaccard index at
+0.5 is below 0.3, among those between, and among those above 0.7, for which it is a false alarm.
 """
 
 import csv

@@ -1,10 +1,10 @@
-"""How well `presence` tells a picture without its group's object.
+"""Measure how well `presence` detects a picture without its group's object.
 
     python scripts/tools/measure_strays.py --images data/images/PASCAL_coseg
 
-Every group gets strays, one for each five pictures of its own, drawn at random from the other
-groups (no file that the group has), and goes through the network once with them. Prints the area under
-the ROC curve (AUC) over all pictures, and what the marks of test.py would be at a few margins.
+Adds strays to every group, one for every five of its pictures, drawn at random from the other groups
+(no file that the group has), and runs the network once on each group with them. Prints the area under
+the ROC curve (AUC) over all pictures, and what test.py would mark at a few margins.
 """
 
 from itertools import islice
@@ -24,10 +24,10 @@ MARGINS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 def main() -> int:
     parser = new_parser(__doc__)
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="a folder of groups")
-    parser.add_argument("--every", type=int, default=5, help="a stray for so many own pictures (default: 5)")
+    parser.add_argument("--every", type=int, default=5, help="pictures of the group per stray (default: 5)")
     add_network(parser)
     args = parser.parse_args()
-    from gconet.predictor import Predictor  # here, so that --help need not wait for torch
+    from gconet.predictor import Predictor  # here, so that --help does not wait for torch
 
     predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
     groups = {group.name: [item.image for item in group.items] for group in scan_groups(args.images)}
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def auc(values: np.ndarray, positive: np.ndarray) -> float:
-    """The share of pairs of a positive and a negative whose values are in that order; ties count half."""
+    """Return the share of (positive, negative) pairs whose positive has the higher value; ties count half."""
     ranks = np.searchsorted(np.sort(values), values) + np.searchsorted(np.sort(values), values, "right")
     p, n = positive.sum(), (~positive).sum()
     return float((ranks[positive].sum() / 2 - p * p / 2) / (p * n))

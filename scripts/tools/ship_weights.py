@@ -1,8 +1,8 @@
-"""Make the weights file that ships: inference only, float16, with its digest beside it.
+"""Make a weights file to ship: inference only, float16, with its digest next to it.
 
     python scripts/tools/ship_weights.py runs/release/last.pt gconet/weights/gconet.pt
 
-Then describe them in gconet/weights/README.md, and score them again: float16 moves the maps a little.
+Then describe the weights in gconet/weights/README.md and score them again: float16 changes the maps slightly.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="a new file to write")
     args = parser.parse_args()
 
-    from gconet.checkpoint import ship_weights  # here, so that --help need not wait for torch
+    from gconet.checkpoint import ship_weights  # here, so that --help does not wait for torch
 
     digest = ship_weights(args.checkpoint, args.weights)
     print(f"{args.weights}: {args.weights.stat().st_size / 1e6:.1f} MB, SHA-256 {digest}")
