@@ -181,7 +181,7 @@ def test_folders_that_differ_in_the_unicode_form_alone_are_named(tmp_path):
     for form in ("NFC", "NFD"):
         (tmp_path / unicodedata.normalize(form, "Äpfel")).mkdir()
         Image.new("RGB", (4, 4)).save(tmp_path / unicodedata.normalize(form, "Äpfel") / f"{form}.png")
-    with pytest.raises(DataError, match="two folders differ in the Unicode form"):
+    with pytest.raises(DataError, match="two folders differ only in the Unicode form"):
         scan_groups(tmp_path)
 
 

@@ -196,7 +196,7 @@ def test_grey_pictures_of_any_depth_have_the_same_greys(tmp_path, bits, kind):
 def test_colours_of_few_bits_in_16_are_refused_and_of_16_are_read(tmp_path, bits):
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), PHOTO[..., ::-1].astype(np.uint16) << (bits - 8))
-    with pytest.raises(DataError, match="a.png: uses at most 12 of its 16 bits a colour; stretch"):
+    with pytest.raises(DataError, match="a.png: uses at most 12 of its 16 bits per channel; rescale"):
         load_image(path)
     cv2.imwrite(str(path), PHOTO[..., ::-1].astype(np.uint16) << 8)
     np.testing.assert_array_equal(load_image(path), PHOTO)

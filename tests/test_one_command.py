@@ -218,7 +218,7 @@ def test_wrong_sources_are_named(call, photos):
     for given, text in (
         ([photos / "none"], "no folder .*none"),
         ([some, photos / "none.jpg"], "none.jpg: no such file or folder"),
-        ([photos / "in/cats/notes.txt"], "notes.txt is not a picture by its suffix"),
+        ([photos / "in/cats/notes.txt"], "notes.txt does not have a picture's suffix"),
         ([some, file], "two groups are called cats"),
     ):
         with pytest.raises(DataError, match=text):

@@ -89,7 +89,7 @@ def test_the_pixel_limit_can_be_raised_and_is_checked(tmp_path, monkeypatch):
         monkeypatch.setenv("GCONET_MAX_PIXELS", "6000")
         assert load_image(tmp_path / "a.png").size == (60, 50)
         monkeypatch.setenv("GCONET_MAX_PIXELS", "many")
-        with pytest.raises(Exception, match="GCONET_MAX_PIXELS=many: give the pixels"):
+        with pytest.raises(Exception, match="GCONET_MAX_PIXELS=many: give a whole number"):
             load_image(tmp_path / "a.png")
     finally:
         Image.MAX_IMAGE_PIXELS = before
@@ -214,9 +214,9 @@ def test_names_lead_out_of_no_folder_of_curves(run, toy, tmp_path):
         "--tensorboard",
         tmp_path,
     ]
-    assert "that is not a plain name" in run(*command, status=2).stderr and not list(tmp_path.iterdir())
+    assert "not a plain folder name" in run(*command, status=2).stderr and not list(tmp_path.iterdir())
     command = ["scripts/evaluate.py", "--sets", "../up", "--maps", gts, "--gts", gts]
-    assert "--sets '../up': that is not a plain name" in run(*command, status=2).stderr
+    assert "--sets '../up': not a plain folder name" in run(*command, status=2).stderr
 
 
 def test_tables_take_names_that_are_no_text_and_replace_files_whole(run, tmp_path):

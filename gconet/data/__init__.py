@@ -1,1 +1,1 @@
-"""Groups on disk → episodes → tensors. `groups` and `images` import no torch."""
+"""Groups on disk → episodes → tensors. `groups` and `images` do not import torch."""

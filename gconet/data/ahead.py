@@ -1,4 +1,4 @@
-"""Reading ahead, in threads: Pillow decodes and resizes without holding Python's lock."""
+"""Reads ahead in threads: Pillow releases Python's global lock while it decodes and resizes."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 def read_ahead(
     read: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int
 ) -> Iterator[Result]:
-    """`read` of each item, in order; `workers` threads are at most `ahead` items ahead of the caller."""
+    """Yield `read(item)` in order; `workers` threads stay at most `ahead` items ahead of the caller."""
     items, pool = iter(items), ThreadPoolExecutor(workers)
     try:
         waiting = deque(pool.submit(read, item) for item in islice(items, ahead))
@@ -22,4 +22,4 @@ def read_ahead(
             waiting.extend(pool.submit(read, item) for item in islice(items, 1))
             yield result
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # this may run in one of its threads, as garbage
+        pool.shutdown(wait=False, cancel_futures=True)  # the garbage collector may call this in a worker

@@ -1,6 +1,6 @@
-"""Checks whole data sets file by file, and reports everything that is wrong. Imports no torch.
+"""Checks whole data sets file by file and reports every problem. Does not import torch.
 
-`data.groups` stops at the first fault, as training must; here the user wants the whole list.
+`data.groups` stops at the first problem, as training must; here the user wants the whole list.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Problem(NamedTuple):
 
 
 class SetReport(NamedTuple):
-    """What was found of one set: counts of groups and files, and all its problems."""
+    """What was found in one set: counts of groups and files, and all its problems."""
 
     groups: int
     images: int
@@ -37,9 +37,9 @@ class SetReport(NamedTuple):
 
 
 def check_set(root: Path, name: str, *, workers: int = 2) -> SetReport:
-    """Read every image and mask of set `name` to the end and compare all that should agree.
+    """Decode every image and mask of set `name` in full and compare everything that should agree.
 
-    If `root/distractors/<name>` is a folder, it must have a mask for every image too. Raises DataError
+    If the folder `root/distractors/<name>` exists, it too must have a mask for every image. Raises DataError
     only if neither `root/images/<name>` nor `root/gts/<name>` is a folder.
     """
     folders = {side: root / side / name for side in ("images", "gts", "distractors")}
@@ -85,7 +85,7 @@ def check_set(root: Path, name: str, *, workers: int = 2) -> SetReport:
 
 
 def read_size(file: tuple[Path, Callable[[Path], Image.Image]]) -> tuple[int, int] | DataError:
-    """Width and height of a picture, decoded by the function beside it; or why it cannot be."""
+    """Return the width and height of a picture, given its decoding function, or the error if that fails."""
     path, load = file
     try:
         return load(path).size
@@ -94,21 +94,21 @@ def read_size(file: tuple[Path, Callable[[Path], Image.Image]]) -> tuple[int, in
 
 
 def list_side(folder: Path, problems: list[Problem]) -> dict[tuple[str, str], Path]:
-    """(group, stem) → file for one side of a set, named as training pairs them; adds what is wrong."""
+    """(group, stem) → file for one side of a set, named as training pairs them; extends `problems`."""
     subfolders = list_subfolders(folder) if folder.is_dir() else []
     if not subfolders:
-        what = "no class folders in it" if folder.is_dir() else "does not exist"
+        what = "has no class folders" if folder.is_dir() else "does not exist"
         problems.append(Problem("missing folder", folder, what))
         return {}
     for path in find_pictures(folder):
-        problems.append(Problem("stray file", path, "lies beside the class folders, not in one"))
+        problems.append(Problem("stray file", path, "is next to the class folders, not in one"))
     files: dict[tuple[str, str], Path] = {}
     groups: set[str] = set()
     for subfolder in subfolders:
         group = normalise(subfolder.name)
         pictures = find_pictures(subfolder)
         if group in groups:
-            problems.append(Problem("double group", subfolder, "another's name in the other Unicode form"))
+            problems.append(Problem("double group", subfolder, "duplicates a name in another Unicode form"))
         elif not pictures:
             problems.append(Problem("empty group", subfolder, f"no {', '.join(SUFFIXES)} in it"))
         else:

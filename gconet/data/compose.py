@@ -1,10 +1,10 @@
-"""Composed pictures: another class's object beside the group's own, with exact masks.
+"""Composed pictures: an object of another class next to the group's object, with exact masks.
 
 Trained on single-object pictures, the network learns to mark whatever is salient. In a composed
-picture two objects are salient and only the group tells which one is meant. Half of the composed
-pictures are the group's picture with another class's object pasted in; the other half are another
-class's picture with the group's object pasted in. So neither the seam, the size nor the place of
-what was pasted says which object to mark. (The idea is CADC's, Zhang et al., ICCV 2021.)
+picture two objects are salient, and only the group shows which one to mark. In half of the composed
+pictures, another class's object is pasted into the group's picture; in the other half, the group's
+object is pasted into another class's picture. So the seam, size and position of the pasted object do
+not reveal which object to mark. (The idea comes from CADC, Zhang et al., ICCV 2021.)
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PLAIN, DISTRACTOR_PASTED, OBJECT_PASTED = 0, 1, 2  # kinds of pictures
-PLACES = 16  # random places tried for what is pasted; the one that hides least is taken
-SMALLEST = 1 / 2.2  # scale of what is pasted: log-uniform between this and 1
-MOST_HIDDEN = 0.5  # share of the group's object that may be covered; beyond, the picture stays plain
-COARSE = 4  # the places are compared on masks this many times smaller
+PLACES = 16  # random positions tried for the pasted object; the one that hides least is used
+SMALLEST = 1 / 2.2  # scale of the pasted object: log-uniform between this and 1
+MOST_HIDDEN = 0.5  # share of the group's object that may be covered; if more is, the picture stays plain
+COARSE = 4  # positions are compared on masks this many times smaller
 
 
 class Composition(NamedTuple):
@@ -27,17 +27,17 @@ class Composition(NamedTuple):
 
     others: np.ndarray  # (B,) int64, pictures of other classes: indices into the dataset's items
     kinds: np.ndarray  # (B,) int64: PLAIN, DISTRACTOR_PASTED or OBJECT_PASTED
-    numbers: np.ndarray  # (B,2+2·PLACES) float32 in [0,1): flip, scale, then x and y of each place
+    numbers: np.ndarray  # (B,2+2·PLACES) float32 in [0,1): flip, scale, then x and y of each position
 
 
 def draw_composition(
     sizes: Sequence[int], labels: tuple[int, int], count: int, *, share: float, seed: tuple[int, ...]
 ) -> Composition:
-    """A composition for `count` pictures, the first half of class labels[0], the second of labels[1].
+    """Draw a composition for `count` pictures: the first half of class labels[0], the second of labels[1].
 
-    `sizes`: images in each class. `share` of the pictures are composed on average, half of them in
-    each way. Within a group every picture's distractor is from a class of its own, so that only the
-    object is common; with fewer classes than pictures, classes repeat. A pure function of its
+    `sizes`: images in each class. On average, a `share` of the pictures is composed, half of them
+    in each way. Within a group every distractor comes from a different class, so that only the object
+    is common; if there are fewer classes than pictures, classes repeat. A pure function of its
     arguments.
     """
     if not count:
@@ -46,7 +46,7 @@ def draw_composition(
     starts = np.cumsum((0, *sizes[:-1]))
     classes = np.setdiff1d(np.arange(len(sizes)), labels)
     if not len(classes):
-        classes = np.array(labels)[::-1]  # only two classes: each one's distractors are the other's
+        classes = np.array(labels)[::-1]  # only two classes: each is the other's distractor
         chosen = np.repeat(classes, count // 2)
     else:
         half = count // 2
@@ -63,11 +63,11 @@ def draw_composition(
 def compose(
     images: Tensor, masks: Tensor, others: Tensor, other_masks: Tensor, kinds: Tensor, numbers: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The pictures of a batch with their distractors, and the masks of the group's object in them.
+    """Compose the pictures of a batch; return them and the masks of the group's object in them.
 
     images, others (B,3,S,S) and masks, other_masks (B,1,S,S) uint8; kinds (B,), numbers (B,…) as in
-    `Composition` → images and masks, uint8 of the same shapes. A mask pixel is the share of the
-    group's object in the picture's pixel, to a grey level.
+    `Composition` → images and masks, uint8 of the same shapes. A mask pixel is the share of
+    the picture's pixel that the group's object covers, rounded to a grey level.
     """
     x, g, y, h = (t.float() / 255 for t in (images, masks, others, other_masks))
     swapped = (kinds == OBJECT_PASTED).view(-1, 1, 1, 1)
@@ -77,7 +77,7 @@ def compose(
     transform, hidden = place(cut_mask, below_mask, numbers)
     warped = warp(torch.cat([cut * cut_mask, cut_mask], 1), transform)
     there = warped[:, 3:]
-    colour = warped[:, :3] / there.clamp_min(1e-6)  # of the object alone, also on its outline
+    colour = warped[:, :3] / there.clamp_min(1e-6)  # of the object only, even on its outline
     inside = 2 * F.avg_pool2d(there, 3, 1, 1, count_include_pad=False) - 1  # a soft edge within the outline
     alpha = torch.minimum(inside.clamp_min(0), there)
     picture = below + alpha * (colour - below)
@@ -91,7 +91,7 @@ def compose(
 
 
 def place(cut: Tensor, below: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the object `cut` goes, and what share of the object `below` it hides there.
+    """Choose where the object `cut` goes; also return the share of the object `below` that it hides.
 
     Both masks (B,1,S,S) in [0,1]; numbers as in `Composition` → (B,2,3), the affine map from a
     picture's coordinates to those of `cut`, in [-1,1] as in PyTorch's affine_grid; and (B,).
@@ -120,7 +120,7 @@ def place(cut: Tensor, below: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def bounding_box(masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Masks (B,1,S,S) in [0,1] → the corners (x, y) of what is above 0.5, (B,2) each in [-1,1].
+    """Masks (B,1,S,S) in [0,1] → corners (x, y) of the box around values above 0.5, (B,2) each in [-1,1].
 
     For an empty mask the corners are (1, 1) and (-1, -1).
     """

@@ -1,4 +1,4 @@
-"""An episode → tensors, step by step of a whole run."""
+"""Turns the episodes of a run into tensors, step by step."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -33,15 +33,15 @@ class Batch(NamedTuple):
 
     @property
     def composition(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What `compose` takes beside the images and masks."""
+        """The arguments of `compose` after the images and masks."""
         return self.others, self.other_masks, self.kinds, self.numbers
 
 
 class EpisodeDataset:
-    """`dataset[step]` is the batch of that step of this rank, across epochs. Threads may share it.
+    """`dataset[step]` is this rank's batch for that step, counted across epochs. Threads may share it.
 
     With more than one rank (`world`), neighbouring episodes go to different ranks; if an epoch
-    does not divide, its first episodes fill the last step.
+    does not divide evenly, its first episodes fill the last step.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class EpisodeDataset:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        """`distractors`: the share of composed pictures, which `seed` draws."""
+        """`distractors`: the share of pictures to compose; `seed` seeds that draw."""
         self.items = [item for group in groups for item in group.items]
         self.size, self.rank, self.world = size, rank, world
         self.distractors, self.seed = distractors, seed
@@ -65,9 +65,9 @@ class EpisodeDataset:
         self._cache: Tensor | None = None
 
     def fill_cache(self, device: torch.device, *, workers: int) -> None:
-        """Read and resize all images now, by `workers` threads, and keep them on `device`.
+        """Read and resize all images now, with `workers` threads, and keep them on `device`.
 
-        Batches then come from there. Raises DataError for a file that cannot be read.
+        Batches then come from this cache. Raises DataError for a file that cannot be read.
         """
         cache = torch.empty(len(self.items), 4, self.size, self.size, dtype=torch.uint8, device=device)
         workers = max(1, workers)
@@ -78,9 +78,9 @@ class EpisodeDataset:
         self._cache = cache
 
     def loader(self, *, first: int, last: int, workers: int, pin: bool) -> Iterator[Batch]:
-        """The batches of steps first … last − 1, in order, read ahead by `workers` threads.
+        """Return the batches of steps first … last − 1, in order, read ahead by `workers` threads.
 
-        At most one a core. A cache needs none, unless its batches wait in pinned memory (`pin`) for a GPU.
+        At most one thread per core. A cache needs none, unless `pin` copies its batches to pinned memory.
         Raises DataError for a file that cannot be read.
         """
         steps = range(first, last)
@@ -131,7 +131,7 @@ class EpisodeDataset:
         return torch.stack(loaded) if loaded else torch.empty(0, 4, self.size, self.size, dtype=torch.uint8)
 
     def _send(self, array: np.ndarray) -> Tensor:
-        """`array` beside the cache; pinned on its way to a GPU, so that the host need not wait."""
+        """`array` on the cache's device; pinned on its way to a GPU, so that the host does not wait."""
         tensor = torch.from_numpy(array)
         if self._cache is None or not self._cache.is_cuda:
             return tensor

@@ -1,4 +1,4 @@
-"""From a picture's file to a decoded PIL picture, or one line that says why not."""
+"""Decodes picture files with Pillow; failures become one-line errors."""
 
 import io
 import os
@@ -13,24 +13,24 @@ from PIL import Image, features
 
 from gconet.errors import ConfigError, DataError
 
-# What is decoded, whatever a file's suffix: Pillow knows more, some of it by starting other programs.
+# The formats to decode, whatever a file's suffix; for some others, Pillow starts external programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
-# suffixes of what takes more than Pillow alone: its format, and what brings it
+# suffixes that need more than plain Pillow → the format, and the package that adds it
 EXTRAS = {".avif": ("AVIF", "'pillow>=11.3'")} | dict.fromkeys((".heic", ".heif"), ("HEIF", "'gconet[heic]'"))
-LIMIT = "GCONET_MAX_PIXELS"  # environment variable: most pixels of a picture
+LIMIT = "GCONET_MAX_PIXELS"  # environment variable: the most pixels a picture may have
 
 
 def decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """What `convert` makes of the picture at `path`; raises as `load_image`, also for its DataError."""
+    """Return `convert` of the picture at `path`; raises as `load_image` does, also if `convert` fails."""
     if limit := os.environ.get(LIMIT):
         if not limit.isdecimal() or int(limit) == 0:
-            raise ConfigError(f"{LIMIT}={limit}: give the pixels that a picture may have, as a whole number")
+            raise ConfigError(f"{LIMIT}={limit}: give a whole number, the most pixels a picture may have")
         Image.MAX_IMAGE_PIXELS = int(limit) // 2  # Pillow refuses twice as many
     return attempt(lambda: convert(_read(path)), f"{path}: ", path.suffix.lower())
 
 
 def attempt(make: Callable[[], Image.Image], prefix: str = "", suffix: str = "") -> Image.Image:
-    """What `make` returns; any error but a lack of memory becomes a DataError, as `explain` words it."""
+    """Return `make()`; any error except MemoryError becomes a DataError worded by `explain`."""
     try:
         return make()
     except MemoryError:
@@ -40,13 +40,13 @@ def attempt(make: Callable[[], Image.Image], prefix: str = "", suffix: str = "")
 
 
 def explain(error: Exception, suffix: str = "") -> str:
-    """What is wrong with a file of this suffix that could not be decoded, and what to do."""
+    """Say why a file with this suffix could not be decoded, and what to do."""
     if isinstance(error, DataError):
         return str(error)
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, Image.DecompressionBombError):
-        allow = f"allow more with {LIMIT}=…, by default 178956970"
+        allow = f"allow more with {LIMIT}=… (default 178956970)"
         return f"has more pixels than are safe to decode; if you trust it, {allow}"
     if isinstance(error, Image.UnidentifiedImageError):
         kind, package = EXTRAS.get(suffix, ("JPEG", ""))
@@ -62,16 +62,16 @@ def _read(path: Path) -> Image.Image:
     try:
         image, deep = _open(path)
     except ValueError as error:
-        if "text" not in str(error).lower():  # Pillow gives up on a PNG file's comments of 1 MB or more
+        if "text" not in str(error).lower():  # Pillow rejects PNG files with comments of 1 MB or more
             raise
         image, deep = _open(io.BytesIO(without_text(path.read_bytes())))
-    if deep and 0 < np.asarray(image.convert("RGB")).max() < 16:  # Pillow keeps each colour's high byte
-        raise DataError("uses at most 12 of its 16 bits a colour; stretch them to 16, or save it with 8")
+    if deep and 0 < np.asarray(image.convert("RGB")).max() < 16:  # Pillow keeps the high bytes
+        raise DataError("uses at most 12 of its 16 bits per channel; rescale to 16, or save it with 8")
     return image
 
 
 def _open(file: Path | io.BytesIO) -> tuple[Image.Image, bool]:
-    """The decoded picture, and whether its file has 16 bits a colour."""
+    """The decoded picture, and whether its file has 16 bits per channel."""
     image: Image.Image = Image.open(file, formats=decoders())
     deep = image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
     image.load()
@@ -80,8 +80,8 @@ def _open(file: Path | io.BytesIO) -> tuple[Image.Image, bool]:
 
 @lru_cache(1)
 def decoders() -> tuple[str, ...]:
-    """Those of `FORMATS` that this installation can decode; HEIF by the extra package pillow-heif."""
-    # Pillow warns of half as many pixels as it refuses; `LIMIT` has its own message
+    """Those of `FORMATS` that this installation can decode; HEIF needs the extra package pillow-heif."""
+    # Pillow warns at half the pixels that it refuses; `explain` words the refusal
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     missing = set() if features.check("avif") else {"AVIF"}
     try:
@@ -94,7 +94,7 @@ def decoders() -> tuple[str, ...]:
 
 
 def without_text(png: bytes) -> bytes:
-    """A PNG file without its text chunks: comments, which may hold more than Pillow accepts."""
+    """Return a PNG file without its text chunks (comments), which may be larger than Pillow accepts."""
     kept, start = [png[:8]], 8
     while start < len(png):
         end = start + 12 + int.from_bytes(png[start : start + 4], "big")  # length, kind, data, checksum

@@ -1,7 +1,7 @@
-"""Episodes: which images of which two groups make a training step, and how each is turned.
+"""Episodes: which images of which two groups make a training step, and how each is flipped and rotated.
 
-Drawn ones are a pure function of (group sizes, seed, epoch), so a run can resume at any step;
-recorded ones replay a list, such as the authors' own.
+Drawn episodes are a pure function of (group sizes, seed, epoch), so a run can resume at any step;
+recorded episodes replay a list, such as the authors'.
 """
 
 from collections.abc import Sequence
@@ -21,18 +21,18 @@ from gconet.errors import ConfigError, DataError
 class Episode:
     """One step: n images of each of two groups, the first group's before the second's."""
 
-    labels: tuple[int, int]  # places of the two groups in the sorted class names
-    images: np.ndarray  # (2n,) int, places in the list of all groups' items, end to end
+    labels: tuple[int, int]  # indices of the two groups in the sorted class names
+    images: np.ndarray  # (2n,) int, indices into the items of all groups, concatenated
     angles: np.ndarray  # (2n,) float32, degrees, counter-clockwise
     flips: np.ndarray  # (2n,) bool, horizontal, before the rotation
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnEpisodes:
-    """Every class once as the first group, with a random other class as its partner.
+    """Takes every class once as the first group, with a random other class as its partner.
 
-    The order of first groups is fixed and shuffled, like the directory listing of the release's: by
-    sorted names similar classes follow each other, and an epoch would end on one kind.
+    The order of first groups is shuffled but fixed, like the directory listing in the release: sorted
+    by name, similar classes would follow each other and an epoch would end on one kind.
     """
 
     sizes: tuple[int, ...]  # images in each class
@@ -43,16 +43,16 @@ class DrawnEpisodes:
 
     def __post_init__(self) -> None:
         if len(self.sizes) < 2:
-            raise DataError(f"a pair needs two classes, and there is {len(self.sizes)}; add class folders")
+            raise DataError(f"a pair needs two classes, found {len(self.sizes)}; add class folders")
 
     @property
     def steps(self) -> int:
-        """Episodes in every epoch."""
+        """Number of episodes in every epoch."""
         return len(self.sizes)
 
     def epoch(self, epoch: int) -> list[Episode]:
         """The steps of epoch 0, 1, …; the same at every call."""
-        r = np.random.RandomState([self.seed, epoch])  # its streams never change between versions
+        r = np.random.RandomState([self.seed, epoch])  # its streams stay the same in all NumPy versions
         starts = np.cumsum((0, *self.sizes[:-1]))
         episodes = []
         for first in np.random.RandomState(0).permutation(len(self.sizes)).tolist():
@@ -68,7 +68,7 @@ class DrawnEpisodes:
 
 
 class RecordedEpisodes:
-    """Replays a file made by scripts/tools/import_release_episodes.py; its docstring has the format."""
+    """Replays a file made by scripts/tools/import_release_episodes.py; its docstring describes the format."""
 
     def __init__(self, path: Path, groups: Sequence[Group]) -> None:
         """Raises DataError if the file cannot be read or names images that `groups` lack."""
@@ -77,7 +77,7 @@ class RecordedEpisodes:
         try:
             with np.load(path, allow_pickle=False) as file:
                 record = {name: file[name] for name in kinds}
-        except Exception as error:  # of many unrelated types: zip, zlib and NumPy have their own
+        except Exception as error:  # zip, zlib and NumPy raise many unrelated types
             make = "make it with scripts/tools/import_release_episodes.py"
             raise DataError(f"data.episodes: {path} cannot be read as episodes ({error}); {make}") from None
         names, labels, folders, sizes, image, angle, flip = record.values()
@@ -94,7 +94,7 @@ class RecordedEpisodes:
             and np.isfinite(angle).all()
         )
         if not sound:
-            raise DataError(f"data.episodes: {path} is damaged, its arrays do not add up")
+            raise DataError(f"data.episodes: {path} is damaged: its arrays do not add up")
         items = [f"{group.name}/{item.stem}" for group in groups for item in group.items]
         place = _places(names, items, f"{path} names images")
         label = _places(folders, [group.name for group in groups], f"{path} names classes")
@@ -108,7 +108,7 @@ class RecordedEpisodes:
         self._epochs = [episodes[i : i + self.steps] for i in range(0, len(episodes), self.steps)]
 
     def __len__(self) -> int:
-        """How many epochs were recorded."""
+        """Number of recorded epochs."""
         return len(self._epochs)
 
     def epoch(self, epoch: int) -> list[Episode]:
@@ -122,7 +122,7 @@ Episodes: TypeAlias = DrawnEpisodes | RecordedEpisodes
 
 
 def make_episodes(config: Config, groups: Sequence[Group]) -> Episodes:
-    """The recorded episodes that `config` names, or else drawn ones."""
+    """Return the recorded episodes that `config` names, or drawn ones if it names none."""
     data = config.data
     if data.episodes is None:
         sizes = tuple(len(group.items) for group in groups)
@@ -136,7 +136,7 @@ def make_episodes(config: Config, groups: Sequence[Group]) -> Episodes:
 
 
 def _places(wanted: np.ndarray, known: list[str], what: str) -> np.ndarray:
-    """Where each of the `wanted` names stands among the `known` ones."""
+    """Return the index in `known` of each name in `wanted`."""
     place = {name: i for i, name in enumerate(known)}
     if missing := [name for name in wanted if name not in place]:
         raise DataError(f"{what} that the data set lacks: {name_some(missing)}")

@@ -1,6 +1,6 @@
 """Scans folders of groups into immutable records: every image with its mask, paired by stem.
 
-The published layout is `<root>/images/<set>/<class>/*` beside `<root>/gts/<set>/<class>/*`.
+The published layout is `<root>/images/<set>/<class>/*` and `<root>/gts/<set>/<class>/*`.
 """
 
 from collections import Counter
@@ -12,14 +12,14 @@ from gconet.data.names import check_name, name_some, normalise
 from gconet.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".avif", ".heic", ".heif")
-# Folders and files of other programs.
+# Folders and files that other programs create.
 FOREIGN = ("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information")
 FOREIGN_FILES = ("thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One picture of a group; `mask`, `map` and `distractors` are None if they were not asked for.
+    """One picture of a group; `mask`, `map` and `distractors` are None if they were not requested.
 
     Raises DataError for a `stem` that is not a plain name: results are saved under it.
     """
@@ -59,7 +59,7 @@ def scan_set(root: Path, name: str) -> tuple[Group, ...]:
 
 
 def no_set(root: Path, name: str) -> DataError:
-    """What to raise if `root` lacks the data set `name`."""
+    """Return the error to raise if `root` lacks the data set `name`."""
     there = ", ".join(list_sets(root)) or "none"
     return DataError(f"no data set {name!r} in {root} (sets there: {there}); layout: data/README.md")
 
@@ -73,13 +73,13 @@ def list_sets(root: Path) -> list[str]:
 def scan_groups(
     images: Path, gts: Path | None = None, maps: Path | None = None, distractors: Path | None = None
 ) -> tuple[Group, ...]:
-    """The groups below `images`, with their files from `gts`, `maps` and `distractors`, if given.
+    """Return the groups below `images`, with their files from `gts`, `maps` and `distractors`, if given.
 
-    Every picture needs its mask, and that of its distractors; one without a map has None, if others
-    have theirs.
+    Every picture needs its file in `gts` and in `distractors`. Pictures may lack a map if others have
+    one; their `map` is None.
 
     A folder with pictures directly inside is one group, named after the folder; otherwise each
-    sub-folder is a group. Two pictures of one stem (a.jpg, a.png) are called by their whole names, but
+    sub-folder is a group. Two pictures with one stem (a.jpg, a.png) go by their full names, but
     with `gts` they are ambiguous. Raises DataError for anything missing, unpaired or ambiguous.
     """
     folders = list_groups(images, twins=not gts)
@@ -103,11 +103,11 @@ def scan_sources(
     maps: Path | None = None,
     distractors: Path | None = None,
 ) -> tuple[Group, ...]:
-    """The groups of one folder, as `scan_groups`, or of several folders and single picture files, without
-    masks and maps.
+    """Return the groups of one folder, as `scan_groups` does, or of several folders and single picture files,
+    without masks and maps.
 
-    The files of one folder are a group of its name. Raises DataError as `scan_groups`, for a file that is not
-    a picture by its suffix, and if two groups have one name.
+    Single files from one folder form a group named after it. Raises DataError as `scan_groups` does, for a
+    file without a picture's suffix, and if two groups have the same name.
     """
     if len(sources) == 1 and not sources[0].is_file():
         return scan_groups(sources[0], gts, maps, distractors)
@@ -119,29 +119,29 @@ def scan_sources(
         elif not source.is_file():
             raise DataError(f"{source}: no such file or folder; give pictures or folders of pictures")
         elif source.suffix.lower() not in SUFFIXES:
-            raise DataError(f"{source} is not a picture by its suffix; readable are {', '.join(SUFFIXES)}")
+            raise DataError(f"{source} does not have a picture's suffix; supported: {', '.join(SUFFIXES)}")
         else:
-            folder = source.parent.resolve()  # a file may be named in two ways
+            folder = source.parent.resolve()  # one file may be given under two paths
             files.setdefault(folder, {})[folder / source.name] = None
     for folder, paths in files.items():
         named = sorted(name_files(paths, twins=True).items())
         groups.append(Group(normalise(folder.name), tuple(Item(stem, path) for stem, path in named)))
     [(name, count)] = Counter(group.name for group in groups).most_common(1)
     if count > 1:
-        raise DataError(f"two groups are called {name}; rename a folder, or work on one after the other")
+        raise DataError(f"two groups are called {name}; rename a folder, or process them one at a time")
     return tuple(groups)
 
 
 def leave_out(groups: Sequence[Group], images: Container[Path]) -> list[Group]:
-    """The groups without these pictures; those that are then empty are left out."""
+    """Return the groups without these pictures; drop groups that become empty."""
     left = [Group(g.name, tuple(item for item in g.items if item.image not in images)) for g in groups]
     return [group for group in left if group.items]
 
 
 def list_groups(root: Path, *, allow_empty: bool = False, twins: bool = False) -> dict[str, dict[str, Path]]:
-    """Group name → stem → file, both sorted, for one group or a folder of groups; raises DataError.
+    """Return group name → stem → file, sorted, for one group or a folder of groups; raises DataError.
 
-    With `allow_empty`, a folder without pictures is an empty group, if another has some. `twins`: see
+    With `allow_empty`, a folder may be an empty group if another has pictures. `twins`: see
     `name_files`.
     """
     if not root.is_dir():
@@ -157,25 +157,25 @@ def list_groups(root: Path, *, allow_empty: bool = False, twins: bool = False) -
         return {normalise(root.resolve().name): own}
     groups = {normalise(p.name): name_files(find_pictures(p), twins=twins) for p in subfolders}
     if len(groups) < len(subfolders):
-        raise DataError(f"{root}: two folders differ in the Unicode form of one name only; merge them")
+        raise DataError(f"{root}: two folders differ only in the Unicode form of their names; merge them")
     empty = [name for name, files in groups.items() if not files]
     if len(empty) == len(groups) or (empty and not allow_empty):
         where = f"in {name_some(empty)} of {root}" if empty else f"in {root}"
         hint = f"; did you mean {root / 'maps'}?" if (root / "maps").is_dir() else ""  # of gconet cutouts
-        raise DataError(f"no images {where}; readable are {', '.join(SUFFIXES)}{hint}")
+        raise DataError(f"no images {where}; supported: {', '.join(SUFFIXES)}{hint}")
     return groups
 
 
 def list_subfolders(folder: Path) -> list[Path]:
-    """The folders inside `folder`, sorted by name, without hidden ones and those of `FOREIGN`."""
+    """The folders inside `folder`, sorted by name, except hidden ones and those in `FOREIGN`."""
     folders = (p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     return sorted((p for p in folders if p.name not in FOREIGN), key=lambda p: normalise(p.name))
 
 
 def name_files(pictures: Collection[Path], *, twins: bool) -> dict[str, Path]:
-    """Stem → picture of one folder; raises DataError if two share a stem.
+    """Return stem → picture for one folder; raises DataError if two share a stem.
 
-    With `twins`, files that share a stem (a.jpg, a.png) have their whole names instead.
+    With `twins`, files that share a stem (a.jpg, a.png) go by their full names instead.
     """
     shared = Counter(normalise(path.stem) for path in pictures)
     files: dict[str, Path] = {}
@@ -196,7 +196,7 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 def list_others(root: Path) -> list[Path]:
-    """The files in one group's folder, or in a folder of groups, that are not pictures by their suffix.
+    """The files in one group's folder, or in a folder of groups, that do not have a picture's suffix.
 
     Ignores hidden files, Thumbs.db and desktop.ini.
     """
@@ -211,8 +211,8 @@ def _visible_files(folder: Path) -> list[Path]:
 def pair_folders(
     images: dict[str, dict[str, Path]], root: Path, what: str, *, partly: bool = False
 ) -> dict[tuple[str, str], Path]:
-    """(group, stem) → file below `root` for each of `images`; a single group on both sides pairs
-    whatever its name. `what` they are goes into the messages; if `partly`, some pictures may have none."""
+    """Return (group, stem) → file below `root` for each of `images`; a single group on both sides pairs
+    whatever its name. `what` names the files in messages; if `partly`, some pictures may have none."""
     found = list_groups(root, allow_empty=partly)
     if len(images) == len(found) == 1:
         found = dict(zip(images, found.values(), strict=True))
@@ -223,5 +223,5 @@ def pair_folders(
     if missing := [name for name in images if name not in found]:
         raise DataError(f"no {what}s for {name_some(missing)} in {root} (there: {name_some(list(found))})")
     if missing := [f"{name}/{stem}" for name, stem in wanted if (name, stem) not in pairs]:
-        raise DataError(f"no {what} in {root} for {name_some(missing)}; each image needs one of its stem")
+        raise DataError(f"no {what} in {root} for {name_some(missing)}; each image needs one with its stem")
     return pairs

@@ -1,4 +1,4 @@
-"""Reading pictures, masks and maps: whatever the file holds becomes 8-bit RGB or 8-bit grey."""
+"""Reads pictures, masks and maps; every file becomes 8-bit RGB or 8-bit grey."""
 
 import io
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, ImageChops, ImageCms
 from gconet.data.decode import attempt, decode, decoders
 from gconet.errors import DataError
 
-TURNS = {  # EXIF's orientation → what makes the picture upright
+TURNS = {  # EXIF orientation → the operation that turns the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -25,30 +25,30 @@ TURNS = {  # EXIF's orientation → what makes the picture upright
 def load_image(path: Path) -> Image.Image:
     """The picture at `path` as 8-bit sRGB, upright, transparent pixels on white.
 
-    Grey, palette and CMYK files are converted, by their colour profile if they have one. 16-bit grey is
-    taken to have 8, 10, 12 or 16 bits, the fewest that hold its highest value. Raises DataError
+    Grey, palette and CMYK files are converted, using their colour profile if they have one. 16-bit grey
+    is read as 8, 10, 12 or 16 bits, the fewest that hold its highest value. Raises DataError
     if the file cannot be decoded or has too many pixels, ConfigError if `LIMIT` is not a number.
     """
     return decode(path, _as_rgb)
 
 
 def load_opacity(path: Path) -> np.ndarray | None:
-    """The own alpha channel of the picture at `path`, (H,W) uint8, upright; None if it has none.
+    """The alpha channel of the picture at `path`, (H,W) uint8, upright; None if nothing is transparent.
 
-    Raises as `load_image`.
+    Raises as `load_image` does.
     """
     try:
         with Image.open(path, formats=decoders()) as image:  # reads no pixels
             if not has_alpha(image):
                 return None
-    except (OSError, ValueError):  # read below, or its fault named
+    except (OSError, ValueError):  # decoded below, which reports the error
         pass
     alpha = decode(path, lambda image: _upright(image).convert("RGBA").getchannel("A"))
     return None if alpha.getextrema() == (255, 255) else np.asarray(alpha)
 
 
 def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
-    """A picture in memory as `load_image` gives one, upright if it has EXIF.
+    """Convert a picture in memory to what `load_image` returns, upright if it has EXIF data.
 
     An array is (H,W,3) RGB or (H,W) grey, uint8. Raises DataError for other arrays and for a picture whose
     file turns out to be damaged.
@@ -68,17 +68,17 @@ def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
 def load_mask(path: Path) -> Image.Image:
     """The mask at `path` as 8-bit grey, upright, 0 background to 255 object.
 
-    If an alpha channel alone shows the object, as in a cut-out of one colour, the mask is that channel;
-    else transparent pixels are background. Raises as `load_image`, and DataError for what is not
-    a mask: colours, and values that mean something else, such as 0 and 1 or numbers of classes.
+    If only the alpha channel shows the object, as in a cut-out of one colour, the mask is that channel;
+    otherwise transparent pixels are background. Raises as `load_image` does, and DataError for a file
+    with colours, or with values that mean something else, such as 0 and 1 or class numbers.
     """
     return decode(path, _as_mask)
 
 
 def load_map(path: Path) -> Image.Image:
-    """The co-saliency map at `path` as 8-bit grey; as `load_mask`, but any values are accepted.
+    """The co-saliency map at `path` as 8-bit grey; like `load_mask`, but accepts any values.
 
-    16 bits are taken as the whole range: a map may be dark.
+    16-bit values are scaled from the whole range, because a map may be dark.
     """
     return decode(path, lambda image: _as_grey(image, whole_range=True))
 
@@ -86,9 +86,9 @@ def load_map(path: Path) -> Image.Image:
 def load_with_mask(
     image: Path, mask: Path, load: Callable[[Path], Image.Image] = load_mask
 ) -> tuple[Image.Image, Image.Image]:
-    """A picture and its mask; with `load` = `load_map`, its map.
+    """Load a picture and its mask or, with `load=load_map`, its map.
 
-    Raises as they do, and DataError if the two differ in size.
+    Raises as the loaders do, and DataError if the two differ in size.
     """
     picture, m = load_image(image), load(mask)
     if picture.size != m.size:
@@ -113,12 +113,12 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def has_alpha(image: Image.Image) -> bool:
-    """Whether any of its pixels may be transparent."""
+    """Whether any pixel of `image` may be transparent."""
     return "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """`image` as RGB; its colours converted from `profile`, unless that is damaged or sRGB already."""
+    """`image` as RGB; its colours converted from `profile`, unless it is damaged or already sRGB."""
     mode = image.mode if image.mode in ("L", "CMYK") else "RGB"
     transform = _transform(profile, mode) if profile and image.mode != "1" else None
     if transform is None:
@@ -133,30 +133,30 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         if "srgb" in ImageCms.getProfileDescription(source).lower():
             return None
         target = ImageCms.createProfile("sRGB")
-        # the cache of one pixel would be shared by threads
+        # threads would share the one-pixel cache
         return ImageCms.buildTransform(source, target, mode, "RGB", flags=ImageCms.Flags.NOCACHE)
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
         return None
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """`image` turned as its EXIF says; as it is if the block is damaged.
+    """`image` turned upright by its EXIF orientation; unchanged if the EXIF block is damaged.
 
-    Not by Pillow's exif_transpose, which also writes the block anew and fails if any other tag is malformed.
+    Pillow's exif_transpose also rewrites the block, and fails if any other tag is malformed.
     """
     try:
         turn = TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))
     except MemoryError:
         raise
-    except Exception:  # of many types
+    except Exception:  # Pillow raises many types
         turn = None
     return image if turn is None else image.transpose(turn)
 
 
 def _eight_bit(image: Image.Image, *, whole_range: bool = False) -> Image.Image:
-    """16-bit grey as 8-bit, which Pillow's own conversion would clip at 255; others as they are.
+    """Convert 16-bit grey to 8-bit (Pillow would clip it at 255); return other images unchanged.
 
-    Cameras and scanners write 10 and 12 bits into 16-bit files. `whole_range`: all 16 bits count.
+    Cameras and scanners write 10 and 12 bits into 16-bit files. `whole_range`: scale from all 16 bits.
     """
     if not image.mode.startswith("I"):
         return image
@@ -175,14 +175,14 @@ def _as_grey(image: Image.Image, *, whole_range: bool = False) -> Image.Image:
         alpha = rgba.getchannel("A")
         colours = np.asarray(rgba.convert("RGB"))[np.asarray(alpha) > 0]
         if alpha.getextrema() != (255, 255) and len(colours) and np.ptp(colours, 0).max() == 0:
-            return alpha  # the object in one colour, whichever it is
+            return alpha  # the object has one colour, so only alpha shows it
         black = Image.new("RGB", rgba.size)
         black.paste(rgba.convert("RGB"), mask=alpha)
         grey = black
     if grey.mode not in ("1", "L"):
         red, green, blue = grey.convert("RGB").split()
         pairs = ((red, green), (green, blue), (blue, red))
-        tint = 0 if "P" in image.mode else 32  # what differs more is coloured
+        tint = 0 if "P" in image.mode else 32  # a larger difference is a colour
         if any(any(ImageChops.difference(*pair).histogram()[tint + 1 :]) for pair in pairs):
             raise DataError("is in colour, so it is not a mask or map; save the object as white on black")
     return grey.convert("L")
@@ -192,7 +192,7 @@ def _as_mask(image: Image.Image) -> Image.Image:
     grey = _as_grey(image)
     counts = np.array(grey.histogram())
     highest, levels = int(counts.nonzero()[0].max()), int((counts[1:] > 0).sum())
-    # numbers of classes, also with a void of 255: few levels, none of an edge's greys
+    # class numbers, possibly with 255 for void: few levels, none of the greys of a soft edge
     numbers = levels <= 20 and not counts[92:255].any() and counts[1:92].sum() > counts[255]
     if 0 < highest < 128 or numbers:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Names of groups, pictures and folders: plain ones, in one Unicode form, and a few of them for a message."""
+"""Names of groups, pictures and folders: checks, Unicode normalisation, short lists for messages."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from gconet.errors import ConfigError, DataError
 
 
 def is_plain(name: str) -> bool:
-    """Whether `name` is the name of one file or folder, and cannot lead elsewhere."""
+    """Whether `name` names one file or folder and cannot lead to another place."""
     return name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
 
 
@@ -21,11 +21,11 @@ def check_name(name: str) -> None:
 def check_option(option: str, name: str) -> None:
     """Raise ConfigError unless `name`, given to an `option`, is plain."""
     if not is_plain(name):
-        raise ConfigError(f"{option} {name!r}: that is not a plain name, as a folder has; give one")
+        raise ConfigError(f"{option} {name!r}: not a plain folder name; give the name of one folder")
 
 
 def normalise(name: str) -> str:
-    """`name` in Unicode's composed form (NFC): macOS writes names in the other, and both must pair."""
+    """`name` in Unicode's composed form (NFC): macOS may use the decomposed form, and the two must match."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -36,7 +36,7 @@ def name_some(names: list[str], most: int = 5) -> str:
 
 
 def name_folders(texts: Sequence[str], option: str) -> dict[str, Path]:
-    """Name → folder for each NAME=DIR of a repeatable `option`; a DIR alone is named after itself.
+    """Name → folder for each NAME=DIR of a repeatable `option`; a plain DIR is named after its folder.
 
     Raises ConfigError if two share a name, or one is not a plain name.
     """
@@ -48,7 +48,7 @@ def name_folders(texts: Sequence[str], option: str) -> dict[str, Path]:
         check_option(option, name)
         if name in folders:
             raise ConfigError(
-                f"two {option} are named {name!r}; give each a name of its own: {option} NAME=DIR"
+                f"two {option} are named {name!r}; give each a different name: {option} NAME=DIR"
             )
         folders[name] = Path(folder)
     return folders

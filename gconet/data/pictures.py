@@ -1,4 +1,4 @@
-"""The door for pictures: files, PIL pictures and arrays are read and checked here, once."""
+"""The entry point for pictures: files, PIL pictures and arrays are read and checked here, once."""
 
 import os
 import threading
@@ -22,21 +22,21 @@ from gconet.data.transforms import resize_image
 from gconet.errors import DataError
 
 Picture: TypeAlias = str | Path | Image.Image | np.ndarray
-AHEAD = 512  # pictures that are read before the network asks for them
-_decoding = threading.Lock()  # PIL pictures decode when they are first used, which threads may do at once
+AHEAD = 512  # pictures to read before the network needs them
+_decoding = threading.Lock()  # PIL decodes a picture on first use; two threads must not do so at once
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """One group of N pictures as the network sees them; all of them are good."""
+    """One group of N pictures as the network sees them, all of them valid."""
 
     pixels: Tensor  # (N,3,S,S) uint8, RGB
-    sizes: Sequence[tuple[int, int]]  # (H,W), each picture's own
-    names: Sequence[str]  # a file's stem, or its whole name if two share a stem; in memory "0", "1", …
+    sizes: Sequence[tuple[int, int]]  # (H,W) of each original picture
+    names: Sequence[str]  # a file's stem, or its full name if two share a stem; in memory "0", "1", …
 
 
 def list_pictures(source: str | Path | Picture | Sequence[Picture]) -> Sequence[Picture]:
-    """The pictures of one group: in a folder, sorted by name; one picture; or a list of them.
+    """List the pictures of one group: those in a folder, sorted by name; one picture; or a list.
 
     An array of pictures is (N,H,W,3). Raises DataError for a folder that is not one group.
     """
@@ -53,10 +53,10 @@ def list_pictures(source: str | Path | Picture | Sequence[Picture]) -> Sequence[
 def read_groups(
     groups: Sequence[Sequence[Picture]], size: int, *, skipped: dict[Path, DataError] | None = None
 ) -> Iterator[Pictures]:
-    """The groups, their pictures resized to `size` × `size`; the next pictures are read meanwhile.
+    """Yield the groups, with pictures resized to `size` × `size`; the next ones are read meanwhile.
 
     A picture is a file, a PIL picture, or an array (H,W,3) or (H,W) uint8. Raises DataError for the
-    first one that cannot be used; with `skipped`, such files are put there instead and left out.
+    first one that cannot be used; if `skipped` is given, such files are left out and added to it instead.
     """
     workers = min(16, (os.cpu_count() or 1) + 2)
     read = read_ahead(partial(_read, size=size), chain.from_iterable(groups), workers=workers, ahead=AHEAD)

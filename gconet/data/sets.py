@@ -12,7 +12,7 @@ class KnownSet:
     """A line of sets.yaml; it gives both counts or neither."""
 
     use: str  # training | test
-    images: int | None = None  # of the whole set; None: not known
+    images: int | None = None  # of the whole set; None: unknown
     groups: int | None = None
     paper: bool = False  # in the paper's tables
     distractors: bool = False  # has masks of the other objects
@@ -20,6 +20,6 @@ class KnownSet:
 
 @cache
 def known_sets() -> dict[str, KnownSet]:
-    """Set → what is known of it."""
+    """Name of a set → its line in sets.yaml."""
     text = (resources.files("gconet.data") / "sets.yaml").read_text("utf-8")
     return {name: KnownSet(**line) for name, line in yaml.safe_load(text).items()}

@@ -1,8 +1,8 @@
 """A small synthetic set in the published layout, with exact masks: for tests and the smoke run.
 
 Each class is one object (outline × colour × surface). A picture shows it at a random place, scale
-and rotation on a patterned background, beside one or two distractors: objects of other classes,
-as large and as bright, so that only the group tells which object is meant. Imports no torch.
+and rotation on a patterned background, next to one or two distractors: objects of other classes,
+just as large and bright, so that only the group shows which object is meant. Does not import torch.
 
     python -m gconet.data.toy data          # data/{images,gts}/toy and the held-out toy_test
 """
@@ -24,7 +24,7 @@ def polygon(u: np.ndarray, v: np.ndarray, corners: int) -> np.ndarray:
     return np.hypot(u, v) * np.cos((np.arctan2(v, u) + half) % (2 * half) - half) <= np.cos(half)
 
 
-# Which points (u, v) of its own frame, in the unit circle, an outline covers …
+# Outline → which points (u, v) of the object's frame, in the unit circle, it covers
 SHAPES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "disc": lambda u, v: np.hypot(u, v) <= 0.9,
     "square": lambda u, v: np.maximum(abs(u), abs(v)) <= 0.7,
@@ -35,7 +35,7 @@ SHAPES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "crescent": lambda u, v: (np.hypot(u, v) <= 0.95) & (np.hypot(u - 0.5, v) >= 0.75),
     "hexagon": lambda u, v: polygon(u, v, 6),
 }
-# … and which of them a surface shows bright; the others are dark.
+# Surface → which of these points are bright; the others are dark.
 SURFACES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "plain": lambda u, v: np.full(u.shape, True),
     "striped": lambda u, v: np.sin(12 * u) > 0,
@@ -43,8 +43,8 @@ SURFACES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "dotted": lambda u, v: np.cos(11 * u) + np.cos(11 * v) < 0.6,
     "ringed": lambda u, v: np.sin(14 * np.hypot(u, v)) > 0,
 }
-MOST_CLASSES = len(SHAPES) * len(SURFACES)  # 8 and 5 share no divisor: k ↦ (k % 8, k % 5) is unique
-LEAST_VISIBLE = 0.7  # the part of each object's pixels that the others must leave uncovered
+MOST_CLASSES = len(SHAPES) * len(SURFACES)  # 8 and 5 are coprime: k ↦ (k % 8, k % 5) is unique
+LEAST_VISIBLE = 0.7  # share of each object's pixels that the other objects must not cover
 
 
 def make_toy_set(
@@ -52,9 +52,9 @@ def make_toy_set(
 ) -> None:
     """Write `root/images/<name>/<class>/*.jpg` and `root/gts/<name>/<class>/*.png` (0 or 255).
 
-    Pictures are RGB, `size` × `size` pixels. What the classes look like does not depend on `seed`:
-    another seed makes a held-out set of the same classes. Same arguments, same pixels.
-    Raises ConfigError for numbers out of range, DataError if a set of that name holds files.
+    Pictures are RGB, `size` × `size` pixels. The look of the classes does not depend on `seed`:
+    another seed makes a held-out set of the same classes. The same arguments give the same pixels.
+    Raises ConfigError for numbers out of range, DataError if a set of that name already has files.
     """
     if not 2 <= classes <= MOST_CLASSES or images_per_class < 1 or size < 32 or seed < 0:
         raise ConfigError(
@@ -64,12 +64,12 @@ def make_toy_set(
     images, gts = root / "images" / name, root / "gts" / name
     for folder in (images, gts):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise DataError(f"{folder} is there and not empty; remove it or choose another name")
+            raise DataError(f"{folder} exists and is not empty; remove it or choose another name")
     for target in range(classes):
         for folder in (images, gts):
             (folder / name_class(target)).mkdir(parents=True)
         for index in range(images_per_class):
-            # A generator per picture: a larger set keeps the first pictures' layout.
+            # One generator per picture: a larger set keeps the layout of the first pictures.
             random = np.random.RandomState([seed, target, index])
             picture, mask = draw_picture(random, target, classes, size)
             name = f"{name_class(target)}/{index:03d}"  # written as bytes, since `cv2.imwrite` fails silently
@@ -78,17 +78,17 @@ def make_toy_set(
 
 
 def name_class(index: int) -> str:
-    """The folder of class `index`: what it looks like, such as `striped_square`."""
+    """The folder name of class `index`: its surface and outline, such as `striped_square`."""
     return f"{list(SURFACES)[index % len(SURFACES)]}_{list(SHAPES)[index % len(SHAPES)]}"
 
 
 def draw_picture(
     random: np.random.RandomState, target: int, classes: int, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A picture of class `target` (size, size, 3) uint8 RGB; its mask (size, size), 0 or 255."""
+    """Draw a picture of class `target` (size, size, 3) uint8 RGB and its mask (size, size), 0 or 255."""
     others = [k for k in range(classes) if k != target]
     distractors = random.choice(others, size=min(len(others), random.randint(1, 3)), replace=False)
-    objects = random.permutation([target, *distractors])  # painted in this order: later ones cover
+    objects = random.permutation([target, *distractors])  # painted in this order, the last on top
     while True:
         picture, owner = draw_background(random, size), np.full((size, size), -1)
         drawn = {}  # object → its pixels before anything covers them
@@ -100,7 +100,7 @@ def draw_picture(
 
 
 def draw_background(random: np.random.RandomState, size: int) -> np.ndarray:
-    """A grainy ground, cloudy or striped, in two dull colours (size, size, 3), 0 to 255."""
+    """Draw a grainy background, cloudy or striped, in two dull colours (size, size, 3), 0 to 255."""
     coarse = random.rand(random.randint(2, 7), random.randint(2, 7)).astype(np.float32)
     blend = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
     if random.rand() < 0.5:
@@ -114,7 +114,7 @@ def draw_background(random: np.random.RandomState, size: int) -> np.ndarray:
 
 
 def draw_object(random: np.random.RandomState, index: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Object `index` somewhere: the pixels inside (size, size) bool, colours (size, size, 3)."""
+    """Draw object `index` at a random place: its pixels (size, size) bool, colours (size, size, 3)."""
     radius = random.uniform(0.22, 0.32) * size
     x0, y0 = random.uniform(0.2, 0.8, 2) * size
     turn = random.uniform(0, 2 * np.pi)
@@ -137,7 +137,7 @@ def main() -> int:
     parser.add_argument("--classes", type=int, default=12, help=f"2 to {MOST_CLASSES} (default 12)")
     parser.add_argument("--images-per-class", type=int, default=8, help="default 8")
     parser.add_argument("--size", type=int, default=96, help="pixels along each side (default 96)")
-    parser.add_argument("--seed", type=int, default=0, help="of toy; toy_test takes the next (0)")
+    parser.add_argument("--seed", type=int, default=0, help="of toy; toy_test uses the next one (default 0)")
     args = vars(parser.parse_args())
     root, seed = args.pop("root"), args.pop("seed")
     for i, name in enumerate(("toy", "toy_test")):

@@ -19,18 +19,18 @@ def resize_mask(mask: Image.Image, size: int) -> Tensor:
 
 
 def augment(images: Tensor, masks: Tensor, angles: Tensor, flips: Tensor) -> tuple[Tensor, Tensor]:
-    """Flip, then rotate each image and its mask about the centre; what comes in from outside is zero.
+    """Flip, then rotate each image and its mask about the centre; pixels from outside are zero.
 
     images (B,3,S,S) and masks (B,1,S,S) uint8, angles (B,) degrees counter-clockwise, flips (B,) bool
     → float32 in [0,1] of the same shapes. Equal to Pillow's `rotate`, bilinear for the images and
-    nearest for the masks, but for its rounding to whole grey levels.
+    nearest for the masks, except that Pillow rounds to whole grey levels.
     """
     x, g = images.float() / 255, masks.float() / 255
     flips = flips.view(-1, 1, 1, 1)
     x, g = torch.where(flips, x.flip(3), x), torch.where(flips, g.flip(3), g)
     cos, sin = torch.cos(torch.deg2rad(angles)), torch.sin(torch.deg2rad(angles))
     zero = torch.zeros_like(cos)
-    # Where an output pixel comes from: the y axis points down, so its source lies clockwise.
+    # Where an output pixel comes from: the y axis points down, so its source is clockwise of it.
     theta = torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(-1, 2, 3)
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
     inside = (grid.abs() <= 1).all(3)[:, None]
