@@ -221,6 +221,6 @@ def test_a_map_on_its_side_is_not_squeezed(run, tmp_path):
         (tmp_path / name / "g").mkdir(parents=True)
         save(tmp_path / name / "g", pixels)
     done = run("scripts/evaluate.py", "--maps", tmp_path / "maps", "--gts", tmp_path / "gts", status=1)
-    assert "a.png is 20x30 but" in done.stderr and "lies on its side" in done.stderr
+    assert "a.png is 20x30 but" in done.stderr and "one of them is rotated" in done.stderr
     save(tmp_path / "maps/g", Image.fromarray(WHITE_ON_BLACK).resize((224, 224)))  # the network's size
     run("scripts/evaluate.py", "--maps", tmp_path / "maps", "--gts", tmp_path / "gts")

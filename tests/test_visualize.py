@@ -128,7 +128,7 @@ def test_the_grid_needs_no_torch_and_refuses_what_is_wrong(run, toy, tmp_path):
     )
     with Image.open(tmp_path / "grid.png") as drawn:  # pictures of 48 pixels, enlarged to 120
         assert drawn.height == 14 + 8 + 2 * 124 and drawn.width == 4 * 120 + 5 * 4
-    assert "exists already" in grid(f"--maps={gts}", status=2).stderr
+    assert "already exists" in grid(f"--maps={gts}", status=2).stderr
     assert "is a PNG file" in grid(f"--maps={gts}", output=tmp_path / "a.jpg", status=2).stderr
     wanted = {"output": tmp_path / "new.png", "status": 2}
     assert "two --maps are named" in grid(f"--maps={gts}", f"--maps={gts}", **wanted).stderr

@@ -1,6 +1,6 @@
-"""Scores of co-saliency maps, as the published tables have them.
+"""Scores co-saliency maps as the published tables do.
 
-Nothing here imports torch: the saved maps are the border, so scoring starts at once.
+Works from saved maps and does not import torch, so scoring starts at once.
 """
 
 from gconet.evaluation.metrics import CONVENTIONS, MapScore, score_map

@@ -1,4 +1,4 @@
-"""Scores in files: JSON with everything, CSV with a line per set, group and image."""
+"""Writes scores to files: JSON with everything, CSV with a line per set, group and image."""
 
 import csv
 import io
@@ -13,20 +13,19 @@ from gconet.evaluation.scores import Scores, without_nan
 
 
 def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
-    """Raise ConfigError for a file that exists, unless `overwrite`, that is named twice, or that cannot be
-    written."""
+    """Raise ConfigError for a file that exists (unless `overwrite`), is named twice or cannot be written."""
     if there := [str(path) for path in paths if path.exists() and not overwrite]:
-        raise ConfigError(f"{', '.join(there)} exists already; name another file, or --overwrite it")
+        raise ConfigError(f"{', '.join(there)} already exists; name another file or pass --overwrite")
     if len({path.resolve() for path in paths}) < len(paths):
-        raise ConfigError("two outputs go to one file; give each a name of its own")
+        raise ConfigError("two outputs name the same file; give each a different name")
     for path in paths:
         place = next(folder for folder in path.absolute().parents if folder.exists())
         if path.is_dir() or not place.is_dir() or not (path.exists() or os.access(place, os.W_OK)):
-            raise ConfigError(f"cannot write {path}: choose a file in a folder that can be written to")
+            raise ConfigError(f"cannot write {path}: choose a file in a writable folder")
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write `path`, whole or not at all; raises DataError."""
+    """Write `path` completely or not at all; raises DataError."""
     if isinstance(content, str):
         content = content.encode(errors="backslashreplace")  # names may not be valid text
     try:
@@ -43,16 +42,16 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def format_json(*scores: Scores) -> str:
-    """`Scores.to_dict` of a single one; of several, {"results": [one of those each]}."""
+    """Return `Scores.to_dict` of a single score, or {"results": [a dict each]} of several, as JSON."""
     dicts = [one.to_dict() for one in scores]
     document = dicts[0] if len(dicts) == 1 else {"results": dicts}
     return json.dumps(document, indent=1, allow_nan=False)
 
 
 def format_csv(*scores: Scores) -> str:
-    """A header, then of each method: the set, its groups, their images; an empty name is "all".
+    """Return a header, then per method the set, its groups, their images; an empty name means "all".
 
-    If any has figures on distractors, there are columns for them; a figure that is NaN is left empty.
+    Figures on distractors get columns if any score has them; NaN is left empty.
     """
     columns = list(dict.fromkeys(name for one in scores for name in one.figures))
 

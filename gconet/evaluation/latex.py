@@ -1,4 +1,4 @@
-"""Scores as a LaTeX table of a paper: sets side by side, the best bold, the second best underlined."""
+"""Formats scores as a paper's LaTeX table: sets side by side, best in bold, second best underlined."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from gconet.evaluation.published import published_results
 from gconet.evaluation.scores import Scores
 
-LOWER = ("mae", "on_distractors")  # the figures of which less is better
+LOWER = ("mae", "on_distractors")  # figures for which lower is better
 SPECIAL = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}"}
@@ -16,10 +16,10 @@ SPECIAL = str.maketrans(
 def side_by_side(
     scores: Sequence[Scores], columns: Mapping[str, str], published: Sequence[str] | None
 ) -> str:
-    """A tabular for the package booktabs: methods as rows, and for each set its `columns`.
+    """Return a tabular for the package booktabs: methods as rows, and for each set its `columns`.
 
     `columns`: figure → heading; `published`: the methods whose published rows stand above ours, None for all.
-    Among the rows of a column the best is bold and the second best underlined, as printed.
+    In each column the best value, as printed, is bold and the second best underlined.
     """
     sets = list(dict.fromkeys(one.dataset for one in scores))
     rows: dict[str, dict[str, Mapping[str, float]]] = {}  # name → set → figures
@@ -48,9 +48,9 @@ def side_by_side(
 
 
 def mark(values: Sequence[float | None], figure: str) -> list[str]:
-    """The cells of a column: of several values the best, as printed, is bold, the second best underlined.
+    """Return a column's cells; of several values the best, as printed, is bold, the next underlined.
 
-    Three decimals without the zero before the point; a dash for NaN, empty for None.
+    Three decimals without a leading zero; a dash for NaN, empty for None.
     """
     known = [value for value in values if value is not None and not math.isnan(value)]
     best = dict.fromkeys(map(short, sorted(known, reverse=figure not in LOWER)) if len(known) > 1 else ())
@@ -66,7 +66,7 @@ def short(value: float) -> str:
 def tabular(
     comments: Sequence[str], alignment: str, head: Sequence[str], rows: Iterable[Sequence[str]]
 ) -> str:
-    """A tabular for the package booktabs, from the lines of its head and the cells of its rows."""
+    """Return a tabular for the package booktabs, given the lines of its head and the cells of its rows."""
     return "\n".join([
         *(f"% {comment}" for comment in comments),
         rf"\begin{{tabular}}{{{alignment}}}",
@@ -80,5 +80,5 @@ def tabular(
 
 
 def line(cells: Sequence[str]) -> str:
-    """The cells of one row."""
+    """Return one row of `cells`."""
     return " & ".join(cells).lstrip() + r" \\"

@@ -1,7 +1,7 @@
-"""One map against its mask: MAE and every threshold curve, all from their joint histogram.
+"""Scores one map against its mask: MAE and all threshold curves come from their joint histogram.
 
 `J[m, g]` counts the pixels with map level m and mask level g. A threshold keeps the map levels from
-some level upwards, so a sum over those rows of J replaces a pass over the pixels: exact for grey
+some level up, so a sum over those rows of J replaces a pass over the pixels: exact for grey
 masks too, and as cheap for 255 thresholds as for one.
 """
 
@@ -17,7 +17,7 @@ from gconet.evaluation.segmentation import HALF, adaptive_level, joint_histogram
 CONVENTIONS = ("toolbox", "pysodmetrics")
 CURVES = ("f", "e", "precision", "recall", "fpr")
 RESPONSES = ("on_object", "on_distractors")  # of `measure_response`
-BETA2 = 0.3  # of the F-measure: precision counts for more (Achanta et al., CVPR 2009)
+BETA2 = 0.3  # of the F-measure: weights precision more (Achanta et al., CVPR 2009)
 
 U8 = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]
@@ -28,32 +28,32 @@ I32 = npt.NDArray[np.int32]
 class MapScore(NamedTuple):
     """The scores of one map: figures by name, and the curves of `CURVES` over rising thresholds.
 
-    The figures are mae and s_measure; precision and Jaccard index of the map as it is, cut at 0.5 (p_half,
-    j_half) and at twice its mean (p_adaptive, j_adaptive); and `measure_response`'s.
+    The figures are mae and s_measure; precision and Jaccard index of the unstretched map, cut at 0.5 (p_half,
+    j_half) and at twice its mean (p_adaptive, j_adaptive); and those of `measure_response`.
     """
 
     figures: dict[str, float]
-    curves: F64  # (5, T), T = 255 (toolbox) or 256; in [0, 1], but E up to pixels / (pixels - 1)
+    curves: F64  # (5, T), T = 255 (toolbox) or 256; in [0, 1], except E, up to pixels / (pixels - 1)
 
 
 def score_map(
     map_u8: U8, gt_u8: U8, convention: str = "toolbox", *, distractors_u8: U8 | None = None
 ) -> MapScore:
-    """Score one map (H, W) against its mask (H, W), both 8-bit grey, 255 the object.
+    """Score one map (H, W) against its mask (H, W), both 8-bit grey, 255 for the object.
 
-    `toolbox` follows eval-co-sod, the source of the published tables: MAE on the map as it is, the
-    rest on the stretched map, the mask's greys kept but for S. `pysodmetrics` stretches for MAE as
-    well and binarises the mask (> 128) first. Raises ValueError for other arrays or conventions.
+    `toolbox` follows eval-co-sod, the source of the published tables: MAE uses the map as it is,
+    the rest the stretched map; the mask keeps its greys except for S. `pysodmetrics` stretches for MAE
+    too and binarises the mask (> 128) first. Raises ValueError for other arrays or conventions.
     `distractors_u8`: a mask of the image's other objects, for the figures on them.
 
-    Where the originals divide by zero, the result is still a number: an empty precision, recall or
-    quadrant counts 0, and a constant map is all foreground at threshold 0 and nothing above it.
+    If the originals divide by zero, the result is still a number: an empty precision, recall or
+    quadrant counts as 0, and a constant map is all foreground at threshold 0 and empty above it.
     """
     if convention not in CONVENTIONS:
         raise ValueError(f"convention {convention!r} is not one of {', '.join(CONVENTIONS)}")
     given = [(one.dtype, one.shape) for one in (map_u8, gt_u8)]
     if given != 2 * [(np.uint8, map_u8.shape)] or map_u8.ndim != 2 or map_u8.size == 0:
-        raise ValueError(f"8-bit map and mask of one (H, W) wanted, got {given}")
+        raise ValueError(f"expected an 8-bit map and mask of one (H, W), got {given}")
     response = {} if distractors_u8 is None else measure_response(map_u8, gt_u8, distractors_u8)
     toolbox = convention == "toolbox"
     if not toolbox:
@@ -81,9 +81,9 @@ def score_map(
 def measure_response(map_u8: U8, gt_u8: U8, distractors_u8: U8) -> dict[str, float]:
     """How strongly a map (H, W) responds to the common object and to the distractors, given their masks.
 
-    A method that marks every salient object scores high on both; one that finds the common object, on that
-    alone. The figures are means of the map as it is, in [0, 1]; NaN if there are no such pixels. The pixels
-    of a mask are those of at least 128; a pixel in both is the object's.
+    A method that marks every salient object scores high on both; one that finds the common object, only
+    on the object. The figures are means of the unstretched map, in [0, 1]; NaN without such pixels. A mask's
+    pixels are those of at least 128; a pixel in both masks counts as the object's.
     """
     on = gt_u8 >= HALF
     levels = map_u8[on], map_u8[(distractors_u8 >= HALF) & ~on]
@@ -94,9 +94,9 @@ def measure_response(map_u8: U8, gt_u8: U8, distractors_u8: U8) -> dict[str, flo
 def thresholds(convention: str) -> F64:
     """The T thresholds of a convention's curves, rising from 0 to 1.
 
-    The toolbox's are `torch.linspace(0, 1 - 1e-10, 255)` in float32, to the bit and without torch, which
-    counts up from the start in the first half and down from the end in the second, there with a fused
-    multiply-add: one rounding, which float64 reproduces. The end itself rounds to 1.
+    The toolbox's equal `torch.linspace(0, 1 - 1e-10, 255)` in float32 bit for bit, without torch. It counts
+    up from the start in the first half and down from the end in the second, there with a fused multiply-add,
+    whose single rounding float64 reproduces. The end itself rounds to 1.
     """
     if convention == "pysodmetrics":
         return np.arange(256) / 255
@@ -105,15 +105,15 @@ def thresholds(convention: str) -> F64:
 
 
 def stretch(low: int, high: int, *, toolbox: bool) -> tuple[int, int, I64]:
-    """How a convention reads a map of levels `low` to `high`: (offset, scale, first).
+    """Return how a convention reads a map of levels `low` to `high`: (offset, scale, first).
 
-    Where real numbers are compared, level m stands for (m - offset) / scale. `first` (T,) is the lowest
+    In real numbers, level m stands for (m - offset) / scale. `first` (T,) is the lowest
     level that reaches each threshold, 256 if none does.
 
     The toolbox's map is (v - min) / (max - min + 1e-20) of v = level / 255, in float32 throughout. Levels
-    and thresholds often coincide (in a map of levels 0 to 254, say), and then whether v >= t holds depends
+    and thresholds often coincide (in a map of levels 0 to 254, say), and then v >= t depends
     on float32 rounding, which is reproduced for each of the 256 levels. PySODMetrics' map is stretched in
-    float64 unless it is constant, then cut down to 256 bins.
+    float64 unless it is constant, then truncated to 256 bins.
     """
     if toolbox:
         v32 = np.arange(256, dtype=np.float32) / np.float32(255)
@@ -157,7 +157,7 @@ def threshold_curves(joint: I32, mask: F64, first: I64, *, toolbox: bool) -> F64
 def enhanced_alignment(kept: F64, count: I64, mask: F64, *, toolbox: bool) -> F64:
     """E-measure (T,), Fan et al., IJCAI 2018: the sum of (align + 1)^2 / 4 over pixels - 1.
 
-    align = 2 g b / (g^2 + b^2) of mask and binary map, both less their means. All pixels of one
+    align = 2 g b / (g^2 + b^2) of mask and binary map, each minus its mean. All pixels of one
     mask value on one side of the threshold share it, so the sum has 2 G terms, not one per pixel.
     PySODMetrics scores a mask that is all background or all object by the share of pixels that
     agree; the toolbox has no such case.
@@ -172,7 +172,7 @@ def enhanced_alignment(kept: F64, count: I64, mask: F64, *, toolbox: bool) -> F6
     mean = kept.sum(axis=1) / pixels  # (T,) of the binary map
     g = mask - mask @ count / pixels  # (G,)
     total = np.zeros(len(kept))
-    for start in range(0, len(kept), 64):  # pieces that fit the cache: grey masks cost most of the time here
+    for start in range(0, len(kept), 64):  # chunks that fit the cache: grey masks spend most time here
         part = slice(start, start + 64)
         for there, b in ((kept[part], 1 - mean[part]), (count - kept[part], -mean[part])):
             # align + 1 = ((g + b)^2 + epsilon) / (g^2 + b^2 + epsilon)

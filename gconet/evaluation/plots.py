@@ -1,4 +1,4 @@
-"""Curves of several methods in one picture, or in TensorBoard; both libraries load on use."""
+"""Plots curves of several methods in one picture or in TensorBoard; imports either on use."""
 
 import io
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ PANELS = (  # title, x curve, y curve, x label, y label
 
 
 def plot_curves(scores: Sequence[Scores], kind: str) -> bytes:
-    """PR, F and E curves as a file of a `kind` (png, pdf or svg): a row of panels per set, a line per method.
+    """Return PR, F and E curves as a png, pdf or svg file: one row of panels per set, one line per method.
 
     Raises ConfigError if matplotlib is not installed.
     """
@@ -40,12 +40,12 @@ def plot_curves(scores: Sequence[Scores], kind: str) -> bytes:
 
 
 def find_events(run: Path) -> list[Path]:
-    """TensorBoard's event files directly in the folder `run`."""
+    """List TensorBoard's event files directly in the folder `run`."""
     return sorted(run.glob("events.out.tfevents.*"))
 
 
 def write_tensorboard(scores: Sequence[Scores], root: Path) -> None:
-    """Write curves and figures as scalars to the runs `<root>/<method>/<set>`, replacing what is there.
+    """Write curves and figures as scalars to the runs `<root>/<method>/<set>`, replacing earlier ones.
 
     A curve's step is the index of its threshold, rising from 0.
     """

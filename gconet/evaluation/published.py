@@ -1,4 +1,4 @@
-"""Published results, to print beside measured ones."""
+"""Published results, to print next to measured ones."""
 
 from collections.abc import Collection
 from functools import cache
@@ -14,7 +14,7 @@ def published_results(dataset: str, methods: Collection[str] | None = None) -> d
     """Method with its source → figures on `dataset` (CoCA, CoSOD3k or Cosal2015, in any case).
 
     The source is the venue, and the backbone and training data if the table gives them. Empty for any other
-    set. `methods`: the only ones, by default all.
+    set. `methods`: only these, by default all.
     """
     found = {}
     for row in published_rows():

@@ -1,7 +1,7 @@
-"""S-measure (Fan et al., ICCV 2017): how alike map and mask are as objects and in four quadrants.
+"""S-measure (Fan et al., ICCV 2017): how similar map and mask are as objects and in four quadrants.
 
-All of it follows from integer sums over each quadrant's background and object, so variances and
-covariances are zero exactly when they should be, which `ssim` asks for.
+Everything is computed from integer sums over each quadrant's background and object, so variances and
+covariances are exactly zero when they should be, which `ssim` tests for.
 """
 
 from operator import add
@@ -17,7 +17,7 @@ ALPHA = 0.5  # weight of the object part
 
 
 class Moments(NamedTuple):
-    """Some pixels: their number n, and integer sums of their x = (level - offset) / scale."""
+    """A set of pixels: their number n, and integer sums of x = (level - offset) / scale."""
 
     scale: int
     n: int
@@ -30,7 +30,7 @@ class Moments(NamedTuple):
 
     @property
     def variance(self) -> float:
-        """Unbiased; 0 for a single pixel, where the toolbox has NaN."""
+        """Unbiased; 0 for a single pixel, for which the toolbox gives NaN."""
         return (self.n * self.mm - self.m**2) / (self.n * max(self.n - 1, 1) * self.scale**2)
 
 
@@ -39,8 +39,8 @@ def s_measure(
 ) -> float:
     """S-measure of the map (H, W), read as (level - offset) / scale, with a binary mask (H, W).
 
-    A mask without object scores 1 - mean(map), one that is all object mean(map); a negative result
-    becomes 0. `toolbox` selects its epsilon and centroid, else PySODMetrics'.
+    A mask without an object scores 1 - mean(map), one that is all object scores mean(map); a negative
+    result becomes 0. `toolbox` selects the toolbox's epsilon and centroid, else PySODMetrics'.
     """
     row, column = split_at_centroid(mask, toolbox=toolbox)
     levels = np.arange(256) - offset
@@ -50,7 +50,7 @@ def s_measure(
         for rows in (slice(row), slice(row, None))
         for columns in (slice(column), slice(column, None))
     ])  # (4, 2, 3): quadrants, background and object, moments  # fmt: skip
-    # Python's integers from here: their products cannot overflow
+    # Python integers from here on: their products cannot overflow
     back, front = (Moments(scale, *own) for own in sums.sum(axis=0).tolist())
     if front.n == 0:
         return 1 - back.mean
@@ -67,7 +67,7 @@ def s_measure(
 
 
 def object_score(mean: float, variance: float) -> float:
-    """2 x / (x^2 + 1 + sigma) over object or background, where a perfect map has mean x = 1."""
+    """2 x / (x^2 + 1 + sigma) over object or background; a perfect map has mean x = 1."""
     return float(2 * mean / (mean**2 + 1 + variance**0.5))
 
 
@@ -75,8 +75,8 @@ def split_at_centroid(mask: npt.NDArray[np.bool_], *, toolbox: bool) -> tuple[in
     """Rows and columns of the upper left quadrant, which ends at the object's centroid.
 
     Centroids halfway between pixels are common, and round to even. The toolbox divides in float32
-    and leaves the centroid's own row and column to the lower right quadrant; PySODMetrics, like
-    MATLAB, to the upper left.
+    and puts the centroid's row and column into the lower right quadrant; PySODMetrics, like MATLAB,
+    puts them into the upper left.
     """
     sums = cv2.moments(mask.view(np.uint8))
     if sums["m00"] == 0:

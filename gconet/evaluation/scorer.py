@@ -20,7 +20,7 @@ from gconet.evaluation.metrics import MapScore, score_map
 from gconet.evaluation.scores import Scores, summarise_groups
 from gconet.progress import progress
 
-Pair: TypeAlias = tuple[Path, Path, Path | None]  # a map, its mask and, if given, that of the distractors
+Pair: TypeAlias = tuple[Path, Path, Path | None]  # a map, its mask and, if given, its distractor mask
 MAPS_PER_WORKER = 64  # at least; scoring fewer takes less time than starting a process
 
 
@@ -39,14 +39,14 @@ def score_folders(
     """Score the maps under `maps` against the masks under `gts`: one group, or folders of groups.
 
     Maps and masks pair by group and stem, whatever the suffix; a single group on both sides pairs whatever
-    its name. A map of another size is resized to its mask's. `workers` processes share the work, with 0 or 1
-    this one does it. `method` and `dataset` name the scores, by default after the two folders. `distractors`
-    holds, for every mask under `gts`, one of the image's other objects, of the same size; with them the
-    scores have the figures of `measure_response` too. `groups`: the only groups of `maps` that
-    count, by default all.
+    its name. A map of another size is resized to its mask's. `workers` processes share the work; with 0 or 1
+    this process does it. `method` and `dataset` name the scores, by default after the two folders. For every
+    mask under `gts`, `distractors` holds a mask of the image's other objects, of the same size; the scores
+    then include the figures of `measure_response`. `groups`: the groups of `maps` to score, by
+    default all.
 
     Raises DataError that names the missing, extra or unreadable files; with `allow_missing` the rest
-    is scored, and the scores list what was left out. A missing mask of distractors is always an error.
+    is scored, and the scores list what was left out. A missing distractor mask is always an error.
     """
     mask_files, map_files = list_groups(gts), list_groups(maps, allow_empty=True)
     if groups is not None:
@@ -98,7 +98,7 @@ def score_folders(
 
 
 def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapScore | DataError]:
-    """The score of each pair, in their order, or why it has none."""
+    """Yield the score of each pair, in order, or the error if it has none."""
     workers = min(workers, len(pairs) // MAPS_PER_WORKER)
     apply: Any = map
     with ExitStack() as stack:
@@ -115,7 +115,7 @@ def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapSco
 
 
 def score_pair(pair: Pair, *, convention: str) -> MapScore | DataError:
-    """The score of a map file, or why it or one of its masks cannot be used."""
+    """Return the score of a map file, or the error if it or one of its masks cannot be used."""
     map_, gt, distractors = pair
     try:
         mask, picture = load_mask(gt), load_map(map_)
@@ -130,7 +130,7 @@ def score_pair(pair: Pair, *, convention: str) -> MapScore | DataError:
     if picture.size == mask.size[::-1] != mask.size:
         return DataError(
             f"{map_} is {picture.width}x{picture.height} but {size}: "
-            "one of them lies on its side; save both upright"
+            "one of them is rotated; save both upright"
         )
     if picture.size != mask.size:  # on 8-bit levels and antialiased, as in the toolbox
         picture = picture.resize(mask.size, Image.Resampling.BILINEAR)

@@ -23,13 +23,13 @@ class Scores:
     dataset: str = ""
     groups: Mapping[str, "Scores"] = field(default_factory=dict)  # of a whole set
     per_image: Mapping[str, dict[str, float]] = field(default_factory=dict)  # of a group, by stem
-    missing: tuple[str, ...] = ()  # "group/stem" left out: no map, or an unreadable one or mask
-    unreadable: tuple[str, ...] = ()  # of those of `missing` that have both: why they cannot be read
+    missing: tuple[str, ...] = ()  # "group/stem" left out: no map, or map or mask unreadable
+    unreadable: tuple[str, ...] = ()  # errors of those in `missing` that have both files
     extra: tuple[str, ...] = ()  # "group/stem" of maps left out: no mask
 
     @property
     def expected_images(self) -> int | None:
-        """How many images the data set of that name has, if it is a known one."""
+        """Number of images in the data set of that name, if it is known."""
         totals = {name.lower(): known.images for name, known in known_sets().items()}
         return totals.get(self.dataset.lower())
 
@@ -69,8 +69,8 @@ def without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
 def score_arrays(maps: Iterable[tuple[str, str, U8, U8]], *, convention: str = "toolbox") -> Scores:
     """Score maps in memory: (group, stem, map, mask) each, the last two 8-bit (H, W) of one size.
 
-    For validation while training; one pair is held at a time. Raises ValueError as `score_map`
-    does, and for no maps at all.
+    For validation during training; holds one pair at a time. Raises ValueError as `score_map`
+    does, and if there are no maps.
     """
     measured: dict[str, dict[str, MapScore]] = {}
     for group, stem, map_u8, gt_u8 in maps:
@@ -81,7 +81,7 @@ def score_arrays(maps: Iterable[tuple[str, str, U8, U8]], *, convention: str = "
 def summarise_groups(
     measured: Mapping[str, Mapping[str, MapScore]], *, convention: str, **labels: Any
 ) -> Scores:
-    """Scores of a set, of its groups and of its images, from group name → stem → scores of the map.
+    """Return the scores of a set, its groups and its images, from group name → stem → score.
 
     The set's average runs over all its images, not over groups. `labels`: other fields of `Scores`.
     """
@@ -96,7 +96,7 @@ def summarise_groups(
 def summarise(scores: Sequence[MapScore], *, convention: str, **labels: Any) -> Scores:
     """Average the maps' scores: F and E are the maximum and the mean of the averaged curve.
 
-    The means on distractors leave out the images without such pixels; `object_ratio` is the ratio of the two.
+    The means of `RESPONSES` skip images without such pixels; `object_ratio` is their ratio.
     Raises ValueError if there are no scores.
     """
     if not scores:
@@ -128,16 +128,16 @@ def summarise(scores: Sequence[MapScore], *, convention: str, **labels: Any) -> 
 
 
 def mean_known(values: Iterable[float]) -> float:
-    """The mean of what is not NaN; NaN if nothing is left."""
+    """Return the mean of the values that are not NaN; NaN if there are none."""
     known = [value for value in values if not math.isnan(value)]
     return sum(known) / len(known) if known else math.nan
 
 
 def average_precision(precision: F64, recall: F64) -> float:
-    """Area under the precision envelope over recall, as PASCAL VOC takes it since 2010.
+    """Area under the precision envelope over recall, as PASCAL VOC computes it since 2010.
 
-    Of the averaged curves (T,), closed by precision 0 at recalls 0 and 1, as eval-co-sod has it.
-    PySODMetrics has no AP: under its convention this is the same area under its own 256 points.
+    Uses the averaged curves (T,), closed by precision 0 at recalls 0 and 1, as eval-co-sod does.
+    PySODMetrics has no AP: under its convention this is the same area under its 256 points.
     """
     order = np.argsort(recall)
     recall = np.concatenate([[0.0], recall[order], [1.0]])
@@ -149,7 +149,7 @@ def average_precision(precision: F64, recall: F64) -> float:
 def area_under_roc(recall: F64, fpr: F64) -> float:
     """Area under the averaged true over the averaged false positive rate (T,), by trapezoids.
 
-    As in eval-co-sod the curve gets no point (0, 0), and points of one false positive rate stay in
+    As in eval-co-sod, no point (0, 0) is added, and points with equal false positive rates stay in
     the order of rising thresholds. PySODMetrics has no AUC: see `average_precision`.
     """
     order = np.argsort(fpr, kind="stable")

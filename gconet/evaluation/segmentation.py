@@ -1,6 +1,6 @@
-"""A thresholded map as a segmentation: the two figures of the co-segmentation field, from a joint histogram.
+"""Scores a thresholded map as co-segmentation papers do: P and J, from a joint histogram.
 
-P, precision, is the share of all pixels that are labelled rightly; J, the Jaccard index, is the
+P, precision, is the share of all pixels that are labelled correctly; J, the Jaccard index, is the
 intersection over the union of object pixels (Rubinstein et al., CVPR 2013; Faktor and Irani, ICCV
 2013). Object pixels of a mask are those of at least half its range.
 """
@@ -16,7 +16,7 @@ HALF = 128  # the lowest level of the upper half
 def joint_histogram(
     map_u8: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8], *, masks: int = 256
 ) -> npt.NDArray[np.int32]:
-    """Pixel counts (256, masks), map level by mask level, of two arrays (H, W); mask levels < `masks`."""
+    """Count pixels (256, masks), map level by mask level, of two arrays (H, W); mask levels < `masks`."""
     counts = np.zeros((256, masks), np.int32)  # half the memory traffic of int64
     if map_u8.size == 0:
         return counts
@@ -28,7 +28,7 @@ def joint_histogram(
 
 
 def adaptive_level(counts: npt.NDArray[np.int64]) -> int:
-    """The lowest object level of a map by its histogram `counts` (256,): twice its mean, at most its maximum.
+    """Return a map's lowest object level, from its histogram (256,): twice its mean, at most its maximum.
 
     At least 1, so that an all-zero map holds no object (Achanta et al., CVPR 2009).
     """

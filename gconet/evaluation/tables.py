@@ -1,4 +1,4 @@
-"""Scores as tables to read: on the terminal, in Markdown, in LaTeX; published rows below ours."""
+"""Formats scores as text, Markdown or LaTeX tables, with the published rows."""
 
 import csv
 import io
@@ -44,10 +44,10 @@ def format_table(
 ) -> str:
     """One table per data set, methods as rows; `style` is one of `STYLES`. LaTeX: all sets side by side.
 
-    `published` adds the published rows if the set is one of the three benchmarks, of the methods in
-    `rows` if they are given; `groups` a row per group (not in LaTeX), `segmentation` the columns P and J at
-    0.5 and at the adaptive threshold. Scores with figures on distractors get columns for them. What was left
-    out of the scores is said below the table.
+    `published` adds the published rows of the three benchmarks, only of the methods in `rows` if given;
+    `groups` adds a row per group (not in LaTeX), `segmentation` columns for P and J at 0.5 and at the
+    adaptive threshold. Scores with figures on distractors get columns for them. Notes below the table list
+    what was left out of the scores.
     """
     if style not in STYLES:
         raise ValueError(f"style {style!r} is not one of {', '.join(STYLES)}")
@@ -67,10 +67,10 @@ def format_table(
 def build_table(
     scores: Sequence[Scores], columns: Mapping[str, str], groups: bool, methods: Sequence[str] | None
 ) -> Table:
-    """The rows and notes of one data set's table; `columns` maps figures to their headings.
+    """Build the rows and notes of one data set's table; `columns` maps figures to their headings.
 
-    `methods`: those with published rows to add, None for all. Three decimals, as published; empty if a table
-    does not give one, a dash for NaN.
+    `methods`: whose published rows to add, None for all. Figures have three decimals, as published; a cell
+    is empty if a table does not give the figure, and a dash for NaN.
     """
     lines, notes = [], []
 
@@ -97,7 +97,7 @@ def build_table(
 
 
 def render_text(table: Table) -> str:
-    """Aligned columns, names to the left and numbers to the right."""
+    """Aligned columns, names flush left and numbers flush right."""
     lines = [table.header, *table.rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
     aligned = "  ".join([f"{{:<{widths[0]}}}", *(f"{{:>{width}}}" for width in widths[1:])])
