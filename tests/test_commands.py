@@ -84,7 +84,7 @@ def test_the_installed_command_does_what_the_scripts_do(run, checkpoint, toy, tm
     assert "thumbnails" in run("gconet/__main__.py", status=2).stderr
     assert "thumbnails" in run("gconet/__main__.py", "--help").stdout
     assert gconet.__version__ in run("gconet/__main__.py", "--version").stdout
-    fails(run, "gconet/__main__.py", "map", status=2, saying="gconet map: no such verb; there are maps, ")
+    fails(run, "gconet/__main__.py", "map", status=2, saying="gconet map: no such verb; choose from maps, ")
     message = "give PHOTOS or --images DIR, not both"
     fails(run, "gconet/__main__.py", "maps", "a", "--images", "b", status=2, saying=message)
     message = "unrecognized arguments: --tumbnails; did you mean --thumbnails? (gconet cutouts --help"

@@ -256,7 +256,7 @@ def test_only_some_published_rows(folders: Path, run: Run) -> None:
     rows = [line.split()[0] for line in format_table(one, rows=["GICD"]).splitlines()[2:4]]
     assert rows == ["ours", "GICD"] and "GCoNet" not in format_table(one, rows=["GICD"])
     refused = run("scripts/evaluate.py", "--rows", "GICD,Nobody", status=2)
-    assert "--rows: no published row of Nobody; there are CBCD, GWD" in refused.stderr
+    assert "--rows: no published row for Nobody; choose from CBCD, GWD" in refused.stderr
 
 
 def test_csv_has_a_line_per_set_group_and_image(folders: Path) -> None:

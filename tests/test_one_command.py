@@ -205,10 +205,10 @@ def test_given_maps_are_judged_too(call, photos):
 def test_wrong_sources_are_named(call, photos):
     some, file = photos / "in/cats", photos / "in/cats/000.jpg"
     for given, text in (
-        ([], "no photographs named; example: gconet cutouts photos/bikes"),
+        ([], "no pictures given; example: gconet cutouts photos/bikes"),
         ([some, "--images", some], "give PHOTOS or --images DIR, not both"),
-        ([some, photos / "loose", "--gts", some], "--gts goes with one folder alone"),
-        ([some, photos / "loose", "--maps", some], "--maps goes with one folder alone"),
+        ([some, photos / "loose", "--gts", some], "--gts works only with a single folder"),
+        ([some, photos / "loose", "--maps", some], "--maps works only with a single folder"),
     ):
         with pytest.raises(ConfigError, match=text):
             call(cutouts, *given, "--output", photos / "out")

@@ -1,4 +1,4 @@
-"""The command `gconet`: one module a verb; test.py and scripts/ are doors to the same functions.
+"""The command `gconet`: one module per verb; test.py and scripts/ call the same functions.
 
 gconet maps photos/bikes
 gconet cutouts --images photos/bikes --maps results/bikes --output cutouts
@@ -18,9 +18,9 @@ from gconet.errors import ConfigError, run_command
 VERBS = {
     "maps": "co-saliency maps of groups of pictures",
     "cutouts": "the common object cut out of every picture",
-    "thumbnails": "crops from maps that exist; for photographs: cutouts --thumbnails",
-    "score": "maps against masks, as the published tables do",
-    "figures": "the paper's figures, of your own pictures",
+    "thumbnails": "crops from existing maps; for photographs: cutouts --thumbnails",
+    "score": "scores of maps against masks, as in the published tables",
+    "figures": "the paper's figures for your own pictures",
     "view": "a folder of results in the browser",
     "export": "the network as an ONNX file",
 }
@@ -30,7 +30,7 @@ USAGE += "example: gconet cutouts photos/bikes --thumbnails"
 
 
 class Parser(argparse.ArgumentParser):
-    """Wrong arguments are one line, as all errors are."""
+    """Reports wrong arguments in one line, like all errors."""
 
     def error(self, message: str) -> NoReturn:
         wrong = message.rpartition(" ")[2]
@@ -40,40 +40,40 @@ class Parser(argparse.ArgumentParser):
 
 
 def new_parser(doc: str | None) -> argparse.ArgumentParser:
-    """A parser whose help is the module's docstring, as it stands."""
+    """Return a parser whose help is the module's docstring, unchanged."""
     return Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """The option --checkpoint of every command that loads the network."""
-    about = "a checkpoint of train.py or convert_checkpoint.py, or distractors (default) or paper, which ship"
+    """Add --checkpoint, the option of every command that loads the network."""
+    about = "a file of train.py or convert_checkpoint.py, or shipped weights: distractors (default) or paper"
     parser.add_argument("--checkpoint", default="pretrained", metavar="FILE", help=about)
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that runs the network."""
+    """Add the options of every command that runs the network."""
     add_checkpoint(parser)
     add = parser.add_argument
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (default: %(default)s)")
-    about = "auto takes bf16 if the hardware computes it natively (default: %(default)s)"
+    about = "auto uses bf16 if the hardware supports it natively (default: %(default)s)"
     add("--precision", default="auto", choices=("auto", "fp32", "tf32", "bf16"), help=about)
 
 
 def network_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What `add_network` and `add_care` parsed, as the arguments of `gconet.inference`."""
+    """Return the options of `add_network` and `add_care` as arguments for `gconet.inference`."""
     return {name: getattr(args, name) for name in ("checkpoint", "device", "precision", "strict")}
 
 
 def add_photos(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """PHOTOS and --images, for `settle_sources`; `default`: what the help says of leaving both out."""
+    """Add PHOTOS and --images, for `settle_sources`; `default`: the default that the help shows."""
     add = parser.add_argument
-    add("sources", nargs="*", type=Path, metavar="PHOTOS", help="folders, as --images, or single pictures")
+    add("sources", nargs="*", type=Path, metavar="PHOTOS", help="folders, like --images, or single pictures")
     about = "one group, or a folder of groups" + (f" (default: {default})" if default else "")
     add("--images", type=Path, metavar="DIR", help=about)
 
 
 def add_results(parser: argparse.ArgumentParser, *, gts: str, output: str | None = None) -> None:
-    """The options of every command that fills a folder with results.
+    """Add the options of every command that fills a folder with results.
 
     `gts`: what masks are used for; `output`: where results go by default, None if it must be given.
     """
@@ -81,12 +81,12 @@ def add_results(parser: argparse.ArgumentParser, *, gts: str, output: str | None
     where = "where the results go" + (f" (default: {output})" if output else "")
     add("--output", type=Path, required=output is None, metavar="DIR", help=where)
     add("--gts", type=Path, metavar="DIR", help=f"masks in the same tree as the images: {gts}")
-    add("--page", action=argparse.BooleanOptionalAction, default=True, help="index.html (default: yes)")
+    add("--page", action=argparse.BooleanOptionalAction, default=True, help="write index.html (default: yes)")
     add_care(parser)
 
 
 def add_care(parser: argparse.ArgumentParser) -> None:
-    """What to do about files that cannot be used, and about those that exist."""
+    """Add --strict, for files that cannot be used, and --overwrite, for files that exist."""
     add = parser.add_argument
     add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
     about = """replace files of the same names, and remove earlier results of pictures you took out and of
@@ -95,16 +95,16 @@ def add_care(parser: argparse.ArgumentParser) -> None:
 
 
 def settle_sources(args: argparse.Namespace) -> None:
-    """Put PHOTOS or --images into `args.sources`, and a default into `args.output`; raises ConfigError."""
+    """Set `args.sources` from PHOTOS or --images, and a default `args.output`; raises ConfigError."""
     if args.sources and args.images:
         raise ConfigError("give PHOTOS or --images DIR, not both")
     if not args.sources and not args.images:
-        raise ConfigError("no photographs named; example: gconet cutouts photos/bikes")
+        raise ConfigError("no pictures given; example: gconet cutouts photos/bikes")
     args.sources = args.sources or [args.images]
     several = len(args.sources) > 1
     for option in ("gts", "maps"):
         if getattr(args, option, None) and (several or args.sources[0].is_file()):
-            raise ConfigError(f"--{option} goes with one folder alone")
+            raise ConfigError(f"--{option} works only with a single folder")
     if several and not args.output:
         raise ConfigError(f"{len(args.sources)} folders or pictures need --output FOLDER")
     source = Path(os.path.realpath(args.sources[0]))
@@ -112,7 +112,7 @@ def settle_sources(args: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Run the verb that the command line names; returns its exit status."""
+    """Run the verb on the command line and return its exit status."""
     verb = sys.argv[1] if len(sys.argv) > 1 else ""
     if verb in ("", "-h", "--help"):
         print(USAGE, file=sys.stdout if verb else sys.stderr)
@@ -121,8 +121,8 @@ def main() -> int:
         print(f"gconet {__version__}")
         return 0
     if verb not in VERBS:
-        raise ConfigError(f"gconet {verb}: no such verb; there are {', '.join(VERBS)}")
-    sys.argv[:2] = [f"gconet {verb}"]  # argparse takes its program's name from here
+        raise ConfigError(f"gconet {verb}: no such verb; choose from {', '.join(VERBS)}")
+    sys.argv[:2] = [f"gconet {verb}"]  # argparse reads the program name from here
     status: int = importlib.import_module(f"gconet.cli.{verb}").main()
     return status
 

@@ -1,17 +1,17 @@
 """Cut the common object out of every picture of a group: maps, cut-outs and a page in one go.
 
     gconet cutouts photos/bikes --thumbnails                   to results/bikes
-    gconet cutouts bikes cats more/*.jpg --output out          several groups; single files of a folder
+    gconet cutouts bikes cats more/*.jpg --output out          several groups; files from one folder form one
     gconet cutouts data/demo/images --maps results/demo --output results/cutouts
 
-writes, for every picture, <output>/maps/<group>/<stem>.png, its co-saliency map, unless --maps has them;
-<output>/masks/<group>/<stem>.png, the object in white; <output>/cutouts/<group>/<stem>.png, the object
-alone with soft, transparent edges; with --background, <output>/backgrounds/<group>/<stem>.jpg, the
-object before it; with --thumbnails, <output>/crops/<group>/<stem>.jpg; and <output>/index.html, a page to
-look at them all. The last lines name the maps to check: likely strays, and maps that are empty, cover the
-whole picture, fall into pieces, or are mostly grey ("unsure"). With --maps it runs no network; about 15
-pictures a second on each core. With --overwrite, what an earlier call left of pictures that are no longer in
-their group, and of options that are left out now, is removed. The hidden file .gconet lists what was written.
+writes, for every picture, <output>/maps/<group>/<stem>.png, its co-saliency map, unless --maps gives it;
+<output>/masks/<group>/<stem>.png, the object in white; <output>/cutouts/<group>/<stem>.png, only the
+object, with soft, transparent edges; with --background, <output>/backgrounds/<group>/<stem>.jpg, the
+object in front of it; with --thumbnails, <output>/crops/<group>/<stem>.jpg; and <output>/index.html, a
+page that shows them all. The last lines name the maps to check: likely strays, and maps that are empty,
+cover the whole picture, fall into pieces, or are mostly grey ("unsure"). With --maps, no network runs: about
+15 pictures per second on each core. --overwrite also removes earlier results of pictures that are no longer
+in their group and of options you no longer pass. The hidden file .gconet lists what was written.
 
 Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
@@ -60,7 +60,7 @@ def main() -> int:
     said.append(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
     if args.background:
         number = counted(len(covered), "picture")
-        said.append(f"{number} before another background in {args.output / 'backgrounds'}")
+        said.append(f"{number} with a new background in {args.output / 'backgrounds'}")
     failures = {job.item.image: doubt for job, doubt in done if doubt}
     doubts, check = check_maps(groups, presence, maps / FILE if presence else None, failures)
     if args.thumbnails:
@@ -83,20 +83,20 @@ def main() -> int:
         title = f"Cut-outs: {args.output.resolve().name}"
         entries = make_entries(covered, "cut-out", cutout_panels, scores, doubts)
         page = write_page(args.output, entries, title=title, headings=headings)
-        said.append(f"to look at: {page}")
+        said.append(f"open: {page}")
     return report(said, args.sources, errors)
 
 
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
     add_photos(parser)
-    gts, output = "prints P and J beside those of the maps", "results/ and the folder's name"
+    gts, output = "prints P and J next to those of the maps", "results/ and the folder's name"
     add_results(parser, gts=gts, output=output)
     add_network(parser)
     add = parser.add_argument
-    add("--maps", type=Path, metavar="DIR", help="their maps, in the same tree (default: they are made)")
+    add("--maps", type=Path, metavar="DIR", help="maps, in the same tree (default: made here)")
     add("--thumbnails", action="store_true", help="also crops of 256x256 around the object")
-    about = "also objects before a colour (white, #ffcc00), a picture or their own background, blurred"
+    about = "also objects in front of a colour (white, #ffcc00), a picture or their blurred background"
     add("--background", metavar="COLOUR|FILE|blur", help=about)
     args = parser.parse_args()
     settle_sources(args)

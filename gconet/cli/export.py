@@ -1,13 +1,13 @@
 """Write the network as an ONNX file for groups of any number of images, and check it.
 
-    gconet export --output gconet.onnx                 in a clone also python scripts/export_onnx.py
+    gconet export --output gconet.onnx                 or, in a clone, python scripts/export_onnx.py
     gconet export --checkpoint runs/gconet/last.pt --output gconet.onnx
 
 Input `images`: RGB in [0,1], (N,3,S,S) float32, all images of one group; the normalisation is
 inside. Output `maps`: co-saliency in [0,1], (N,1,S,S) float32. The affinity matrix of the whole
-group exists in memory here: 0.25 GB for 40 images, 14 GB for 300.
+group is held in memory: 0.25 GB for 40 images, 14 GB for 300.
 
-The file is run by onnxruntime for groups of 1, 2 and 7 and must agree with PyTorch within 1e-4.
+onnxruntime then runs the file for groups of 1, 2 and 7, and must agree with PyTorch within 1e-4.
 Needs pip install 'gconet[onnx]'. Exit status: 0 when it agrees, 1 for failures, 2 for wrong arguments.
 """
 

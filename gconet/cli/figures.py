@@ -1,17 +1,17 @@
-"""The paper's figures, of your own pictures.
+"""Draw the paper's figures for your own pictures.
 
     gconet figures attention --images data/demo/images --output results/attention
     gconet figures consensus --images data/demo/images --output results/consensus
     gconet figures grid --images data/demo/images --gts data/demo/gts \\
         --maps GCoNet=results/demo --output results/grid.png
 
-attention  Figure 5: where GAM looks for what a group shares, laid over every picture; a page shows them all
-consensus  Figure 1: how alike the groups' consensus vectors are (similarity.csv, similarity.png), how far
-           apart the images are within and between groups (distances.csv), and for t-SNE in TensorBoard's
-           projector every image's part of the consensus (tensorboard --logdir OUTPUT)
+attention  Figure 5: GAM's attention to what a group shares, overlaid on every picture; a page shows them all
+consensus  Figure 1: how similar the groups' consensus vectors are (similarity.csv, similarity.png), how far
+           apart the images are within and between groups (distances.csv), and every image's part of the
+           consensus, for t-SNE in TensorBoard's projector (tensorboard --logdir OUTPUT)
 grid       Figures 6 and 7: image, ground truth and the maps of several methods side by side; needs no network
 
-A picture that cannot be read is left out of its group and named at the end; with --strict it stops all.
+An unreadable picture is left out of its group and named at the end; with --strict, the run stops there.
 
 Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def show_attention(args: argparse.Namespace) -> int:
-    """Figure 5; returns the exit status, as the others do."""
+    """Draw Figure 5; returns the exit status, like the other two."""
     wanted = scan_groups(args.images)
     sources = {"--images": args.images}
     check_output(args.output, wanted, sources, overwrite=args.overwrite, flat=True)
@@ -56,12 +56,12 @@ def show_attention(args: argparse.Namespace) -> int:
     settle_results(args.output, OVERLAYS, wanted, {job.files["overlay"] for job in jobs})
     entries = make_entries(jobs, "overlay", attention_panels)
     page = write_page(args.output, entries, title="Attention of GAM", headings=("picture", "attention"))
-    said = [f"{counted(len(jobs), 'picture')} of {counted(len(groups), 'group')}", f"to look at: {page}"]
+    said = [f"{counted(len(jobs), 'picture')} of {counted(len(groups), 'group')}", f"open: {page}"]
     return report(said, [args.images], errors + failed)
 
 
 def show_consensus(args: argparse.Namespace) -> int:
-    """Figure 1."""
+    """Draw Figure 1."""
     groups = scan_groups(args.images)
     check_output(args.output, groups, {"--images": args.images}, overwrite=args.overwrite, page=False)
     from gconet.inference import Predictor, look_inside
@@ -71,22 +71,22 @@ def show_consensus(args: argparse.Namespace) -> int:
     seen, parts, errors = look_inside(Predictor.consensus, groups, **network_options(args))
     means = write_consensus(args.output, seen, parts)
     write_projector(args.output / "projector", seen, np.concatenate(parts))
-    distances = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "one image alone"
+    distances = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "none (a single image)"
     said = [f"cosine distance of images, mean over {counted(len(seen), 'group')}: {distances}"]
     picture = args.output / "similarity.png"
-    said.append(f"to look at: {picture}; tensorboard --logdir {args.output} (Projector, t-SNE)")
+    said.append(f"open: {picture}; run: tensorboard --logdir {args.output} (Projector, t-SNE)")
     return report(said, [args.images], errors)
 
 
 def show_grid(args: argparse.Namespace) -> int:
-    """Figures 6 and 7."""
+    """Draw Figures 6 and 7."""
     methods = name_folders(args.maps, "--maps")
     output = args.output
     if output.suffix.lower() != ".png":
-        raise ConfigError(f"--output {output}: the grid is a PNG file; name one")
+        raise ConfigError(f"--output {output}: the grid is a PNG file; use a name that ends in .png")
     for folder in (args.images, args.gts, *methods.values()):
         if folder and output.resolve().is_relative_to(folder.resolve()):
-            raise ConfigError(f"--output {output} lies in {folder}, which is read; name another place")
+            raise ConfigError(f"--output {output} lies in the input folder {folder}; name another place")
     check_files([output], overwrite=args.overwrite)
     wanted = args.groups.split(",") if args.groups else []
     rows = pick_rows(args.images, args.gts, methods, wanted, args.count)
@@ -97,7 +97,7 @@ def show_grid(args: argparse.Namespace) -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(draw_grid([row for _, row in drawn], titles)).save(output)
     groups = len({row[0].parent for row in rows})
-    said = [f"{counted(len(drawn), 'picture')} of {counted(groups, 'group')}", f"to look at: {output}"]
+    said = [f"{counted(len(drawn), 'picture')} of {counted(groups, 'group')}", f"open: {output}"]
     return report(said, [args.images], errors)
 
 
@@ -110,10 +110,10 @@ def parse_args() -> argparse.Namespace:
         add("--images", type=Path, required=True, metavar="DIR", help="one group, or a folder of groups")
         if name == "grid":
             add("--gts", type=Path, metavar="DIR", help="masks in the same tree")
-            about = "of a method; repeatable"
+            about = "maps of one method; repeatable"
             add("--maps", action="append", required=True, metavar="[NAME=]DIR", help=about)
             add("--groups", metavar="A,B", help="only these groups (default: all)")
-            add("--count", type=int, default=3, metavar="N", help="images of a group (default: %(default)s)")
+            add("--count", type=int, default=3, metavar="N", help="images per group (default: %(default)s)")
             add("--output", type=Path, required=True, metavar="FILE", help="a PNG file")
         else:
             add_network(figure)

@@ -1,19 +1,19 @@
-"""Dump co-saliency maps: checkpoint + groups of images → one 8-bit PNG for each image.
+"""Write co-saliency maps: checkpoint + groups of images → one 8-bit PNG for each image.
 
     python test.py --checkpoint runs/gconet/last.pt --images data/images/CoCA --output results/CoCA
     gconet maps ~/photos/bikes                       to results/bikes; the same as test.py
-    gconet maps bikes cats more/*.jpg --output maps  several groups; files of one folder are a group
-    torchrun --nproc-per-node 2 test.py ...          the groups are shared out among GPUs
+    gconet maps bikes cats more/*.jpg --output maps  several groups; files from one folder form one
+    torchrun --nproc-per-node 2 test.py ...          the GPUs share the groups
 
---images is one group (pictures that share an object, directly inside) or a folder of groups; a
-group is seen as a whole. A map has its picture's size and goes to <output>/<group>/<stem>.png,
+--images is one group (pictures that share an object, directly inside) or a folder of groups; each
+group is processed as a whole. A map has its picture's size and goes to <output>/<group>/<stem>.png,
 with value = floor(255 * co-saliency), so 0 is background; <output>/index.html shows them all.
 <output>/presence.csv gives each picture a score from 0 to 1, higher if it shows the group's object, and
-names what to check: likely strays, which are far below their group's median, and maps that are
-empty, cover the whole picture, are mostly grey, or fall into pieces; presence.json has the same. With
---overwrite, what an earlier call left of pictures that are no longer in their group is removed.
+lists what to check: likely strays, which are far below their group's median, and maps that are empty,
+cover the whole picture, are mostly grey, or fall into pieces; presence.json has the same data.
+--overwrite also removes earlier results of pictures that are no longer in their group.
 
-A picture that cannot be read is left out of its group and named at the end; with --strict it stops all.
+An unreadable picture is left out of its group and named at the end; with --strict, the run stops there.
 
 Exit status: 0 when every map was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
@@ -53,7 +53,7 @@ def main() -> int:
         said.append(format_table(scores, segmentation=True, groups=args.distractors is not None))
     said += check
     if args.page:
-        said.append(f"to look at: {write_maps_page(args.output, groups, scores, doubts)}")
+        said.append(f"open: {write_maps_page(args.output, groups, scores, doubts)}")
     return report(said, args.sources, errors + failed)
 
 
@@ -64,9 +64,9 @@ def parse_args() -> argparse.Namespace:
     add_results(parser, gts="prints the scores", output="results/ and the folder's name")
     about = "with --gts, masks of the other objects in the same tree: scores the maps on both, for each group"
     parser.add_argument("--distractors", type=Path, metavar="DIR", help=about)
-    about = """what a group may take beyond the network (default: on a GPU what is free; on a CPU half of
-        it, at most 1 unless the group needs more); with less, more is computed twice, down to a least that
-        grows with the group"""
+    about = """memory for a group, in addition to the network (default: on a GPU what is free; on a CPU half
+        of that, at most 1 unless the group needs more); with less, more is computed twice; the minimum grows
+        with the group"""
     parser.add_argument("--memory", type=float, metavar="GIB", help=about)
     args = parser.parse_args()
     if args.memory is not None:

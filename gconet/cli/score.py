@@ -1,29 +1,29 @@
 """Score co-saliency maps against their masks, as the published tables do.
 
-Maps and masks pair by folder and stem; DIR is one group, or folders of groups:
+Maps and masks pair by folder and stem; DIR is one group or a folder of groups:
   $ python scripts/evaluate.py --maps results/toy_test --gts data/gts/toy_test --json toy.json
   toy_test, toolbox convention
             images  max E      S  max F    MAE  mean E  mean F     AP    AUC
   toy_test      96  0.713  0.556  0.392  0.218   0.635   0.380  0.305  0.733
 
-Several methods are several --maps, named NAME=DIR or else after the folder. With --sets, every DIR
-of maps, masks and distractors holds a folder per set:
+To compare methods, repeat --maps, each as NAME=DIR or named after its folder. With --sets, every DIR
+of maps, masks and distractors holds one folder per set:
   $ python scripts/evaluate.py --sets CoCA,CoSOD3k,Cosal2015 --gts data/gts \\
         --maps ours=results --maps GICD=other/gicd --latex table.tex --plot curves.png
 
 With masks of the other objects, the tables also show, for each group, the mean of the map on the common
 object ("on"), on the other objects ("off"), and on/off, about 1 for a map that marks every object:
   $ python scripts/evaluate.py --distractors data/demo/others
-Means are taken per image, then over the images that have such pixels; "-" stands for no such image.
+Means are taken per image, then over the images that have such pixels; "-" means that no image has any.
 
 Conventions: "toolbox" is eval-co-sod's, which the published co-saliency tables follow.
-"pysodmetrics" stretches maps for MAE too and binarises masks; that moves MAE by about 0.007, the
-rest by less than 0.003. AP and AUC, which PySODMetrics lacks, are then the toolbox's areas under
+"pysodmetrics" stretches maps for MAE too and binarises masks; that changes MAE by about 0.007,
+the rest by less than 0.003. AP and AUC, which PySODMetrics lacks, are then the toolbox's areas under
 PySODMetrics' curves.
 
 Exit status: 0 when all was scored, 1 for failures (a map that is missing or without a mask, unless
---allow-missing; a map or mask that cannot be read), 2 for wrong arguments. A core scores 100 to
-200 maps of 400x300 a second.
+--allow-missing; a map or mask that cannot be read), 2 for wrong arguments. One core scores 100
+to 200 maps of 400x300 per second.
 """
 
 import argparse
@@ -110,7 +110,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     add("--convention", choices=CONVENTIONS, default="toolbox", help="default toolbox")
     add("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per CPU)")
-    add("--allow-missing", action="store_true", help="score the maps that pair, and say what was left out")
+    add("--allow-missing", action="store_true", help="score the maps that pair, and list what was left out")
     add("--groups", action="store_true", help="a row per group in the tables (--distractors adds them too)")
     add("--segmentation", action="store_true", help="columns for P and J, cut at 0.5 and at twice the mean")
     add(
@@ -132,7 +132,7 @@ def parse_arguments() -> argparse.Namespace:
         parser.error(f"--plot {args.plot}: name a file that ends in .png, .pdf or .svg")
     methods = dict.fromkeys(row["method"] for row in published_rows())
     if unknown := [name for name in args.rows or [] if name not in methods]:
-        parser.error(f"--rows: no published row of {unknown[0]}; there are {', '.join(methods)}")
+        parser.error(f"--rows: no published row for {unknown[0]}; choose from {', '.join(methods)}")
     if args.workers < 0:
         parser.error("--workers must be 0 or more")
     for name in args.sets or []:

@@ -3,10 +3,10 @@
     gconet thumbnails --images photos --maps results/photos --output results/thumbnails
     python scripts/thumbnails.py --images data/demo/images --maps results/demo --output results/thumbnails
 
-writes <output>/crops/<group>/<stem>.jpg, all of one size and with the object about as large and as
-central in each; with --explain, <output>/explained/<group>/<stem>.jpg, the picture with the
-object's box in yellow, enlarged in red, and the crop in white; and <output>/index.html, a page to
-look at them all. Needs no GPU; about 30 pictures a second.
+writes <output>/crops/<group>/<stem>.jpg, all of one size, with the object about equally large and
+central in each; with --explain, <output>/explained/<group>/<stem>.jpg, the picture with the object's
+box in yellow, the enlarged box in red and the crop in white; and <output>/index.html, a page that
+shows them all. Needs no GPU; about 30 pictures per second.
 
 Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
@@ -44,7 +44,7 @@ def main() -> int:
         table, failed = measure_kept(crops, strict=args.strict)
         said, errors = said + table, errors + failed
     if args.page and crops:
-        boxes = "Picture with the object's box (yellow), enlarged (red), the crop (white); thumbnail"
+        boxes = "Picture with the object's box (yellow), enlarged box (red) and crop (white); thumbnail"
         entries = make_entries(done, "thumbnail", thumbnail_panels, doubts=doubts)
         page = write_page(
             args.output,
@@ -53,7 +53,7 @@ def main() -> int:
             legend=boxes if args.explain else "",
             headings=("picture", "thumbnail"),
         )
-        said.append(f"to look at: {page}")
+        said.append(f"open: {page}")
     return report(said if crops else [], [args.images], errors)
 
 
@@ -65,10 +65,10 @@ def parse_args() -> argparse.Namespace:
     add_results(parser, gts="prints how much of the objects the crops keep")
     add("--aspect", default="1:1", metavar="W:H", help="shape of the thumbnails (default: %(default)s)")
     add("--size", type=int, default=256, metavar="PIXELS", help="their longer side (default: %(default)s)")
-    add("--explain", action="store_true", help="also the pictures with the boxes drawn in")
+    add("--explain", action="store_true", help="also write the pictures with the boxes drawn in")
     args = parser.parse_args()
     if not re.fullmatch(r"[1-9]\d{0,3}:[1-9]\d{0,3}", args.aspect):
-        raise ConfigError(f"--aspect {args.aspect}: give two whole numbers, width:height, as in 1:1 or 16:9")
+        raise ConfigError(f"--aspect {args.aspect}: give two whole numbers, width:height, like 1:1 or 16:9")
     args.aspect = tuple(map(int, args.aspect.split(":")))
     if not 1 <= args.size <= 10000:
         raise ConfigError(f"--size {args.size}: give 1 to 10000 pixels")
