@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from gconet.config import Config, config_to_dict, flatten, load_config
 from gconet.data.sets import known_sets
 from gconet.device import pick_device, pick_precision
 from gconet.errors import ConfigError, DataError
+from gconet.evaluation.files import write_file
 from gconet.evaluation.published import ORDER, load_tables
 from gconet.evaluation.tables import COLUMNS, DISTRACTOR_COLUMNS, SEGMENTATION_COLUMNS, Table
 
@@ -39,14 +41,13 @@ def plan_jobs(configs: Sequence[Path], seeds: Sequence[Any], overrides: Sequence
     for part in (configs[:2], configs[2:]):
         for seed in seeds:
             for path in part:
-                own = [*overrides, f"seed={seed}", f"name=ablation-{path.stem}-seed{seed}"]
-                config = load_config(path, own)
-                device, precision = pick_device(config.train.device), config.train.precision
-                dtype = pick_precision(precision, device)  # raises ConfigError if the machine lacks it
-                if precision == "auto":
-                    precision = "bf16" if dtype.itemsize == 2 else "fp32"
-                own += [f"train.device={device}", f"train.precision={precision}"]
-                jobs.append(load_config(path, own))
+                config = load_config(path, [*overrides, f"seed={seed}"])
+                train, device = config.train, pick_device(config.train.device)
+                dtype = pick_precision(train.precision, device)  # raises ConfigError if the machine lacks it
+                if train.precision == "auto":
+                    train = replace(train, precision="bf16" if dtype.itemsize == 2 else "fp32")
+                train = replace(train, device=str(device))
+                jobs.append(replace(config, name=f"ablation-{path.stem}-seed{config.seed}", train=train))
     for key in ("root", "train_set", "episodes"):  # otherwise their budgets would differ
         if len({getattr(job.data, key) for job in jobs}) > 1:
             raise ConfigError(f"data.{key} differs between the configurations; use one value for all")
@@ -83,9 +84,7 @@ class Record(NamedTuple):
 
     def write(self, path: Path) -> None:
         """Write the record as JSON, atomically."""
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(self._asdict(), indent=1), encoding="utf-8")
-        partial.replace(path)
+        write_file(path, json.dumps(self._asdict(), indent=1))
 
 
 def read_record(path: Path) -> Record:

@@ -198,11 +198,6 @@ def split(text: str) -> list[str]:
     return list(dict.fromkeys(text.split(",")))
 
 
-def split_seeds(text: str) -> list[str]:
-    """Return the distinct seeds in a comma-separated list; 00 is 0."""
-    return list(dict.fromkeys(str(int(seed)) if seed.isdecimal() else seed for seed in split(text)))
-
-
 def parse_args() -> Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -211,7 +206,7 @@ def parse_args() -> Namespace:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--epochs", type=int, metavar="N", help="train every run for N epochs")
     budget.add_argument("--steps", type=int, metavar="N", help="or for N steps, a short schedule")
-    add("--seeds", type=split_seeds, default="0", metavar="0,1", help="default: %(default)s")
+    add("--seeds", type=split, default="0", metavar="0,1", help="default: %(default)s")
     add("--minutes", type=float, metavar="M", help="stop training after M minutes, to be resumed")
     add("--output", type=Path, default=Path("results/ablation"), metavar="DIR", help="default: %(default)s")
     add("overrides", nargs="*", metavar="key=value", help="settings for all runs")

