@@ -32,18 +32,18 @@ from gconet.errors import run_command  # noqa: E402
 
 
 def whole(text: str) -> int:
-    """Parse a whole number of 1 or more, for argparse."""
-    if int(text) < 1:
-        raise ValueError
+    """Convert an argument to a whole number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
 
 
 def parse_args() -> argparse.Namespace:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     subjects = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
-    scorer = subjects.add_parser("evaluate", help="the scorer, against the toolbox's loop and pysodmetrics")
-    scorer.add_argument("--maps", type=whole, default=300, help="maps to time one by one (default 300)")
-    scorer.add_argument("--folder", type=whole, help="maps to time as a folder of files instead")
+    evaluate = subjects.add_parser("evaluate", help="the scorer, against the toolbox's loop and pysodmetrics")
+    evaluate.add_argument("--maps", type=whole, default=300, help="maps to time one by one (default 300)")
+    evaluate.add_argument("--folder", type=whole, help="maps to time as a folder of files instead")
 
     inference = subjects.add_parser("inference", help="groups of pictures, from files to maps on disk")
     train = subjects.add_parser("train", help="steps of train.py, against a bare step of the reference path")
@@ -78,9 +78,9 @@ def main() -> int:
     versions = f"Python {platform.python_version()}, numpy {version('numpy')}, torch {version('torch')}"
     print(f"{cpu}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {versions}")
     if args.subject == "evaluate":
-        import scorer  # without torch, which would count as memory of the scorer's processes
+        import scoring  # without torch, which would count as memory of the scorer's processes
 
-        scorer.time_folder(args.folder) if args.folder else scorer.time_maps(args.maps)
+        scoring.time_folder(args.folder) if args.folder else scoring.time_maps(args.maps)
         return 0
 
     import timing
