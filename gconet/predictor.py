@@ -62,7 +62,7 @@ class Predictor:
         """`model` is modified in place for fast inference and cannot be trained afterwards.
 
         `size`: pixels per side of the network's input, as in training. `device`: auto, cpu, cuda, cuda:1, ….
-        `precision`: auto, fp32, tf32 or bf16. `memory`: bytes that a group may take in addition.
+        `precision`: auto, fp32, tf32 or bf16. `memory`: bytes that a group may take beyond the network.
         """
         self.device = pick_device(device)
         self.tf32 = precision == "tf32"

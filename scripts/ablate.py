@@ -114,7 +114,7 @@ def refuse_other(path: Path, settings: Mapping[str, Any], job: Config) -> None:
     """Raise ConfigError if `path` was made with `settings` that differ from the job's."""
     if wrong := ablation.difference(settings, settings_of(job)):
         raise ConfigError(
-            f"{path} is from a run with {wrong}; move it away, name another --output, or set the same"
+            f"{path} is from a run with {wrong}; move it away, change --output, or use the same settings"
         )
 
 
@@ -201,7 +201,7 @@ def split(text: str) -> list[str]:
 def parse_args() -> Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--configs", nargs="+", default=[], metavar="FILE", help="default: Table 1, key rows first")
+    add("--configs", nargs="+", default=[], metavar="FILE", help="default: Table 1, most telling rows first")
     add("--sets", type=split, required=True, metavar="A,B", help="score on these sets of data.root")
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--epochs", type=int, metavar="N", help="train every run for N epochs")
@@ -215,7 +215,7 @@ def parse_args() -> Namespace:
     args.configs = [Path(text) for text in args.configs if "=" not in text] or TABLE_1
     taken = ("seed=", "name=", "train.epochs=", "train.steps=")
     if wrong := [override for override in args.overrides if override.startswith(taken)]:
-        raise ConfigError(f"{wrong[0]}: options of this command set that; use them")
+        raise ConfigError(f"{wrong[0]}: the options of this command set that")
     epochs = args.steps if args.epochs is None else args.epochs
     args.overrides += [f"train.epochs={epochs}", f"train.steps={args.steps or 'null'}"]
     return args

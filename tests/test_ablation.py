@@ -215,7 +215,7 @@ def test_wrong_arguments_are_named(run, toy, tmp_path):
     refused("train.epochs: 0 is below 1", *given[:2], "--steps", 0)
     refused("no config ", *given, *configs("7-all"))
     refused("seed: ", *given, "--seeds", "0,4294967296")  # before seed 0 is trained
-    refused("seed=3: options of this command set that", *given, "seed=3")
+    refused("seed=3: the options of this command", *given, "seed=3")
     refused("precision tf32 needs a CUDA GPU", *given, "train.precision=tf32")
     refused("no data set 'nothing'", "--sets", "nothing", *given[2:], status=1)
     refused("unknown key", *given, "data.rot=1")

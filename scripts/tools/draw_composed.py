@@ -19,7 +19,7 @@ from gconet.data.groups import scan_groups
 from gconet.errors import ConfigError, run_command
 
 DEMO = Path("data/demo")
-SIZE = 160  # pixels a side
+SIZE = 160  # pixels per side
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ TITLES = {
 
 def main() -> int:
     parser = new_parser(__doc__)
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder (its name is the label)")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder, named in the legend")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a new .svg, .png or .pdf")
     args = parser.parse_args()
     if args.output.exists():

@@ -86,7 +86,7 @@ def main() -> int:
 def compose(
     image: np.ndarray, ground: float, objects: dict[str, Path], r: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Place `objects` side by side in random order: the picture (H,W,3) BGR uint8, the masks (n,H,W).
+    """Place `objects` on the photograph, side by side in random order: (H,W,3) BGR uint8, masks (n,H,W).
 
     `objects` are stamps' names and files; they stand below the fraction `ground` of the height, or fly.
     """
@@ -136,7 +136,7 @@ def read_background(path: Path, r: np.random.RandomState) -> np.ndarray:
 def read_stamp(
     path: Path, metres: float, widest: float, r: np.random.RandomState
 ) -> tuple[np.ndarray, float]:
-    """Read a stamp cut to its object (h,w,4), BGR premultiplied by alpha, and its distance, both in [0,1]."""
+    """Read a stamp cut to its object, (h,w,4) BGR premultiplied by alpha, and its distance; all in [0,1]."""
     pixels: np.ndarray = np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
     rows, columns = (np.flatnonzero((pixels[..., 3] > 127).any(axis)) for axis in (1, 0))
     cut = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
