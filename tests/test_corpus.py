@@ -301,4 +301,4 @@ def test_a_side_that_jpeg_cannot_hold_is_named(run, tmp_path):
     options = ["--images", tmp_path / "images", "--maps", tmp_path / "maps", "--output", tmp_path / "out"]
     assert "2 thumbnails" in run("scripts/thumbnails.py", *options).stdout  # crops are small
     done = run("scripts/thumbnails.py", *options, "--explain", "--overwrite", status=1)
-    assert "1 thumbnail of" in done.stdout and "long.png: a side is above the 65500 pixels" in done.stderr
+    assert "1 thumbnail of" in done.stdout and "long.png: a side exceeds the 65500 pixels" in done.stderr

@@ -251,7 +251,7 @@ def test_wrong_arguments_are_named_and_nothing_written(run, folders):
         assert text in run(*arguments(folders, **changes), *more, status=status).stderr
         assert sorted(folders.rglob("*")) == before
 
-    refused(2, "neither blur nor a file nor a colour", background="nocolour")
+    refused(2, "is not blur, a file or a colour", background="nocolour")
     refused(2, "lies in --maps", output=folders / "maps/out")
     refused(2, "lies in --output", output=folders)
     (folders / "full").mkdir()

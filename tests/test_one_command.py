@@ -149,7 +149,7 @@ def test_results_of_options_that_are_left_out_later_do_not_stay(call, photos):
     _, printed = call(cutouts, *given, "--thumbnails", "--background", "blur")
     assert "removed" not in printed.err and len(names(photos / "out/backgrounds/cats")) == 4
     _, printed = call(cutouts, *given, "--thumbnails")
-    assert "note: removed earlier results that this call does not make, in backgrounds/cats\n" in printed.err
+    assert "note: removed earlier results that this run does not make, in backgrounds/cats\n" in printed.err
     _, printed = call(cutouts, photos / "in/cats/001.jpg", *given[1:])
     assert "does not make, in crops/cats\n" in printed.err
     assert names(photos / "out/crops") == [f"cats/{i:03d}.jpg" for i in (0, 2, 3)]  # the others' own call

@@ -132,7 +132,7 @@ def test_the_grid_needs_no_torch_and_refuses_what_is_wrong(run, toy, tmp_path):
     assert "is a PNG file" in grid(f"--maps={gts}", output=tmp_path / "a.jpg", status=2).stderr
     wanted = {"output": tmp_path / "new.png", "status": 2}
     assert "two --maps are named" in grid(f"--maps={gts}", f"--maps={gts}", **wanted).stderr
-    assert f"no such group in {images}; there: " in grid(f"--maps={gts}", "--groups", "x", **wanted).stderr
+    assert f"no such group in {images}; found: " in grid(f"--maps={gts}", "--groups", "x", **wanted).stderr
     assert "give at least 1" in grid(f"--maps={gts}", "--count", 0, **wanted).stderr
     assert "lies in the input folder" in grid(f"--maps={gts}", output=images / "a.png", status=2).stderr
     assert not (tmp_path / "new.png").exists()

@@ -1,1 +1,1 @@
-"""What people do with maps: pages to look at. Works from images and saved maps, without torch."""
+"""Applications of saved maps: cut-outs, thumbnails, figures and pages. Does not import torch."""

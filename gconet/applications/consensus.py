@@ -1,4 +1,4 @@
-"""How alike the groups' consensus vectors are: Figure 1 and its numbers."""
+"""How similar the groups' consensus vectors are: Figure 1 and its numbers."""
 
 import csv
 from collections.abc import Sequence

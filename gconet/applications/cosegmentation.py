@@ -1,9 +1,9 @@
 """Co-segmentation: a co-saliency map becomes a mask, a cut-out, or a picture with another background.
 
-The map cut at 0.5 or, if it is weaker, at twice its mean (Achanta et al., CVPR 2009) says about where
-the object is. Where the map is in doubt, GrabCut (Rother et al., SIGGRAPH 2004) finds the outline in the
-picture's colours, and `matting` softens it along the picture's edges. The second half of this file is what
-`gconet cutouts` does with each picture and its files.
+The map cut at 0.5 or, if it is weaker, at twice its mean (Achanta et al., CVPR 2009) shows roughly where
+the object is. Where the map is uncertain, GrabCut (Rother et al., SIGGRAPH 2004) finds the outline from the
+picture's colours, and `matting` softens it along the picture's edges. The second half of this file applies
+this to each picture and its files, for `gconet cutouts`.
 Pictures are (H,W,3) uint8 RGB, maps (H,W) uint8.
 """
 
@@ -26,23 +26,23 @@ from gconet.opencv import cv2
 Background = RGB | Literal["blur"] | None
 
 # chosen on training pictures of DUTS_class, 118 and later 126, by the Jaccard index
-SIDE = 320  # pixels of the longer side for GrabCut, as large as those pictures; masks by 240 were .004 lower
+SIDE = 320  # pixels of the longer side for GrabCut, the size of those pictures; 240 scored .004 lower
 ROUNDS = 2  # of GrabCut
-SURELY_NOT = 0.05  # of the threshold: less is background
-SURELY = 0.7  # of the way from the threshold to 255: more is object
+SURELY_NOT = 0.05  # share of the threshold: lower levels are background
+SURELY = 0.7  # share of the way from the threshold to 255: higher levels are object
 SPECK = 0.2  # of the largest part's area: smaller parts are dropped
 
 
 def threshold_map(m: Grey) -> Mask:
-    """The map's pixels of at least twice its mean, or of its maximum if that is less; (H,W) bool.
+    """Return the map's pixels of at least twice its mean, or its maximum if that is less; (H,W) bool.
 
-    Empty for an all-zero map; whole for a constant one.
+    All False for an all-zero map; all True for a constant one.
     """
     return m >= adaptive_level(np.bincount(m.ravel(), minlength=256))
 
 
 def keep_large(mask: Mask, share: float = SPECK) -> Mask:
-    """`mask` without the connected parts of less than `share` of the largest one's area."""
+    """Return `mask` without connected parts smaller than `share` of the largest one's area."""
     _, labels, figures, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     areas = figures[:, cv2.CC_STAT_AREA]
     areas[0] = 0  # the background
@@ -51,10 +51,10 @@ def keep_large(mask: Mask, share: float = SPECK) -> Mask:
 
 
 def segment(picture: RGB, m: Grey) -> Grey:
-    """The object's opacity (H,W) uint8, 0 to 255 with a soft border; its mask is `opacity >= 128`.
+    """Return the object's opacity (H,W) uint8, 0 to 255 with a soft border; its mask is `opacity >= 128`.
 
     A pure function of its arguments. An all-zero map gives opacity 0, a constant one 255. Raises
-    ValueError if the map is not of the picture's size.
+    ValueError if the map does not have the picture's size.
     """
     if picture.shape[:2] != m.shape:
         raise ValueError(f"the map is {m.shape} but the picture {picture.shape[:2]}")
@@ -80,7 +80,7 @@ def find_object(picture: RGB, m: Grey) -> Mask:
     objects = labels & 1  # GC_FGD and GC_PR_FGD are odd
     if not objects.any() or objects.all():  # shrinking lost a tiny object, or a tiny background
         return rough
-    cv2.setRNGSeed(0)  # of this thread; GrabCut starts its colour models with k-means
+    cv2.setRNGSeed(0)  # for this thread; GrabCut starts its colour models with k-means
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(small[..., ::-1].copy(), labels, (0, 0, 1, 1), *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
     size = m.shape[1], m.shape[0]
@@ -91,14 +91,14 @@ def find_object(picture: RGB, m: Grey) -> Mask:
 
 
 def cut_out(picture: RGB, opacity: Grey) -> npt.NDArray[np.uint8]:
-    """The object alone, its border cleaned of the background's colours: (H,W,4) RGBA, not premultiplied;
+    """Only the object, its border cleaned of the background's colours: (H,W,4) RGBA, not premultiplied;
     black where fully transparent."""
     visible = clean_colours(picture, opacity) * (opacity > 0)[..., None]
     return np.dstack([visible, opacity])
 
 
 def blend(picture: RGB, opacity: Grey, background: RGB) -> RGB:
-    """The object, its border cleaned of the background's colours, before `background` (H,W,3)."""
+    """The object, its border cleaned of the background's colours, in front of `background` (H,W,3)."""
     share = opacity[..., None].astype(np.float32) / 255
     return np.asarray(share * clean_colours(picture, opacity) + (1 - share) * background + 0.5, np.uint8)
 
@@ -117,7 +117,7 @@ def blur_background(picture: RGB, opacity: Grey) -> RGB:
 
 
 def cover(background: RGB, width: int, height: int) -> RGB:
-    """The largest centred part of `background` of that shape, resized to (height,width,3)."""
+    """The largest centred part of `background` with that aspect ratio, resized to (height,width,3)."""
     h, w = background.shape[:2]
     scale = max(width / w, height / h)
     part_w, part_h = min(w, max(1, round(width / scale))), min(h, max(1, round(height / scale)))
@@ -128,7 +128,7 @@ def cover(background: RGB, width: int, height: int) -> RGB:
 
 
 def read_background(text: str | None) -> Background:
-    """The value of --background: "blur", or the pixels of a picture or of a colour.
+    """Parse the value of --background: "blur", or the pixels of a picture or of a colour.
 
     Raises ConfigError, and DataError for a picture that cannot be read.
     """
@@ -142,23 +142,23 @@ def read_background(text: str | None) -> Background:
         colour = ImageColor.getrgb(text)[:3]
     except ValueError:
         raise ConfigError(
-            f"--background {text} is neither blur nor a file nor a colour; colours are names (white) and "
+            f"--background {text} is not blur, a file or a colour; colours are names (white) or "
             "codes (#ffcc00)"
         ) from None
     return np.full((1, 1, 3), colour, np.uint8)
 
 
 def write_cutout(job: Job, *, background: Background) -> str | None:
-    """Write the results for one picture; returns what is doubtful about them, if anything.
+    """Write the results for one picture; returns the doubt about them, if any.
 
-    Earlier results of it are removed first.
+    Removes earlier results for the picture first.
     """
     for path in job.files.values():
         path.unlink(missing_ok=True)
     picture, m = load_pair(job.item)
     opacity = segment(picture, m)
     own = load_opacity(job.item.image)
-    if own is not None:  # what is transparent in the picture stays so
+    if own is not None:  # transparent pixels of the picture stay transparent
         opacity = (opacity.astype(np.uint16) * own // 255).astype(np.uint8)
     mask = opacity >= 128
     Image.fromarray(255 * mask.astype(np.uint8)).save(job.files["mask"])
@@ -171,7 +171,7 @@ def write_cutout(job: Job, *, background: Background) -> str | None:
 
 
 def format_scores(maps: Scores, masks: Scores) -> str:
-    """P and J of the cut-outs beside plain thresholds of the same pictures' maps."""
+    """Format P and J of the cut-outs, and of the same pictures' maps at plain thresholds."""
     pictures = [(name, stem) for name, group in masks.groups.items() for stem in group.per_image]
     lines = [f"{'':22}{'P':>7}{'J':>7}"]
     for title, scores, level in (
@@ -184,8 +184,8 @@ def format_scores(maps: Scores, masks: Scores) -> str:
 
 
 def cutout_panels(job: Job) -> list[RGB]:
-    """What the page shows of one picture: itself, its map, the cut-out before the grey squares that stand
-    for transparency, and its new background and thumbnail if it has them."""
+    """Return the page's panels for a picture: itself, its map, the cut-out on grey squares that stand for
+    transparency, and its new background and thumbnail if it has them."""
     picture, m = load_pair(job.item)
     cutout = Image.open(job.files["cut-out"])
     y, x = np.mgrid[: cutout.height, : cutout.width] // max(4, cutout.height // 20)

@@ -1,7 +1,7 @@
-"""Thumbnails of a collection: crops of one shape that show the common object, alike in scale and place.
+"""Thumbnails of a collection: crops of one shape with the common object at a similar scale and position.
 
-From maps to boxes: the box of the common object, an enlarged one with some air, and the crop, which
-keeps the enlarged box whole, stays inside the picture and shows the object about as large as the
+A map gives three boxes: that of the common object, an enlarged one with a margin, and the crop, which
+contains the enlarged box, stays inside the picture and shows the object about as large as the
 collection's other crops do (after Jacobs et al., "Cosaliency: Where People Look When Comparing Images",
 UIST 2010). Boxes are (left, top, right, bottom) in pixels, right and bottom exclusive.
 """
@@ -23,13 +23,13 @@ from gconet.data.images import load_image, load_with_mask
 from gconet.errors import DataError
 from gconet.opencv import cv2
 
-AIR = 0.1  # the enlarged box is so much larger than the object's on every side
-SCALE = 0.25  # quantile of the objects' tight scales that all crops aim for: few need to be cut closer
-PLACES = 25  # tried in each direction for a crop
+AIR = 0.1  # margin of the enlarged box on every side, as a share of the object's longer side
+SCALE = 0.25  # quantile of the objects' tight scales that all crops aim for: few must be tighter
+PLACES = 25  # positions tried in each direction for a crop
 OFF = 0.5  # weight of the object's squared distance from the centre, in sides of the crop
 
 YELLOW, RED, WHITE = (255, 215, 0), (225, 30, 30), (255, 255, 255)
-SHARPEST = 2  # times a crop is enlarged at most, if its picture is large enough
+SHARPEST = 2  # largest factor by which a crop is enlarged, if its picture is large enough
 
 Places = npt.NDArray[np.int64]
 
@@ -57,11 +57,11 @@ class Found(NamedTuple):
     width: int  # of the picture
     height: int
     box: Box  # the object's; the paper's yellow box
-    enlarged: Box  # with some air; the paper's red box
+    enlarged: Box  # with a margin; the paper's red box
 
 
 def find_boxes(m: Grey, air: float = AIR) -> Found:
-    """The box of the common object in a map (H,W) uint8, and the same with `air` on every side.
+    """Find the common object's box in a map (H,W) uint8, and that box with `air` on every side.
 
     `air` is a share of the box's longer side; the enlarged box ends at the picture's border. An
     all-zero map gives the whole picture.
@@ -81,10 +81,10 @@ def find_boxes(m: Grey, air: float = AIR) -> Found:
 def choose_sizes(
     collection: Sequence[Found], aspect: tuple[int, int] = (1, 1), least: int = 1
 ) -> list[tuple[int, int]]:
-    """(width, height) of each picture's crop, such that objects appear alike in scale.
+    """Choose each picture's crop (width, height) so that objects appear at a similar scale.
 
     Width : height is `aspect` to the nearest pixel, unless the picture is too narrow for any such
-    crop. A crop can hold the enlarged box wherever a crop of this shape can, and is at least `least`
+    crop. A crop can contain the enlarged box if any crop of this shape can, and is at least `least`
     pixels high if the picture is.
     """
     ratio = aspect[0] / aspect[1]
@@ -102,10 +102,10 @@ def choose_sizes(
 
 
 def place_crop(m: Grey, found: Found, size: tuple[int, int]) -> Box:
-    """Where a crop of `size` (width, height), no larger than the picture, shows the object best.
+    """Place a crop of `size` (width, height), no larger than the picture, to show the object best.
 
-    It holds the enlarged box if it can, else the object's box if it can; then the object lies near
-    its centre, much of the map `m` inside, and little of it is cut by the crop's sides.
+    It contains the enlarged box if possible, else the object's box if possible. Of these places, the best
+    has the object near its centre, much of the map `m` inside, and little of it cut by the sides.
     """
     width, height = size
     box, red = found.box, found.enlarged
@@ -113,7 +113,7 @@ def place_crop(m: Grey, found: Found, size: tuple[int, int]) -> Box:
     down = red if red.height <= height else box
     x = candidates(across.left, across.right, width, found.width)[None, :]
     y = candidates(down.top, down.bottom, height, found.height)[:, None]
-    total = np.asarray(cv2.integral(m, sdepth=cv2.CV_64F), np.int64)  # (H+1,W+1); 32 bits do not hold it
+    total = np.asarray(cv2.integral(m, sdepth=cv2.CV_64F), np.int64)  # (H+1,W+1); 32 bits would overflow
 
     def mass(top: Places, left: Places, bottom: Places, right: Places) -> Places:
         return total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
@@ -134,7 +134,7 @@ def place_crop(m: Grey, found: Found, size: tuple[int, int]) -> Box:
 
 
 def candidates(start: int, end: int, length: int, limit: int) -> Places:
-    """Starts of an interval of `length` within [0, limit] that holds [start, end], or lies inside it."""
+    """Starts of an interval of `length` within [0, limit] that contains [start, end] or lies inside it."""
     one, other = sorted((start, end - length))
     first, last = max(0, one), min(limit - length, other)
     return np.unique(np.linspace(first, last, PLACES).round().astype(np.int64))
@@ -163,7 +163,7 @@ def write_thumbnail(planned: tuple[Job, Found, tuple[int, int]], *, shape: tuple
     """Write the results for one picture, the thumbnail resized to `shape`; returns the crop."""
     job, found, size = planned
     for kind in job.files.keys() & {"thumbnail", "explained"}:
-        job.files[kind].unlink(missing_ok=True)  # of an earlier call
+        job.files[kind].unlink(missing_ok=True)  # from an earlier run
     picture, m = load_pair(job.item)
     crop = place_crop(m, found, size)
     part = Image.fromarray(picture[crop.top : crop.bottom, crop.left : crop.right])
@@ -178,8 +178,8 @@ def write_thumbnail(planned: tuple[Job, Found, tuple[int, int]], *, shape: tuple
 
 
 def measure_kept(crops: Sequence[tuple[Job, Box]], *, strict: bool) -> tuple[list[str], list[DataError]]:
-    """A table of the shares of the masks' object pixels that the crops hold, also for masks of one piece
-    alone; and the errors."""
+    """Return a table of the shares of object pixels inside the crops, for all masks and for those in one
+    piece; and the errors."""
 
     def work(cropped: tuple[Job, Box]) -> tuple[float, bool]:
         item, crop = cropped[0].item, cropped[1]
@@ -200,6 +200,6 @@ def measure_kept(crops: Sequence[tuple[Job, Box]], *, strict: bool) -> tuple[lis
 
 
 def thumbnail_panels(job: Job) -> list[RGB]:
-    """What the page shows of one picture."""
+    """Return the page's panels for one picture."""
     first = job.files.get("explained", job.item.image)
     return [np.asarray(load_image(path)) for path in (first, job.files["thumbnail"])]

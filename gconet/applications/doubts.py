@@ -1,4 +1,4 @@
-"""Which maps a person should check: likely strays, and maps that are empty, whole, unsure or in pieces."""
+"""Finds maps that a person should check: likely strays, maps that are empty, whole, unsure or in pieces."""
 
 import csv
 import json
@@ -22,24 +22,24 @@ from gconet.opencv import cv2
 STRAY, EMPTY, WHOLE_PICTURE = "likely a stray", "empty map", "the whole picture"
 PIECED, GREY = "in pieces", "unsure map"
 EMPTY_CUTOUT, WHOLE_CUTOUT = "empty cut-out", "cut-out of the whole picture"
-KINDS = {  # the worst first → what it means, and what to do
+KINDS = {  # worst first: doubt → what it means, and what to do
     STRAY: "it seems to lack the object that its group shares; if so, take it out of its folder and run "
-    "again with --overwrite, else tick it",
-    EMPTY: "nothing was found; take the picture out if it lacks the object, else leave it unticked",
+    "again with --overwrite, otherwise tick it",
+    EMPTY: "nothing was found; take the picture out if it lacks the object, otherwise leave it unticked",
     EMPTY_CUTOUT: "nothing of the map was left in the cut-out; leave it unticked, or use the map",
-    WHOLE_PICTURE: "nearly everything is marked; right for a close-up, else untick it",
-    WHOLE_CUTOUT: "the cut-out kept everything; right for a close-up, else untick it or use the map",
-    PIECED: "the marked parts do not touch; right for several objects, else look for mistakes",
+    WHOLE_PICTURE: "nearly everything is marked; right for a close-up, otherwise untick it",
+    WHOLE_CUTOUT: "the cut-out kept everything; right for a close-up, otherwise untick it or use the map",
+    PIECED: "the marked parts do not touch; right for several objects, otherwise look for mistakes",
     GREY: "much of the map is grey, so the cut is a guess; move the threshold to see other cuts, "
     "and untick it if parts are missing or too much is marked",
 }
 MARGIN = 0.2  # a stray's presence is this far below its group's median; docs/distractors.md
-# chosen on 400 pictures of 20 classes of DUTS_class, so that each marks at most 1 in 50 maps of J > 0.7
-UNSURE = 0.6  # share of what is not black that is grey, between the two levels
+# chosen on 400 pictures of 20 classes of DUTS_class, so that each flags at most 1 in 50 maps with J > 0.7
+UNSURE = 0.6  # share of non-black pixels that are grey, between these two levels
 BLACK, WHITE = 38, 217
-PIECES = 0.5  # the largest part's share of the object, below which it is in pieces
+PIECES = 0.5  # an object is in pieces if its largest part has a smaller share of it
 WHOLE = 0.9  # share of the picture
-SIDE = 320  # pixels of the longer side on which maps are judged
+SIDE = 320  # pixels of the longer side at which maps are judged
 
 
 def find_strays(presence: Sequence[float], margin: float = MARGIN) -> list[bool]:
@@ -49,7 +49,7 @@ def find_strays(presence: Sequence[float], margin: float = MARGIN) -> list[bool]
 
 
 def map_doubts(m: npt.NDArray[np.uint8]) -> list[str]:
-    """What is doubtful about a map (H,W) by itself, in words; mostly nothing."""
+    """Return the doubts about a map (H,W) judged by itself; usually none."""
     m = fit(m, SIDE)
     mask = (m >= HALF).astype(np.uint8)
     if not mask.any():
@@ -71,12 +71,12 @@ def check_maps(
     table: Path | None,
     of_results: Mapping[Path, str] | None = None,
 ) -> tuple[dict[Path, tuple[str, ...]], list[str]]:
-    """Picture → the doubts about its map, for those that have some, and what to say of them.
+    """Return picture → doubts about its map, for the doubtful ones, and lines to print about them.
 
-    `presence`: of every picture, if the maps were just made. Then `table` gets a line for each: group, image,
-    presence and stray (yes or no), both empty if it is alone, and doubts; a .json file beside it holds
-    {group: {file name: {"presence": number or null, "check": [doubts]}}}. `of_results`: picture → what is
-    doubtful about what was made from its map, said of maps that are not doubtful themselves.
+    `presence`: of every picture, if the maps were just made. Then `table` gets a row for each: group, image,
+    presence and stray (yes or no), both empty if it is alone, and doubts; a .json file next to it holds
+    {group: {file name: {"presence": number or null, "check": [doubts]}}}. `of_results`: picture → the
+    doubt about what was made from its map, reported if the map itself is not doubtful.
     Raises DataError for a map that cannot be read.
     """
     maps = [item.map for group in groups for item in group.items if item.map]
@@ -102,11 +102,11 @@ def check_maps(
         if 1 < len(group.items) < 2 * sum(item.image in doubts for item in group.items):
             mostly.append(
                 f"{one_line(group.name)}: most maps are doubtful. If some pictures may lack the object, take "
-                "them out, the lowest presence first, and run again"
+                "them out, lowest presence first, and run again"
             )
     said = []
     if found:
-        names = one_line(name_some([name for _, name in sorted(found)]))  # the worst first
+        names = one_line(name_some([name for _, name in sorted(found)]))  # worst first
         said.append(f"check {len(found)} of {len(maps)}: {names}" + (f"; see {table}" if table else ""))
     if table:
         said += mostly
@@ -119,5 +119,5 @@ def check_maps(
         table.with_suffix(".json").write_text(json.dumps(document, indent=1), encoding="utf-8")
     if alone := [f"{group.name}/{group.items[0].stem}" for group in groups if len(group.items) == 1]:
         names = one_line(name_some(alone))
-        said.append(f"{names}: alone, so there is no common object; the map marks what stands out")
+        said.append(f"{names}: alone in a group, so there is no common object; the map marks what stands out")
     return doubts, said

@@ -1,4 +1,4 @@
-"""The paper's kinds of figures, drawn as pictures: overlays, comparisons, heat maps of similarity."""
+"""Draws the paper's kinds of figures: overlays, comparisons, heat maps of similarity."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ from gconet.opencv import cv2
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Matrix = npt.NDArray[np.floating]
 
-CELL = 28  # pixels of a value in a heat map
-# tried in turn for their letters: Linux, macOS, Windows; then for Chinese, Japanese and Korean
+CELL = 28  # pixels per value in a heat map
+# tried in turn until one has all letters: Linux, macOS, Windows; then for Chinese, Japanese and Korean
 FONTS = (
     "DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf", "NotoSansCJK-Regular.ttc",
     "wqy-zenhei.ttc", "PingFang.ttc", "msyh.ttc", "malgun.ttf",
@@ -39,7 +39,7 @@ def overlay(picture: RGB, m: npt.NDArray[np.uint8]) -> RGB:
 
 
 def spread_attention(attention: Matrix, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Attention (h,w) of one image → (height,width) uint8, from 0 for none to 255 for the image's most."""
+    """Attention (h,w) of one image → (height,width) uint8, from 0 for none to 255 for its maximum."""
     scaled = (attention / max(float(attention.max()), 1e-12)).astype(np.float32)
     large = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(255 * large, np.uint8)
@@ -61,23 +61,23 @@ def attention_panels(job: Job) -> list[RGB]:
 def pick_rows(
     images: Path, gts: Path | None, methods: Mapping[str, Path], wanted: Sequence[str], count: int
 ) -> list[list[Path]]:
-    """The files of the grid's rows: a picture, its mask if there are `gts`, and its map by each method.
+    """List the files of the grid's rows: a picture, its mask if `gts` is given, and each method's map.
 
-    They are the first `count` pictures of each `wanted` group, or of all groups if none is named. Raises
-    ConfigError for a group that is not there, DataError for a picture that lacks a map.
+    Takes the first `count` pictures of each `wanted` group, or of all groups if none is named. Raises
+    ConfigError for a group that does not exist, DataError for a picture that lacks a map.
     """
     scanned = [scan_groups(images, gts, folder) for folder in methods.values()]
     names = [group.name for group in scanned[0]]
     if unknown := [name for name in wanted if name not in names]:
         there = name_some(names)
-        raise ConfigError(f"--groups {','.join(unknown)}: no such group in {images}; there: {there}")
+        raise ConfigError(f"--groups {','.join(unknown)}: no such group in {images}; found: {there}")
     rows = []
     for number in (names.index(name) for name in wanted or names):
         for same in list(zip(*(groups[number].items for groups in scanned), strict=True))[:count]:
             maps = [item.map for item in same]
             if None in maps:
                 folder = list(methods.values())[maps.index(None)]
-                raise DataError(f"{same[0].image} lacks a map in {folder}; make it with test.py")
+                raise DataError(f"{same[0].image} has no map in {folder}; make it with test.py")
             rows.append([path for path in (same[0].image, same[0].mask, *maps) if path])
     return rows
 
@@ -92,7 +92,7 @@ def load_row(files: Sequence[Path]) -> list[RGB]:
 def draw_grid(rows: Sequence[Sequence[RGB]], titles: Sequence[str], height: int = 120) -> RGB:
     """Figures 6 and 7: a row for each image, its pictures (any sizes) side by side below `titles`.
 
-    All pictures get the given height; a column is as wide as its widest picture.
+    All pictures are scaled to `height`; a column is as wide as its widest picture.
     """
     scaled = [[_to_height(picture, height) for picture in row] for row in rows]
     widths = [max(picture.shape[1] for picture in column) for column in zip(*scaled, strict=True)]
@@ -114,7 +114,7 @@ def draw_grid(rows: Sequence[Sequence[RGB]], titles: Sequence[str], height: int 
 
 
 def draw_matrix(values: Matrix, names: Sequence[str], title: str) -> RGB:
-    """A square matrix (G,G) in [0,1] as a heat map with names at its left and, numbered, on top."""
+    """A square matrix (G,G) in [0,1] as a heat map with names on the left and their numbers on top."""
     font, (title, *names) = legible([title, *names])
     left = round(max(font.getlength(f"{name}  {len(names)}") for name in names)) + 3 * GAP
     top = 2 * (TEXT + 2 * GAP)
@@ -137,8 +137,8 @@ def draw_matrix(values: Matrix, names: Sequence[str], title: str) -> RGB:
 
 
 def legible(texts: Sequence[str]) -> tuple[Font, list[str]]:
-    """A font for these texts, and the texts: if no font has all of their letters, without accents, and
-    with the code of what is left (\\u732b) in its place."""
+    """Choose a font for these texts; return it and the texts. If no font has all their letters, accents are
+    dropped and letters that are still missing become codes (\\u732b)."""
     fonts: list[Font] = []
     for name in FONTS:
         with suppress(OSError):  # not installed
@@ -157,7 +157,7 @@ def spell(font: Font, letter: str) -> str:
 
 
 def has_letter(font: Font, letter: str) -> bool:
-    """Whether `font` draws `letter` as something else than the box for what it lacks, or it is a space."""
+    """Whether `font` draws `letter` as anything but its box for missing letters, or it is a space."""
     box, drawn = (font.getmask(text) for text in ("\U0010fffe", letter))
     return letter.isspace() or (drawn.size, bytes(drawn)) != (box.size, bytes(box))
 

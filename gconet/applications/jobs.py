@@ -1,4 +1,4 @@
-"""Shared by the applications: a job for every picture and its map, unusable ones left out and named."""
+"""Shared by the applications: a job for every picture and its map; unusable ones are skipped and named."""
 
 import os
 import sys
@@ -19,8 +19,8 @@ from gconet.errors import DataError, counted, one_line
 from gconet.evaluation import Scores, score_folders
 from gconet.progress import progress
 
-LONGEST = 65500  # pixels of a picture's side, in the JPEG files that are written
-MOST = 20  # skipped files that are named one by one
+LONGEST = 65500  # most pixels along a side of a JPEG file
+MOST = 20  # skipped files that are listed one by one
 
 Input = TypeVar("Input")
 Result = TypeVar("Result")
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One picture and its result files, by what they are."""
+    """One picture and its result files, by kind."""
 
     group: str
     item: Item
@@ -36,7 +36,7 @@ class Job:
 
 
 def make_jobs(groups: Sequence[Group], output: Path, patterns: Mapping[str, str]) -> list[Job]:
-    """A job for every picture of `groups`; makes the folders. `patterns`: as `outputs.MAPS`."""
+    """Return a job for every picture of `groups`; creates the folders. `patterns`: like `outputs.MAPS`."""
     jobs = []
     for group in groups:
         for item in group.items:
@@ -61,14 +61,14 @@ def load_pair(item: Item) -> tuple[RGB, Grey]:
 def save_jpeg(path: Path, picture: RGB, source: Path, quality: int = 90) -> None:
     """Save `picture` (H,W,3), made from `source`; raises DataError if a side is too long for a JPEG file."""
     if max(picture.shape) > LONGEST:
-        raise DataError(f"{source}: a side is above the {LONGEST} pixels of a JPEG file; shrink it")
+        raise DataError(f"{source}: a side exceeds the {LONGEST} pixels of a JPEG file; shrink it")
     Image.fromarray(picture).save(path, quality=quality)
 
 
 def run_jobs(
     work: Callable[[Input], Result], inputs: Sequence[Input], *, desc: str, strict: bool
 ) -> tuple[list[tuple[Input, Result]], list[DataError]]:
-    """`work` of each input, in their order, by a thread for each processor, with a progress bar.
+    """Run `work` on each input, in order, with a thread for each processor and a progress bar.
 
     Returns the inputs with their results, and the errors of inputs that cannot be used; if `strict`,
     the first error is raised.
@@ -92,9 +92,9 @@ def run_jobs(
 def score_results(
     results: Path, gts: Path | None, groups: Sequence[Group], distractors: Path | None = None
 ) -> tuple[Scores | None, list[DataError]]:
-    """The scores of the maps or masks of `groups` in `results`, and the errors of what cannot be scored.
+    """Score the maps or masks of `groups` in `results`; also return errors for those that cannot be scored.
 
-    None without `gts`, or if nothing can be scored. Other groups, of an earlier call, do not count.
+    None without `gts`, or if nothing can be scored. Ignores other groups from an earlier run.
     """
     if not gts:
         return None, []
@@ -110,19 +110,19 @@ def report(said: Sequence[str], sources: Sequence[Path], errors: Sequence[DataEr
     """Print what a command has `said`, now that all its files are written; returns the exit status.
 
     It is 1 if pictures, maps or masks could not be used: they are named on stderr, each with its error. Files
-    in the `sources` that are not pictures by their suffix are only named.
+    in the `sources` that do not have a picture's suffix are only named.
     """
     if said:
-        print("\n".join(said))  # the reader may have gone, which ends the command
+        print("\n".join(said))  # if the reader has gone, this ends the command
     folders = [path for path in sources if path.is_dir()]
     if others := [str(path.relative_to(folder)) for folder in folders for path in list_others(folder)]:
         number, names = counted(len(others), "file"), one_line(name_some(others))
         known = ", ".join(SUFFIXES)
-        print(f"note: {number} of another suffix: {names}; readable are {known}", file=sys.stderr)
+        print(f"note: {number} without a picture's suffix: {names}; supported: {known}", file=sys.stderr)
     for error in errors[:MOST]:
         print(f"skipped: {one_line(error)}", file=sys.stderr)
     if errors:
-        more = f", {len(errors) - MOST} of them not named here" if len(errors) > MOST else ""
+        more = f", {len(errors) - MOST} of them not listed here" if len(errors) > MOST else ""
         number = counted(len(errors), "file")
-        print(f"error: {number} skipped{more}; fix or remove such files", file=sys.stderr)
+        print(f"error: {number} skipped{more}; fix or remove them", file=sys.stderr)
     return 1 if errors else 0

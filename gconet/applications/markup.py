@@ -1,4 +1,4 @@
-"""The images of a page as HTML, every name escaped: no file name can become markup."""
+"""Renders the images of a page as HTML; escapes every name, so that none can become markup."""
 
 import base64
 import hashlib
@@ -13,8 +13,8 @@ from gconet.applications.doubts import EMPTY, KINDS, STRAY
 from gconet.applications.matting import RGB
 from gconet.applications.previews import Strip
 
-MAP, TRUTH = "map", "ground truth"  # of `Entry.files`
-REJECTED = {STRAY, EMPTY}  # doubts by which an image is not ticked at first
+MAP, TRUTH = "map", "ground truth"  # keys of `Entry.files`
+REJECTED = {STRAY, EMPTY}  # an image with these doubts is not ticked at first
 
 
 @dataclass(frozen=True)
@@ -27,22 +27,22 @@ class Entry:
     link: Path  # the result, in the page's folder: saved if the picture is chosen
     score: float | None = None  # in [0,1], higher is better
     doubts: Sequence[str] = ()  # why a person should look at it
-    # what it is → file, to link to; the light-box cuts the `MAP` and compares it with the `TRUTH`
+    # kind → file to link to; the light-box thresholds the `MAP` and compares it with the `TRUTH`
     files: Mapping[str, Path] = field(default_factory=dict)
 
 
 def draw_figure(
     output: Path, entry: Entry, small: Path, strip: Strip, about: str, headings: Sequence[str], **data: object
 ) -> str:
-    """One entry as HTML: its `strip`, in the file `small`, and what page.js reads from `data`.
+    """Render one entry as HTML: its `strip`, in the file `small`, and `data`, which page.js reads.
 
-    `about` is for those who cannot see it.
+    `about` describes the picture to those who cannot see it.
     """
     name, score = html.escape(entry.name), 1 if entry.score is None else entry.score
     values = "".join(f' data-{key}="{value}"' for key, value in data.items())
     values += " data-doubt" if entry.doubts else ""
     above, below = "", ""
-    for row in strip.rows:  # of a second row, the headings are below
+    for row in strip.rows:  # the headings of a second row are below it
         words, headings = headings[: len(row)], headings[len(row) :]
         drawn = _draw_headings(strip.width, row, words)
         above, below = (above, drawn) if above else (drawn, "")
@@ -66,7 +66,7 @@ def draw_figure(
 
 
 def _draw_headings(width: int, row: Sequence[int], words: Sequence[str]) -> str:
-    """The headings over panels of the widths in `row`, in a strip of that `width`."""
+    """Render the headings of panels with the widths in `row`, in a strip of that `width`."""
     if not words:
         return ""
     columns = [*row, *[width - sum(row)] * (width > sum(row))]
@@ -76,7 +76,7 @@ def _draw_headings(width: int, row: Sequence[int], words: Sequence[str]) -> str:
 
 
 def draw_section(number: int, group: str, figures: Sequence[str], entries: Sequence[Entry]) -> str:
-    """One group as HTML."""
+    """Render one group as HTML."""
     scores = [entry.score for entry in entries if entry.score is not None]
     mean = sum(scores) / len(scores) if scores else 1.0
     average = f", mean J {mean:.2f}" if scores else ""
@@ -88,14 +88,14 @@ def draw_section(number: int, group: str, figures: Sequence[str], entries: Seque
 
 
 def link_to(target: Path, folder: Path) -> str:
-    """A relative link from a page in `folder`, every character of the names percent-encoded."""
+    """A relative link from a page in `folder`, with every name percent-encoded."""
     try:
         parts = Path(os.path.relpath(target, folder)).parts
-    except ValueError:  # on another drive of Windows
+    except ValueError:  # on another Windows drive
         return target.resolve().as_uri()
     return "/".join(quote(part, safe="", errors="surrogateescape") for part in parts)
 
 
 def digest(text: str) -> str:
-    """What lets a browser run this very style or script, and no other, in a Content-Security-Policy."""
+    """Return the Content-Security-Policy source that allows this style or script and no other."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,7 +1,7 @@
-"""Matting: a mask becomes an opacity with soft borders, and the background's colour leaves the border.
+"""Matting: turns a mask into a soft-edged opacity and removes the background's colour from its border.
 
-Both are worked out on a shrunken picture and applied to the full one, in tiles near the border only:
-the fast form (He and Sun, 2015) of the guided filter in colour (He et al., ECCV 2010), and a one-step
+Both are computed on a shrunken picture and applied to the full one, only in tiles near the border:
+by the fast form (He and Sun, 2015) of the guided filter in colour (He et al., ECCV 2010), and a one-step
 form of blurred foregrounds (Forte, ICIP 2021).
 """
 
@@ -34,7 +34,7 @@ TILE = 256  # pixels of the full picture
 
 
 def soften(picture: RGB, mask: Mask) -> Grey:
-    """The mask's opacity (H,W) uint8, 0 to 255: its border follows the picture's edges softly."""
+    """Return the mask's opacity (H,W) uint8, 0 to 255; its soft border follows the picture's edges."""
     guide = fit(picture, WORK).astype(np.float32) / 255
     target = (fit(mask.astype(np.float32), WORK) >= 0.5).astype(np.float32)
     unit = max(target.shape) / WORK
@@ -55,15 +55,15 @@ def soften(picture: RGB, mask: Mask) -> Grey:
 
 
 def fit_colours(guide: Floats, target: Floats, radius: int) -> Floats:
-    """The linear function of the colour that is nearest to `target` (h,w) in each square window of
-    `guide` (h,w,3): the factors of red, green and blue and the constant (h,w,4)."""
+    """Fit `target` (h,w) by a linear function of the colour in each square window of `guide` (h,w,3);
+    returns the factors of red, green and blue and the constant (h,w,4)."""
     colour, level = mean(guide, radius), mean(target, radius)
     rr, rg, rb, gg, gb, bb = (
         mean(guide[..., i] * guide[..., j], radius) - colour[..., i] * colour[..., j] + EDGE * (i == j)
         for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
     )
     r, g, b = cv2.split(mean(guide * target[..., None], radius) - colour * level[..., None])
-    # the covariances' inverse by cofactors
+    # the inverse of the covariance matrix, by cofactors
     c_rr, c_rg, c_rb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
     c_gg, c_gb, c_bb = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
     factors = (
@@ -78,7 +78,7 @@ def fit_colours(guide: Floats, target: Floats, radius: int) -> Floats:
 def clean_colours(picture: RGB, opacity: Grey) -> RGB:
     """`picture` (H,W,3), but with the object's own colours if `opacity` is neither 0 nor 255.
 
-    A soft pixel is the object's mean colour nearby, and what its mix with the background's leaves over.
+    A soft pixel becomes the object's mean colour nearby, plus opacity × its residual from the mix of means.
     """
     colour, share = fit(picture, WORK).astype(np.float32), fit(opacity, WORK).astype(np.float32) / 255
     object_weight, weight = (x[..., None] ** 4 + 1e-6 for x in (share, 1 - share))  # clear pixels count most

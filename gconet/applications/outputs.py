@@ -1,4 +1,4 @@
-"""Where results go: checked before anything is computed, so that no file is lost."""
+"""Checks where results go before anything is computed, so that no file is lost."""
 
 import os
 import re
@@ -11,12 +11,12 @@ from gconet.data.groups import Group, list_groups
 from gconet.data.names import name_some, normalise
 from gconet.errors import ConfigError, counted, one_line
 
-RECORD = ".gconet"  # names the results beside it that gconet wrote, with \0 between them
-FILE = "presence.csv"  # beside maps, as a .json file of that name: see gconet.applications.doubts
-PREVIEWS = ".previews"  # hidden, so that a folder of maps stays one
+RECORD = ".gconet"  # lists the results in its folder that gconet wrote, separated by \0
+FILE = "presence.csv"  # next to the maps, with a .json file of the same stem: see gconet.applications.doubts
+PREVIEWS = ".previews"  # hidden, so that it does not look like a group of maps
 GENERATOR = b'<meta name="generator" content="gconet">'  # marks a page as ours
-MAPS = {"map": "{group}/{stem}.png"}  # what it is → its file in the folder of `gconet maps`
-RESULTS = {  # the same of the other commands
+MAPS = {"map": "{group}/{stem}.png"}  # kind of result → its file in the output of `gconet maps`
+RESULTS = {  # the same for the other commands
     "map": "maps/{group}/{stem}.png",
     "mask": "masks/{group}/{stem}.png",
     "cut-out": "cutouts/{group}/{stem}.png",
@@ -37,10 +37,10 @@ def check_output(
 ) -> None:
     """Raise ConfigError if results in folder `output` would mix with inputs or replace files.
 
-    `sources`: the folders and files that are read, by the names of their options; those of --gts must be
-    masks of the `groups`. With `overwrite`, results may replace files of their own names, but through no link
-    that leads out of it. With `page`, also as `check_page`. If `flat`, the groups' folders will be made
-    in `output` itself, and none may have the name of a file of results there.
+    `sources`: the folders and files to read, by the names of their options; --gts must hold only masks of
+    the `groups`. With `overwrite`, results may replace files of the same names, but not through links that
+    lead out of `output`. With `page`, also checks as `check_page` does. If `flat`, the groups' folders are
+    made in `output` itself, and none may have the name of a result file there.
     """
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
     if place.exists() and not place.is_dir():
@@ -48,7 +48,7 @@ def check_output(
     for option, given in sources.items():
         for path in [given] if isinstance(given, Path) else given or ():
             source = path.resolve()
-            if path.is_dir() and place.is_relative_to(source):  # a picture by itself may lie anywhere else
+            if path.is_dir() and place.is_relative_to(source):  # a single picture may lie anywhere else
                 raise ConfigError(f"--output {output} lies in {option} {path}; name another folder")
             if source.exists() and source.is_relative_to(place):
                 what = f"{option} {path}" if path.is_dir() else path
@@ -57,7 +57,7 @@ def check_output(
         check_page(place)
     taken = (RECORD, FILE, Path(FILE).with_suffix(".json").name, *(("index.html", PREVIEWS) if page else ()))
     if flat and (clash := [group.name for group in groups if group.name.casefold() in taken]):
-        raise ConfigError(f"a group is named {clash[0]}, as a file of the results is; rename it")
+        raise ConfigError(f"a group is named {clash[0]}, like a file of the results; rename it")
     for path in place.rglob("*"):
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(place):
             raise ConfigError(f"--output {output} holds a link that leads out of it: {path}; remove it")
@@ -68,16 +68,16 @@ def check_output(
         )
     if isinstance(gts := sources.get("--gts"), Path):
         masks, images = sum(map(len, list_groups(gts).values())), sum(len(group.items) for group in groups)
-        if masks > images:  # their scores would lack maps
-            raise ConfigError(f"--gts {gts} holds {masks} masks for {images} images; give just theirs")
+        if masks > images:  # some masks would lack maps
+            raise ConfigError(f"--gts {gts} holds {masks} masks for {images} images; give only theirs")
 
 
 def check_page(output: Path) -> None:
-    """Raise ConfigError if a page in `output` would replace something that is not a page of ours."""
+    """Raise ConfigError if a page in `output` would replace something that gconet did not write."""
     page, previews = output / "index.html", output / PREVIEWS
     if page.exists() and not is_ours(page):
         raise ConfigError(f"{page} was not written by gconet; refusing to overwrite it, name another folder")
-    # without a page, one that was broken off: it holds nothing but previews
+    # an interrupted run leaves previews without a page, and nothing else
     names = [path.name for path in previews.iterdir()] if previews.exists() and not page.exists() else []
     if not all(re.fullmatch(r"\d{6}(|-large|-map)\.(jpg|png)", name) for name in names):
         raise ConfigError(f"{previews} holds files that gconet did not write; name another folder")
@@ -91,12 +91,12 @@ def is_ours(page: Path) -> bool:
 def settle_results(
     output: Path, patterns: Mapping[str, str], groups: Sequence[Group], written: set[Path]
 ) -> None:
-    """Remove results of earlier calls that would look like results of this one; says what was removed.
+    """Remove results of earlier runs that would look like results of this one; prints what was removed.
 
-    `patterns`, as `MAPS`: what a call like this can write for the pictures of `groups`; `written`: what this
-    one wrote. Of pictures of the `groups` from which this call made nothing, all results are removed; of the
-    others, and of pictures no longer in their group's folder, those that `RECORD` names and this call did not
-    write. Then `RECORD` names all that is left.
+    `patterns`, like `MAPS`: what such a run can write for the pictures of `groups`; `written`: what this run
+    wrote. If this run made nothing for a picture of the `groups`, all its results are removed; for others,
+    and for pictures no longer in their group's folder, only those that `RECORD` lists and this run did not
+    write. `RECORD` then lists all that is left.
     """
     record = output / RECORD
     known = set(os.fsdecode(record.read_bytes()).split("\0")) if record.is_file() else set()
@@ -111,7 +111,7 @@ def settle_results(
         left = named - there if named & there else set()  # else they came from another folder of that name
         for stem in own | left:
             results = {pattern.format(group=group.name, stem=stem) for pattern in patterns.values()}
-            failed = stem in own and not results & made  # a call that was broken off has recorded nothing
+            failed = stem in own and not results & made  # an interrupted run recorded nothing
             for path in [output / name for name in results - made if failed or name in known]:
                 if path.is_file():
                     path.unlink()
@@ -124,7 +124,7 @@ def settle_results(
                         unmade.add(str(path.parent.relative_to(output)))
     for what, where in (
         (f"the earlier results of {counted(len(gone), 'picture')} no longer there:", gone),
-        ("earlier results that this call does not make, in", unmade),
+        ("earlier results that this run does not make, in", unmade),
     ):
         if where:
             print(f"note: removed {what} {one_line(name_some(sorted(where)))}", file=sys.stderr)

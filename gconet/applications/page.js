@@ -1,5 +1,5 @@
 "use strict"
-// Names reach the page as text and attributes only; nothing here writes HTML.
+// Names reach the page only as text and attributes; nothing here writes HTML.
 const $ = id => document.getElementById(id)
 const main = document.querySelector("main"), box = $("box"), stage = $("stage"), canvas = $("canvas")
 const served = location.protocol.startsWith("http")
@@ -15,7 +15,7 @@ for (const image of document.querySelectorAll(".strip img")) {
 for (const heads of document.querySelectorAll("[data-columns]")) {
   heads.style.gridTemplateColumns = heads.dataset.columns.split(" ").map(w => `minmax(0, ${+w}fr)`).join(" ")
 }
-if (served) for (const link of main.querySelectorAll(".files a")) { // a server shows its folder only
+if (served) for (const link of main.querySelectorAll(".files a")) { // a server shows only its folder
   if (!outside(link.getAttribute("href"))) continue
   link.removeAttribute("href")
   link.title = "outside this page's folder: open index.html as a file to follow it"
@@ -51,14 +51,14 @@ $("all").addEventListener("change", event => {
   for (const figure of figures()) tickOf(figure).checked = event.target.checked
   count()
 })
-addEventListener("pageshow", count) // a browser that comes back to the page keeps its ticks
+addEventListener("pageshow", count) // browsers keep the ticks when the user returns to the page
 
 // --- the chosen results as a zip ---
 
 $("save").addEventListener("click", async event => {
   if (!served) {
-    return say("A page that was opened as a file may not read its pictures. Run gconet view FOLDER, with the " +
-      "folder of this page, and save there.")
+    return say("A page opened as a file cannot read its pictures. Run gconet view FOLDER with this page's " +
+      "folder, and save there.")
   }
   const all = [...main.querySelectorAll("figure")], chosen = all.filter(figure => tickOf(figure).checked)
   const files = []
@@ -93,7 +93,7 @@ function decode(link) {
   try { return decodeURIComponent(link) } catch { return link } // a name that is not UTF-8 stays encoded
 }
 
-/** [name, Blob] pairs → a zip of them, stored as they are (PKWARE's APPNOTE, 4.3.7, 4.3.12 and 4.3.16). */
+/** [name, Blob] pairs → an uncompressed zip (PKWARE's APPNOTE, 4.3.7, 4.3.12 and 4.3.16). */
 async function zip(files) {
   const now = new Date(), head = [], tail = []
   const time = now.getHours() << 11 | now.getMinutes() << 5 | now.getSeconds() >> 1
@@ -140,7 +140,7 @@ function crc32(bytes) {
 // --- the light-box ---
 
 const threshold = $("threshold"), before = $("before"), over = $("over"), layer = $("layer")
-const CUT = ["overlay", "mask", "map"] // layers that the map gives
+const CUT = ["overlay", "mask", "map"] // layers drawn from the map
 let current, zoom = 1, means
 
 main.addEventListener("click", event => {
@@ -168,14 +168,14 @@ function show(figure) {
   $("links").replaceChildren(...links.map(link => link.cloneNode(true)))
   const kept = layer.selectedOptions[0]?.textContent
   const options = map ? CUT.map(what => new Option(what === "mask" ? "map cut at the threshold" : what, what)) : []
-  for (const link of links) { // pictures of a kind that browsers show
+  for (const link of links) { // formats that browsers show
     const file = link.getAttribute("href")
     if (file && !["original", "map"].includes(link.textContent) && /\.(png|jpe?g|webp|bmp)$/i.test(file)) {
       options.push(new Option(link.textContent, file))
     }
   }
   layer.replaceChildren(...options)
-  const result = figure.querySelector(".strip a").getAttribute("href") // at first; then what was looked at last
+  const result = figure.querySelector(".strip a").getAttribute("href") // shown first; later, the layer viewed last
   const found = options.findIndex(option => kept ? option.textContent === kept : option.value === result)
   layer.selectedIndex = Math.max(0, found)
   draw()
@@ -210,7 +210,7 @@ function fit() {
 before.addEventListener("load", fit)
 addEventListener("resize", () => box.open && fit())
 
-/** Zoom, and keep what is at (x, y) there; by default the middle. */
+/** Zoom and keep the point at (x, y) in place, by default the middle. */
 function zoomTo(factor, x, y) {
   const view = stage.getBoundingClientRect(), old = canvas.getBoundingClientRect()
   x ??= view.x + view.width / 2
@@ -250,7 +250,7 @@ box.addEventListener("keydown", event => {
   const act = { ArrowLeft: () => go(-1), ArrowRight: () => go(1), "+": () => zoomTo(1.5 * zoom),
     "=": () => zoomTo(1.5 * zoom), "-": () => zoomTo(zoom / 1.5) }[event.key]
   if (!act || event.ctrlKey || event.metaKey || event.altKey) return
-  if (event.key.startsWith("Arrow") && event.target.matches("select, [type=range]")) return // theirs
+  if (event.key.startsWith("Arrow") && event.target.matches("select, [type=range]")) return // they use these keys
   event.preventDefault()
   act()
 })

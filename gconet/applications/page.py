@@ -1,7 +1,7 @@
-"""A page to look at a run's results and choose from them: one `index.html`, previews beside it, no network.
+"""Writes a page to view a run's results and choose among them: `index.html` and previews, no network.
 
-In its list every image is one strip of panels (the picture, its map, …), so that a page of thousands
-loads a small file for each, and only when it is scrolled to. Style and script are files beside this one.
+In its list every image is one strip of panels (the picture, its map, …), so a page of thousands
+loads one small file for each, and only when it is scrolled to. Style and script have their own files.
 """
 
 import html
@@ -39,10 +39,10 @@ def write_maps_page(
     scores: Scores | None = None,
     doubts: Mapping[Path, Sequence[str]] | None = None,
 ) -> Path:
-    """The page of `test.py`: picture, map, overlay and, if it was scored, the masks outlined.
+    """Write the page of `test.py`: picture, map, overlay and, if it was scored, the masks' outlines.
 
-    `output` holds the maps as <group>/<stem>.png; for the others see `make_entries`. Returns the path of
-    the page.
+    `output` holds the maps as <group>/<stem>.png; for other arguments see `make_entries`. Returns the path
+    of the page.
     """
 
     def panels(job: Job) -> list[RGB]:
@@ -64,7 +64,7 @@ def make_entries(
     scores: Scores | None = None,
     doubts: Mapping[Path, Sequence[str]] | None = None,
 ) -> dict[str, list[Entry]]:
-    """The jobs for `write_page`; `chosen`: which of their results one chooses there.
+    """Turn jobs into entries for `write_page`; `chosen`: the kind of result that users choose there.
 
     `scores` adds the Jaccard index at 0.5 of every image that has one, and its masks. `doubts`: by picture.
     """
@@ -76,7 +76,7 @@ def make_entries(
         item, own = job.item, scored.get(job.group, {}).get(job.item.stem)
         if own is None:
             item = replace(item, mask=None, distractors=None)
-        elif math.isnan(own.get("on_distractors", math.nan)):  # it has none: their mask is empty
+        elif math.isnan(own.get("on_distractors", math.nan)):  # no distractors: their mask is empty
             item = replace(item, distractors=None)
         files = {"original": item.image, MAP: item.map, **job.files}
         files |= {TRUTH: item.mask, "distractors": item.distractors}
@@ -102,8 +102,8 @@ def write_page(
 ) -> Path:
     """Write `output`/index.html and its previews; an earlier page is replaced. Returns its path.
 
-    `headings` say what the panels are in a word or two each, `legend` in more words, by default the same.
-    Names are escaped: no file name can become markup. Raises ConfigError as `check_page` does.
+    `headings` name the panels in a word or two each; `legend` says more, by default the same.
+    Names are escaped, so no file name can become markup. Raises ConfigError as `check_page` does.
     """
     legend = legend or ", ".join(headings).capitalize()
     check_page(output)

@@ -1,7 +1,7 @@
-"""The pictures that a page shows: a strip of panels for its list, a larger picture for its light-box.
+"""Makes the pictures that a page shows: a strip of panels for its list, a larger one for its light-box.
 
-Both together take 60 kB for a photograph of 500 pixels and 150 kB for one of a camera, so that 3,000 of
-them take 0.2 to 0.5 GB.
+Together they take 60 kB for a photograph of 500 pixels and 150 kB for one from a camera, so 3,000
+photographs take 0.2 to 0.5 GB.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from gconet.opencv import cv2
 
 HEIGHT = 150  # CSS pixels of a panel
 WIDEST = 300
-DENSITY = 2  # pixels of a panel's file for each CSS pixel, so that it is sharp on such screens
-PANEL = DENSITY * HEIGHT, DENSITY * WIDEST  # the most pixels of its height and width
+DENSITY = 2  # file pixels per CSS pixel, so that panels are sharp on high-density screens
+PANEL = DENSITY * HEIGHT, DENSITY * WIDEST  # largest height and width of a panel's file, in pixels
 LARGE = 900  # pixels of the longer side of a picture in the light-box
 LEVELS = range(8, 256, 8)  # the light-box's thresholds, in the map's levels; HALF is one of them
 WHITE, CYAN = (255, 255, 255), (0, 255, 255)  # outlines
 MAGENTA = (255, 0, 170)  # the object; page.html has the same
-DIM, STRONG = 0.6, 0.6  # brightness of the grey picture, and the most of the colour; page.css has the same
+DIM, STRONG = 0.6, 0.6  # brightness of the grey picture, most opacity of the colour; as in page.css
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Strip:
 
     width: int  # pixels of the file
     height: int
-    scale: float  # CSS pixels for each
-    rows: tuple[tuple[int, ...], ...]  # pixels of the panels' widths
+    scale: float  # CSS pixels per file pixel
+    rows: tuple[tuple[int, ...], ...]  # the panels' widths in file pixels
 
 
 def highlight(picture: RGB, m: npt.NDArray[np.uint8]) -> RGB:
     """`picture` (H,W,3) in dim grey, in magenta where `m` (H,W) is high.
 
-    No other colour is left, so the magenta shows on anything.
+    No other colour is left, so the magenta stands out on any picture.
     """
     grey = DIM * cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
     share = STRONG * m[..., None].astype(np.float32) / 255
@@ -51,10 +51,10 @@ def highlight(picture: RGB, m: npt.NDArray[np.uint8]) -> RGB:
 def map_panels(
     image: Path, map_file: Path, mask: Path | None = None, distractors: Path | None = None
 ) -> list[RGB]:
-    """A picture, its map, and the picture with the object in colour.
+    """Return a picture, its map, and the picture with the object in colour.
 
-    There the mask's outline is white, that of the distractors cyan. The picture is as large as the
-    light-box shows it, the others are as large as panels.
+    In the last one, the mask's outline is white, that of the distractors cyan. The picture is as large as
+    the light-box shows it; the others have the size of panels.
     """
     picture = fit(np.asarray(load_image(image)), LARGE)
     panel = fit(picture, *PANEL)
@@ -73,7 +73,7 @@ def map_panels(
 
 
 def jaccard_curve(m: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> list[float]:
-    """The Jaccard index of a map (H,W), cut at each of `LEVELS`, and its mask (H,W)."""
+    """The Jaccard index of a map (H,W), cut at each of `LEVELS`, with its mask (H,W)."""
     joint = joint_histogram(m, np.where(mask >= HALF, np.uint8(HALF), np.uint8(0)))
     return [precision_jaccard(joint, level)[1] for level in LEVELS]
 
@@ -81,7 +81,7 @@ def jaccard_curve(m: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> list
 def write_strip(path: Path, panels: Sequence[RGB]) -> Strip:
     """Save the panels side by side as a small JPEG, more than three in two rows.
 
-    The panels of a row get the height of its lowest one, but at least half of the highest.
+    All panels in a row get the height of the lowest one, but at least half of the highest one's.
     """
     small = [fit(panel, *PANEL) for panel in panels]
     half = -(-len(small) // 2) if len(small) > 3 else len(small)
@@ -105,5 +105,5 @@ def _level(row: Sequence[RGB]) -> list[RGB]:
 
 
 def write_large(path: Path, picture: npt.NDArray[np.uint8]) -> None:
-    """Save a picture (H,W,3), or a map (H,W), as the light-box shows it; `path` says the format."""
+    """Save a picture (H,W,3), or a map (H,W), as the light-box shows it, in the format of `path`'s suffix."""
     Image.fromarray(fit(picture, LARGE)).save(path, quality=75)

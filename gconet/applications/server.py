@@ -1,4 +1,4 @@
-"""A folder of results for the browser of this computer, and nothing outside that folder."""
+"""Serves a folder of results, and nothing outside it, to browsers on this computer."""
 
 import http.server
 import io
@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from gconet import __version__
 from gconet.errors import ConfigError
 
-# what a browser shows; all else it gets as bytes, so that no other file of the folder becomes a page
+# what a browser shows; it gets other files as bytes, so that none of them becomes a page
 TYPES = {
     ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp",
     ".csv": "text/plain; charset=utf-8", ".json": "application/json",
@@ -19,12 +19,12 @@ TYPES = {
 
 
 def make_server(folder: Path, port: int = 0) -> http.server.ThreadingHTTPServer:
-    """A server of `folder` on the loopback address, by default on a free port; raises ConfigError."""
+    """Make a server of `folder` on the loopback address, by default on a free port; raises ConfigError."""
     try:
         handler = partial(Handler, directory=os.path.realpath(folder))
         return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     except (OSError, OverflowError) as error:
-        raise ConfigError(f"--port {port} cannot be used ({error}); leave it out for a free one") from None
+        raise ConfigError(f"--port {port} cannot be used ({error}); omit it to use a free port") from None
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -36,7 +36,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         assert isinstance(self.server, http.server.HTTPServer)
         port = self.server.server_port
         if self.headers.get("Host") not in (f"127.0.0.1:{port}", f"localhost:{port}"):
-            self.send_error(403, "for this computer only")  # another site's name that leads here
+            self.send_error(403, "for this computer only")  # another site's name points here
             return None
         if self.path == "/favicon.ico":  # which browsers ask for
             self.send_response(204)
@@ -45,7 +45,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         return super().send_head()
 
     def translate_path(self, path: str) -> str:
-        """The file that is asked for; "", which is none, unless it is in the folder, also behind links."""
+        """Return the requested file, or "", which is no file, if it is outside the folder, also by links."""
         name = os.fsdecode(unquote_to_bytes(urlsplit(path).path)).lstrip("/") or "index.html"
         try:
             file = Path(os.path.realpath(Path(self.directory) / name))
