@@ -21,7 +21,7 @@ MODULES = {"gam.enabled": "GAM", "gcm.enabled": "GCM", "acm.enabled": "ACM"}
 MEASURED = {name: COLUMNS[name] for name in ORDER} | {
     "j_half": SEGMENTATION_COLUMNS["j_half"], "within": "d within", "between": "d between",
 }  # fmt: skip
-# settings that only name a run, do not affect its figures, or are the budget (recorded as steps)
+# settings that only name a run, do not affect its figures, or are the budget (in the name of the folder)
 FREE = {
     "name", "seed", "data.root", "data.cache", "data.workers", "train.epochs", "train.steps",
     "train.save_minutes", "train.graph", "validation.set", "validation.every",
