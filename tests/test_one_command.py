@@ -330,7 +330,7 @@ def test_scores_of_one_group_beside_results_of_another(call, photos, toy):
         shutil.copy(mask, masks / f"{i:03d}.png")
     given = ["--gts", masks, "--output", photos / "out", "--overwrite"]
     status, printed = call(cutouts, photos / "in/cats", *given)
-    assert status == 0 and "map at 0.5" in printed.out and "to look at" in printed.out
+    assert status == 0 and "map at 0.5" in printed.out and "open: " in printed.out
 
 
 def test_what_was_made_before_of_a_damaged_picture_does_not_survive_strict(call, photos):

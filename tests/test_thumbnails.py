@@ -128,7 +128,7 @@ def test_the_command_writes_crops_of_one_size_explanations_and_a_page(run, folde
         with Image.open(folders / f"out/explained/g/{name}.jpg") as explained:
             assert explained.size == Image.open(folders / f"images/g/{name}.png").size
     page = (folders / "out/index.html").read_text(encoding="utf-8")
-    assert page.count("<figure") == 3 and "crops/g/b%20b.jpg" in page and "the crop (white)" in page
+    assert page.count("<figure") == 3 and "crops/g/b%20b.jpg" in page and "and crop (white)" in page
 
 
 def test_wrong_arguments_are_named_and_nothing_written(run, folders):

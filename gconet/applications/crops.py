@@ -183,7 +183,7 @@ def measure_kept(crops: Sequence[tuple[Job, Box]], *, strict: bool) -> tuple[lis
 
     def work(cropped: tuple[Job, Box]) -> tuple[float, bool]:
         item, crop = cropped[0].item, cropped[1]
-        assert item.mask is not None  # asked for
+        assert item.mask is not None  # --gts was given
         objects = np.asarray(load_with_mask(item.image, item.mask)[1]) >= 128
         inside = objects[crop.top : crop.bottom, crop.left : crop.right]
         single = cv2.connectedComponents(objects.astype(np.uint8))[0] == 2  # with the background

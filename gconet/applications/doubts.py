@@ -27,15 +27,15 @@ KINDS = {  # worst first: doubt → what it means, and what to do
     "again with --overwrite, otherwise tick it",
     EMPTY: "nothing was found; take the picture out if it lacks the object, otherwise leave it unticked",
     EMPTY_CUTOUT: "nothing of the map was left in the cut-out; leave it unticked, or use the map",
-    WHOLE_PICTURE: "nearly everything is marked; right for a close-up, otherwise untick it",
-    WHOLE_CUTOUT: "the cut-out kept everything; right for a close-up, otherwise untick it or use the map",
-    PIECED: "the marked parts do not touch; right for several objects, otherwise look for mistakes",
+    WHOLE_PICTURE: "nearly everything is marked; fine for a close-up, otherwise untick it",
+    WHOLE_CUTOUT: "the cut-out kept everything; fine for a close-up, otherwise untick it or use the map",
+    PIECED: "the marked parts do not touch; fine for several objects, otherwise look for mistakes",
     GREY: "much of the map is grey, so the cut is a guess; move the threshold to see other cuts, "
     "and untick it if parts are missing or too much is marked",
 }
 MARGIN = 0.2  # a stray's presence is this far below its group's median; docs/distractors.md
 # chosen on 400 pictures of 20 classes of DUTS_class, so that each flags at most 1 in 50 maps with J > 0.7
-UNSURE = 0.6  # share of non-black pixels that are grey, between these two levels
+UNSURE = 0.6  # share of non-black pixels that are grey, between the two levels below
 BLACK, WHITE = 38, 217
 PIECES = 0.5  # an object is in pieces if its largest part has a smaller share of it
 WHOLE = 0.9  # share of the picture

@@ -44,15 +44,15 @@ def check_output(
     """
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
     if place.exists() and not place.is_dir():
-        raise ConfigError(f"--output {output} is a file; name a folder")
+        raise ConfigError(f"--output {output} is a file; give a folder")
     for option, given in sources.items():
         for path in [given] if isinstance(given, Path) else given or ():
             source = path.resolve()
             if path.is_dir() and place.is_relative_to(source):  # a single picture may lie anywhere else
-                raise ConfigError(f"--output {output} lies in {option} {path}; name another folder")
+                raise ConfigError(f"--output {output} lies in {option} {path}; choose another folder")
             if source.exists() and source.is_relative_to(place):
                 what = f"{option} {path}" if path.is_dir() else path
-                raise ConfigError(f"{what} lies in --output {output}; name another folder")
+                raise ConfigError(f"{what} lies in --output {output}; choose another folder")
     if page:
         check_page(place)
     taken = (RECORD, FILE, Path(FILE).with_suffix(".json").name, *(("index.html", PREVIEWS) if page else ()))
@@ -63,7 +63,7 @@ def check_output(
             raise ConfigError(f"--output {output} holds a link that leads out of it: {path}; remove it")
     if not overwrite and any(path.is_file() and path.name != RECORD for path in place.rglob("*")):
         raise ConfigError(
-            f"--output {output} holds files; name another folder, or pass --overwrite to replace those of "
+            f"--output {output} holds files; choose another folder, or pass --overwrite to replace those of "
             "the same names and remove results of pictures you took out and of options you no longer pass"
         )
     if isinstance(gts := sources.get("--gts"), Path):
@@ -76,11 +76,13 @@ def check_page(output: Path) -> None:
     """Raise ConfigError if a page in `output` would replace something that gconet did not write."""
     page, previews = output / "index.html", output / PREVIEWS
     if page.exists() and not is_ours(page):
-        raise ConfigError(f"{page} was not written by gconet; refusing to overwrite it, name another folder")
+        raise ConfigError(
+            f"{page} was not written by gconet; refusing to overwrite it, choose another folder"
+        )
     # an interrupted run leaves previews without a page, and nothing else
     names = [path.name for path in previews.iterdir()] if previews.exists() and not page.exists() else []
     if not all(re.fullmatch(r"\d{6}(|-large|-map)\.(jpg|png)", name) for name in names):
-        raise ConfigError(f"{previews} holds files that gconet did not write; name another folder")
+        raise ConfigError(f"{previews} holds files that gconet did not write; choose another folder")
 
 
 def is_ours(page: Path) -> bool:

@@ -190,7 +190,7 @@ function draw() {
   $("after").hidden = !layer.value
   threshold.disabled = !["overlay", "mask"].includes(layer.value)
   document.querySelectorAll(".cut").forEach(tool => { tool.hidden = !current.dataset.map })
-  // 510 v/255 - (2 t - 1), cut to [0,1]: 1 for levels v >= t and 0 for those below
+  // 510 v/255 - (2 t - 1), clipped to [0,1]: 1 for levels v >= t and 0 for those below
   for (const func of document.querySelectorAll(".step")) func.setAttribute("intercept", 1 - 2 * threshold.value)
   $("level").textContent = (threshold.value / 256).toFixed(2)
   const own = current.dataset.j?.split(" ")

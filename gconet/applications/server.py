@@ -45,7 +45,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         return super().send_head()
 
     def translate_path(self, path: str) -> str:
-        """Return the requested file, or "", which is no file, if it is outside the folder, also by links."""
+        """Return the requested file, or "" (no file) unless it is in the folder after following links."""
         name = os.fsdecode(unquote_to_bytes(urlsplit(path).path)).lstrip("/") or "index.html"
         try:
             file = Path(os.path.realpath(Path(self.directory) / name))

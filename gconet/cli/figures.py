@@ -86,7 +86,7 @@ def show_grid(args: argparse.Namespace) -> int:
         raise ConfigError(f"--output {output}: the grid is a PNG file; use a name that ends in .png")
     for folder in (args.images, args.gts, *methods.values()):
         if folder and output.resolve().is_relative_to(folder.resolve()):
-            raise ConfigError(f"--output {output} lies in the input folder {folder}; name another place")
+            raise ConfigError(f"--output {output} lies in the input folder {folder}; choose another place")
     check_files([output], overwrite=args.overwrite)
     wanted = args.groups.split(",") if args.groups else []
     rows = pick_rows(args.images, args.gts, methods, wanted, args.count)

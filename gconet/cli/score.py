@@ -129,7 +129,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--overwrite", action="store_true", help="replace output files that exist")
     args = parser.parse_args()
     if args.plot and args.plot.suffix.lower() not in (".png", ".pdf", ".svg"):
-        parser.error(f"--plot {args.plot}: name a file that ends in .png, .pdf or .svg")
+        parser.error(f"--plot {args.plot}: give a file name that ends in .png, .pdf or .svg")
     methods = dict.fromkeys(row["method"] for row in published_rows())
     if unknown := [name for name in args.rows or [] if name not in methods]:
         parser.error(f"--rows: no published row for {unknown[0]}; choose from {', '.join(methods)}")

@@ -15,7 +15,7 @@ from gconet.evaluation.scores import Scores, without_nan
 def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
     """Raise ConfigError for a file that exists (unless `overwrite`), is named twice or cannot be written."""
     if there := [str(path) for path in paths if path.exists() and not overwrite]:
-        raise ConfigError(f"{', '.join(there)} already exists; name another file or pass --overwrite")
+        raise ConfigError(f"{', '.join(there)} already exists; choose another file or pass --overwrite")
     if len({path.resolve() for path in paths}) < len(paths):
         raise ConfigError("two outputs name the same file; give each a different name")
     for path in paths:
