@@ -379,5 +379,5 @@ def test_the_view_command(run, ask, tmp_path):
     done = run("gconet/__main__.py", "view", tmp_path, status=2)
     assert (
         done.stderr
-        == f"error: {tmp_path} has no index.html; give the --output folder of gconet maps, cutouts or thumbnails\n"
+        == f"error: {tmp_path} has no index.html; give the --output of gconet maps, cutouts or thumbnails\n"
     )

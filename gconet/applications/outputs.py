@@ -76,9 +76,7 @@ def check_page(output: Path) -> None:
     """Raise ConfigError if a page in `output` would replace something that gconet did not write."""
     page, previews = output / "index.html", output / PREVIEWS
     if page.exists() and not is_ours(page):
-        raise ConfigError(
-            f"{page} was not written by gconet; refusing to overwrite it, choose another folder"
-        )
+        raise ConfigError(f"{page} was not written by gconet; refusing to overwrite it, use another folder")
     # an interrupted run leaves previews without a page, and nothing else
     names = [path.name for path in previews.iterdir()] if previews.exists() and not page.exists() else []
     if not all(re.fullmatch(r"\d{6}(|-large|-map)\.(jpg|png)", name) for name in names):

@@ -29,7 +29,7 @@ def main() -> int:
     args = parser.parse_args()
     if not (args.folder / "index.html").is_file():
         raise ConfigError(
-            f"{args.folder} has no index.html; give the --output folder of gconet maps, cutouts or thumbnails"
+            f"{args.folder} has no index.html; give the --output of gconet maps, cutouts or thumbnails"
         )
     with make_server(args.folder, args.port) as server:
         address = f"http://127.0.0.1:{server.server_port}/"
