@@ -80,7 +80,7 @@ class EpisodeDataset:
     def loader(self, *, first: int, last: int, workers: int, pin: bool) -> Iterator[Batch]:
         """Return the batches of steps first … last − 1, in order, read ahead by `workers` threads.
 
-        At most one thread per core. A cache needs none, unless `pin` copies its batches to pinned memory.
+        Uses at most one per core. A cache needs none, unless `pin` copies its batches to pinned memory.
         Raises DataError for a file that cannot be read.
         """
         steps = range(first, last)

@@ -142,7 +142,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 def _upright(image: Image.Image) -> Image.Image:
     """`image` turned upright by its EXIF orientation; unchanged if the EXIF block is damaged.
 
-    Pillow's exif_transpose also rewrites the block, and fails if any other tag is malformed.
+    Avoids Pillow's exif_transpose, which rewrites the block and fails if any other tag is malformed.
     """
     try:
         turn = TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))

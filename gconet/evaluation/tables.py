@@ -1,4 +1,4 @@
-"""Formats scores as text, Markdown or LaTeX tables, with the published rows."""
+"""Formats scores as text, Markdown or LaTeX tables, published rows below ours."""
 
 import csv
 import io
