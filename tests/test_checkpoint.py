@@ -11,7 +11,7 @@ from PIL import Image
 from gconet import checkpoint
 from gconet.checkpoint import load_model, load_state, save_checkpoint, ship_weights
 from gconet.config import load_config
-from gconet.errors import CheckpointError
+from gconet.errors import CheckpointError, ConfigError
 from gconet.models import build_model
 from gconet.official import convert_official, from_official
 from tests import official
@@ -94,7 +94,7 @@ def test_weights_that_ship_are_half_as_large_and_checked(saved, tmp_path, run):
     assert its_config == config and next(loaded.parameters()).dtype == torch.float32
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor.half().float()), name
-    assert "exists" in run("scripts/tools/ship_weights.py", path, weights, status=1).stderr
+    assert "exists" in run("scripts/tools/ship_weights.py", path, weights, status=2).stderr
 
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1  # one bit of one weight
@@ -134,7 +134,7 @@ def test_the_authors_checkpoint_converts(theirs, tmp_path):
     assert config == load_config()
     assert torch.equal(model.affinity.output.weight, theirs["co_x5.all_attention.conv6.weight"])
     assert torch.equal(model.side1.layers[4].bias, theirs["dslayer1.predlayer.0.bias"])
-    with pytest.raises(CheckpointError, match="exists"):
+    with pytest.raises(ConfigError, match="ours.pt already exists; choose another file$"):
         convert_official(tmp_path / "official.pth", tmp_path / "ours.pt")
 
 
@@ -210,7 +210,7 @@ def test_the_mean_of_checkpoints(run, tmp_path):
     assert torch.allclose(tensor, 0.75 * models[0].state_dict()[name] + 0.25 * models[1].state_dict()[name])
     refused = run(*given, "--shares", 3, "--output", tmp_path / "x.pt", status=2).stderr
     assert "--shares: give 2 whole numbers of 1 or more" in refused
-    assert "exists" in run(*given, "--output", tmp_path / "mean.pt", status=1).stderr
+    assert "exists" in run(*given, "--output", tmp_path / "mean.pt", status=2).stderr
     other = load_config(None, ["gam.enabled=false"])
     save_checkpoint(tmp_path / "2.pt", config=other, model=build_model(other))
     refused = run(*given, tmp_path / "2.pt", "--output", tmp_path / "x.pt", status=1).stderr

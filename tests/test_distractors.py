@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from gconet.evaluation import Scores, format_table, score_folders, score_map
-from gconet.evaluation.files import format_csv, format_json
 from gconet.evaluation.metrics import measure_response
-from gconet.evaluation.scores import summarise
+from gconet.evaluation.scores import format_csv, format_json, summarise
 from gconet.evaluation.tables import DISTRACTOR_COLUMNS as DISTRACTORS
 from tests.conftest import Done
 

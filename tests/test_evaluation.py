@@ -17,11 +17,11 @@ from PIL import Image
 
 from gconet.errors import DataError
 from gconet.evaluation import CONVENTIONS, Scores, format_table, score_arrays, score_folders, score_map
-from gconet.evaluation.files import format_csv, format_json
 from gconet.evaluation.latex import mark
 from gconet.evaluation.plots import plot_curves, write_tensorboard
 from gconet.evaluation.published import published_results
 from gconet.evaluation.scorer import MAPS_PER_WORKER
+from gconet.evaluation.scores import format_csv, format_json
 from gconet.evaluation.tables import COLUMNS
 from tests.conftest import Done
 from tests.official import GOLDEN, needs_golden

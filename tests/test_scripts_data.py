@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from gconet.errors import DataError
+from gconet.errors import ConfigError, DataError
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -89,7 +89,7 @@ def test_download_keeps_what_is_there(
 ) -> None:
     out = tmp_path / "vgg.pth"
     out.write_text("mine")
-    with pytest.raises(DataError, match="--overwrite"):
+    with pytest.raises(ConfigError, match="--overwrite"):
         run_main(download, monkeypatch, out)
     assert out.read_text() == "mine"
     assert run_main(download, monkeypatch, out, "--overwrite") == 0
@@ -178,7 +178,7 @@ def test_import_gives_the_recorded_episodes(
         np.float32,
         bool,
     )
-    with pytest.raises(DataError, match="--overwrite"):
+    with pytest.raises(ConfigError, match="--overwrite"):
         run_main(load_script("tools/import_release_episodes"), monkeypatch, checkout, out)
 
 

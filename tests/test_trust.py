@@ -186,10 +186,8 @@ def test_a_new_run_stays_out_of_a_folder_that_came_to_be_meanwhile(tmp_path):
 
 def test_digests_are_not_overwritten(run, checkpoint, tmp_path):
     (tmp_path / "w.pt.sha256").write_text("mine")
-    assert (
-        "w.pt.sha256 exists"
-        in run("scripts/tools/ship_weights.py", checkpoint, tmp_path / "w.pt", status=1).stderr
-    )
+    done = run("scripts/tools/ship_weights.py", checkpoint, tmp_path / "w.pt", status=2)
+    assert "w.pt.sha256 already exists" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["w.pt.sha256"]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gconet.checkpoint import find_checkpoint, load_model
 from gconet.cli import add_checkpoint, new_parser
-from gconet.evaluation.files import check_files
+from gconet.files import check_files
 from gconet.onnx_file import export
 
 

@@ -31,7 +31,7 @@ from gconet.cli import add_care, add_network, network_options, new_parser
 from gconet.data.groups import scan_groups
 from gconet.data.names import name_folders
 from gconet.errors import ConfigError, counted
-from gconet.evaluation.files import check_files
+from gconet.files import check_files
 
 OVERLAYS = {"overlay": "{group}/{stem}.jpg"}
 

@@ -37,9 +37,10 @@ from gconet.cli import new_parser
 from gconet.data.names import check_option, name_folders
 from gconet.errors import one_line
 from gconet.evaluation import CONVENTIONS, format_table, score_folders
-from gconet.evaluation.files import check_files, format_csv, format_json, write_file
 from gconet.evaluation.plots import find_events, plot_curves, write_tensorboard
 from gconet.evaluation.published import published_rows
+from gconet.evaluation.scores import format_csv, format_json
+from gconet.files import check_files, write_file
 
 FILES = ("json", "csv", "markdown", "latex", "plot")
 

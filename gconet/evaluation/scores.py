@@ -1,5 +1,8 @@
 """The scores of many maps: curves averaged over images, and the numbers read off the averages."""
 
+import csv
+import io
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -155,3 +158,33 @@ def area_under_roc(recall: F64, fpr: F64) -> float:
     order = np.argsort(fpr, kind="stable")
     x, y = fpr[order], recall[order]
     return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
+
+
+def format_json(*scores: Scores) -> str:
+    """Return `Scores.to_dict` of a single score, or {"results": [a dict each]} of several, as JSON."""
+    dicts = [one.to_dict() for one in scores]
+    document = dicts[0] if len(dicts) == 1 else {"results": dicts}
+    return json.dumps(document, indent=1, allow_nan=False)
+
+
+def format_csv(*scores: Scores) -> str:
+    """Return a header, then per method the set, its groups, their images; an empty name means "all".
+
+    Figures on distractors get columns if any score has them; NaN is left empty.
+    """
+    columns = list(dict.fromkeys(name for one in scores for name in one.figures))
+
+    def cells(figures: Mapping[str, float]) -> list[float | None]:
+        return [without_nan(figures).get(name) for name in columns]
+
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["method", "set", "convention", "group", "image", "images", "expected_images", *columns])
+    for one in scores:
+        labels = [one.method, one.dataset, one.convention]
+        table.writerow([*labels, "", "", one.images, one.expected_images, *cells(one.figures)])
+        for name, group in one.groups.items():
+            table.writerow([*labels, name, "", group.images, None, *cells(group.figures)])
+            for stem, figures in group.per_image.items():
+                table.writerow([*labels, name, stem, 1, None, *cells(figures)])
+    return text.getvalue()

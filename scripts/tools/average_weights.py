@@ -8,7 +8,8 @@ Writes their weighted mean, for inference or as `init=` of another run; the sett
 from pathlib import Path
 
 from gconet.cli import new_parser
-from gconet.errors import CheckpointError, ConfigError, run_command
+from gconet.errors import ConfigError, run_command
+from gconet.files import check_files
 
 
 def main() -> int:
@@ -17,8 +18,7 @@ def main() -> int:
     parser.add_argument("--shares", nargs="+", type=int, metavar="N", help="weight of each (default: equal)")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a new file to write")
     args = parser.parse_args()
-    if args.output.exists():
-        raise CheckpointError(f"{args.output} exists; name another file")
+    check_files([args.output])
     shares = args.shares or [1] * len(args.checkpoints)
     if len(shares) != len(args.checkpoints) or min(shares) < 1:
         raise ConfigError(f"--shares: give {len(args.checkpoints)} whole numbers of 1 or more")

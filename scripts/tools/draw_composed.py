@@ -16,7 +16,8 @@ from gconet.data.compose import compose
 from gconet.data.dataset import EpisodeDataset
 from gconet.data.episodes import DrawnEpisodes
 from gconet.data.groups import scan_groups
-from gconet.errors import ConfigError, run_command
+from gconet.errors import run_command
+from gconet.files import check_files
 
 DEMO = Path("data/demo")
 SIZE = 160  # pixels per side
@@ -26,8 +27,7 @@ def main() -> int:
     parser = new_parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a new .jpg or .png file")
     args = parser.parse_args()
-    if args.output.exists():
-        raise ConfigError(f"{args.output} already exists; name another file")
+    check_files([args.output])
     groups = scan_groups(DEMO / "images", DEMO / "gts")
     sizes = tuple(len(group.items) for group in groups)
     episodes = DrawnEpisodes(sizes=sizes, seed=0, group_size=4, flip=0.0, rotation=0.0)

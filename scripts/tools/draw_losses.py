@@ -13,6 +13,7 @@ from pathlib import Path
 from gconet.ablation import mean_losses
 from gconet.cli import new_parser
 from gconet.errors import ConfigError, DataError, run_command
+from gconet.files import check_files
 
 TITLES = {
     "saliency": "saliency (soft IoU)",
@@ -27,8 +28,7 @@ def main() -> int:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder, named in the legend")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a new .svg, .png or .pdf")
     args = parser.parse_args()
-    if args.output.exists():
-        raise ConfigError(f"--output {args.output} exists; name another file")
+    check_files([args.output])
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from gconet.cli import new_parser
 from gconet.errors import DataError, run_command
+from gconet.files import check_files
 
 
 def main() -> int:
@@ -34,8 +35,7 @@ def main() -> int:
     add("out", type=Path, nargs="?", default=default, metavar="OUT", help=f"default {default}")
     add("--overwrite", action="store_true", help="replace OUT if it exists")
     args = parser.parse_args()
-    if args.out.exists() and not args.overwrite:
-        raise DataError(f"{args.out} already exists; name another file, or use --overwrite")
+    check_files([args.out], overwrite=args.overwrite)
     epochs = len(list(args.checkout.glob("group_dir/group_*.txt")))
     if not epochs:
         raise DataError(f"no group_dir in {args.checkout}; give a clone of the authors' repository")
