@@ -2,23 +2,29 @@
 
 import gconet
 
-maps = gconet.Predictor.load()("photos/bikes")  # one group's co-saliency maps, a list of (H,W) uint8
+predictor = gconet.Predictor.load()  # help(gconet.Predictor)
+maps = predictor("photos/bikes")  # one group's co-saliency maps, a list of (H,W) uint8
+
+Every error that you can fix is a GCoNetError: a DataError, ConfigError or CheckpointError.
 """
 
 from typing import TYPE_CHECKING, Any
+
+from gconet.errors import CheckpointError, ConfigError, DataError, GCoNetError
 
 if TYPE_CHECKING:
     from gconet.models import GCoNet
     from gconet.predictor import Predictor as Predictor
 
 __version__ = "0.1.0"
+__all__ = ["CheckpointError", "ConfigError", "DataError", "GCoNetError", "Predictor", "load_pretrained"]
 
 
 def load_pretrained(name: str = "pretrained") -> "GCoNet":
     """Return the network with shipped weights (gconet/weights/README.md), in eval mode on the CPU.
 
-    `name`: `distractors`, the default of test.py, trained to tell the common object from others; or
-    `paper`, trained with the recipe of the authors' release.
+    `name`: `distractors` (`pretrained`), trained to tell the common object from others; or `paper`,
+    trained with the recipe of the authors' release.
 
     The network takes RGB images of one group, (N,3,H,W) float32 in [0,1], preferably 224 × 224, and returns
     their co-saliency maps, (N,1,H,W) in [0,1]; `Predictor` does this for picture files. Raises
@@ -36,3 +42,7 @@ def __getattr__(name: str) -> Any:
 
         return Predictor
     raise AttributeError(f"module 'gconet' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "Predictor"]

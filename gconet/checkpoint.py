@@ -187,7 +187,7 @@ def read_file(path: Path) -> Any:
         near = get_close_matches(path.name, [*PRETRAINED, *there], 1)
         raise CheckpointError(
             f"{path}: {what} checkpoint; {f'did you mean {near[0]}? ' if near else ''}gconet ships "
-            f"{' and '.join(PRETRAINED)}; {folder.resolve()} holds {', '.join(there[:8]) or 'none'}"
+            f"{' and '.join(PRETRAINED)}; {folder.resolve()} holds {', '.join(there[:8]) or 'no .pt file'}"
         )
     beside = digest_file(path)
     expected = beside.read_text("ascii", "replace").split()[:1] if beside.is_file() else None

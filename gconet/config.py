@@ -65,11 +65,11 @@ class HeadConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the terms; a disabled module has no term."""
+    """Weights of the terms, the release's, as the paper gives none; a disabled module has no term."""
 
-    saliency: float = 1.0
-    collaboration: float = 250.0
-    classification: float = 3.0
+    saliency: float = 1.0  # λ₁
+    collaboration: float = 250.0  # λ₂
+    classification: float = 3.0  # λ₃
     iou_reduction: Literal["sum", "mean"] = "sum"  # over images, in the soft IoU loss
     outputs: Literal["all", "finest"] = "all"  # the side outputs that the soft IoU loss uses
     bce: float = 0.0  # weight of the finest output's binary cross-entropy, a mean over pixels

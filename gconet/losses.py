@@ -34,8 +34,8 @@ def collaboration_loss(logits: Tensor, masks: Tensor) -> Tensor:
     """L_ctm: binary focal loss (Lin et al. 2017; γ = 2, no α), averaged over all pixels of both halves.
 
     logits (4N,1,H,W), own half first: its target is masks (2N,1,H,W), the crossed half's is zero.
-    p_t = exp(−BCE), as in pytorch-toolbelt at the time of the release. It equals torchvision's
-    p·g + (1 − p)(1 − g) on binary pixels, but not on grey ones.
+    p_t = exp(−BCE), as in pytorch-toolbelt at the time of the release. This p_t equals torchvision's,
+    p·g + (1 − p)(1 − g), on binary pixels, but not on grey ones.
     """
     target = torch.cat([masks, torch.zeros_like(masks)])
     bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
@@ -60,8 +60,8 @@ class Criterion:
         classification: float,
         bce: float = 0.0,
     ) -> None:
-        """`iou_reduction` and `outputs` set up the saliency loss; the others are the weights λ₁, λ₂ and λ₃,
-        and the weight of the finest output's cross-entropy (0: left out)."""
+        """`iou_reduction` and `outputs` set up the saliency loss. `saliency`, `collaboration` and
+        `classification` are λ₁, λ₂ and λ₃; `bce` is the weight of the finest output's cross-entropy."""
         self.weights = {
             "saliency": saliency,
             "collaboration": collaboration,

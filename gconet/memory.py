@@ -60,7 +60,7 @@ def plan_group(
     elif memory < least:
         raise ConfigError(
             f"{images} images of {size} pixels need {least / 2**30:.2f} GiB of memory beyond the network, "
-            f"but only {memory / 2**30:.2g} are allowed; raise that limit (--memory), or use a smaller group"
+            f"but the limit is {memory / 2**30:.2f}; raise it (--memory, memory=) or use a smaller group"
         )
     spare = memory - always
     batch = max(1, min(16 if device.type == "cuda" else 2, images, spare // 2 // network))

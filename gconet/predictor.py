@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gconet.checkpoint import find_checkpoint, load_model
 from gconet.data.pictures import Picture, Pictures, list_pictures, read_groups
 from gconet.device import autocast, pick_device, pick_memory_format, pick_precision, tf32
-from gconet.errors import DataError
+from gconet.errors import ConfigError, DataError
 from gconet.memory import plan_group
 from gconet.models import GCoNet
 from gconet.models.affinity import Consensus, GroupAffinityModule
@@ -30,10 +30,17 @@ Floats = npt.NDArray[np.float32]
 
 class Maps(list[Map]):
     """The co-saliency maps of a group, in the order of its pictures: (H,W) uint8, each the size of
-    its picture after EXIF rotation."""
+    its picture after EXIF rotation. Slices and copies are plain lists.
 
-    names: Sequence[str]  # file stems; "0", "1", … for pictures in memory
-    presence: Floats  # (N,) in [0,1], whether each picture holds the group's object: `Predictor.predict`
+    `names`: file stems (whole file names if two share a stem); "0", "1", … for pictures in memory.
+    `presence`: (N,) float32 in [0,1], higher if a picture holds the group's object; NaN for a single picture.
+    The commands call a picture a likely stray if it is .2 below its group's median. It is the cosine
+    similarity of the picture's stage-5 features, averaged under its map, to the sum of the others', each of
+    length 1. docs/distractors.md measures it.
+    """
+
+    names: Sequence[str]
+    presence: Floats
 
 
 class Predictor:
@@ -44,7 +51,8 @@ class Predictor:
 
     A call takes one group: a folder, or a list of files, PIL pictures and arrays ((H,W,3) RGB or
     (H,W) grey, uint8). It returns `Maps`, a list of the maps with their `names` and `presence`. A pixel is
-    floor(255 · co-saliency), 0 is background; `maps[0] >= 128` is a mask. Threads take turns, one group at
+    floor(255 · co-saliency), 0 is background; `maps[0] >= 128` is a mask. A map has the size of its picture
+    after EXIF rotation: PIL.ImageOps.exif_transpose(picture) fits it. Threads take turns, one group at
     a time. Raises DataError for an unreadable picture or an empty group, ConfigError if `memory` is too low.
     """
 
@@ -55,7 +63,7 @@ class Predictor:
         model: GCoNet,
         *,
         size: int = 224,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         precision: str = "auto",
         memory: int | None = None,
     ) -> None:
@@ -63,8 +71,14 @@ class Predictor:
 
         `size`: pixels per side of the network's input, as in training. `device`: auto, cpu, cuda, cuda:1, ….
         `precision`: auto, fp32, tf32 or bf16. `memory`: bytes that a group may take beyond the network.
+        Raises ConfigError for anything else.
         """
-        self.device = pick_device(device)
+        if not isinstance(model, GCoNet):
+            raise ConfigError(f"{model!r:.80} is not a network; Predictor.load takes names and files")
+        for name, value, least in (("size", size, 32), ("memory", memory, 1)):
+            if value is not None and not (isinstance(value, int) and value >= least):
+                raise ConfigError(f"{name}: {value!r:.80} is not a whole number of {least} or more")
+        self.device = pick_device(str(device))
         self.tf32 = precision == "tf32"
         self.size, self.memory = size, memory
         with self._computing, tf32(self.tf32):
@@ -80,7 +94,7 @@ class Predictor:
         cls,
         checkpoint: str | Path = "pretrained",
         *,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         precision: str = "auto",
         memory: int | None = None,
     ) -> "Predictor":
@@ -100,14 +114,11 @@ class Predictor:
         maps.names = group.names
         return maps
 
-    def predict(self, group: Pictures, take: Callable[[Map], None]) -> Floats:
-        """Call `take` with each map of the group, in order, as soon as it is computed.
-
-        Returns (N,) in [0,1]: an estimate of whether each picture contains the group's object. It is the
-        cosine similarity between the picture's stage-5 features, averaged under its map and scaled to
-        length 1, and the sum of the others'. NaN for a single picture. docs/distractors.md evaluates it.
-        """
-        seen = []
+    def predict(
+        self, pictures: Picture | Sequence[Picture] | Pictures, take: Callable[[Map], None]
+    ) -> Floats:
+        """Call `take` with each map of the group, in order, as soon as it is computed; returns `presence`."""
+        group, seen = self._read(pictures), []
         with self._computing:  # the plan depends on the memory that is free now
             missing, kept, deepest, consensus = self._first_pass(group)
             sizes, done = iter(group.sizes), 0
@@ -128,10 +139,10 @@ class Predictor:
         return cosine_to_others(torch.cat(seen).cpu().numpy())
 
     def attention(self, pictures: Picture | Sequence[Picture] | Pictures) -> Floats:
-        """Return where GAM found the consensus (section 3.2) of a group: (N,h,w); 1 for the plain mean.
+        """Return where GAM found the consensus of a group (section 3.2): (N,h,w), the grid of stage 5.
 
-        It sums to 1 over each image, or over the group if GAM's softmax is over the group. `pictures`: as
-        for a call.
+        Each image's values sum to 1, or all images' together if GAM's softmax is over the group. Without GAM
+        all values are 1.
         """
         *_, consensus = self._first_pass(self._read(pictures), maps=False)
         return consensus.attention[:, 0].float().cpu().numpy()

@@ -22,7 +22,7 @@ def plan(monkeypatch):
         monkeypatch.setattr(memory, "free_memory", lambda device: int(free[device.type] * GIB))
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
         config, encoder = load_config(None, changes), VGG16Encoder()
-        encoder.learn(config.encoder.trainable)
+        encoder.set_trainable(config.encoder.trainable)
         return memory.plan_training(
             config, encoder=encoder, images=DUTS, steps=steps, device=device, precision=precision,
             world=world,

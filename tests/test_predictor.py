@@ -144,7 +144,9 @@ def test_more_memory_keeps_more():
 
 
 def test_too_little_memory_is_refused_with_what_is_needed(model, paths):
-    with pytest.raises(ConfigError, match=r"1000 images of 224 pixels need 1\.\d+ GiB .* raise that limit"):
+    with pytest.raises(
+        ConfigError, match=r"1000 images of 224 pixels need 1\.\d+ GiB .* but the limit is 0.50; raise it"
+    ):
         plan(1000, 224, device=torch.device("cpu"), memory=2**29)
     with pytest.raises(ConfigError, match="5 images of 32 pixels"):
         predict(model, paths, memory=1000)
@@ -224,13 +226,46 @@ def test_arrays_that_are_not_pictures_are_refused_by_place(model, paths, tmp_pat
     for bad in (good.astype(np.float32), good[0, 0], good[..., :2], good[:0], np.zeros((8, 8, 4), np.uint8)):
         with pytest.raises(DataError, match=r"picture 1: an array of shape .*; give \(H,W,3\) or \(H,W\)"):
             predict(model, [good, bad])
+    with pytest.raises(DataError, match="picture 0: of type NoneType; give files"):
+        predict(model, None)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         Image.fromarray(good).save(tmp_path / name / "x.png")
     with pytest.raises(DataError, match="holds 2 groups; give the folder of one"):
         predict(model, tmp_path)
-    with pytest.raises(DataError, match="nowhere.jpg: no such file"):
+    with pytest.raises(DataError, match="a: a folder, not a picture; give the folder of one group by itself"):
+        predict(model, [tmp_path / "a"])
+    with pytest.raises(DataError, match="nowhere.jpg: no such file or folder"):
         predict(model, "nowhere.jpg")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"size": 10}, "size: 10 is not a whole number of 32 or more"),
+        ({"size": 224.0}, "size: 224.0 is not"),
+        ({"memory": "2G"}, "memory: '2G' is not a whole number of 1 or more"),
+        ({"device": "gpu"}, "device 'gpu' is not available; choose from auto, cpu"),
+        ({"model": "paper"}, "'paper' is not a network; Predictor.load takes names and files"),
+    ],
+)
+def test_wrong_arguments_are_named(model, given, message):
+    with pytest.raises(ConfigError, match=message):
+        Predictor(**{"model": model, "device": "cpu"} | given)
+
+
+def test_what_help_names_exists(model, paths):
+    assert {"Predictor", "load_pretrained", "DataError"} <= set(dir(gconet)) & set(gconet.__all__)
+    for error in (gconet.CheckpointError, gconet.ConfigError, gconet.DataError):
+        assert issubclass(error, gconet.GCoNetError)
+    predictor, maps = (
+        Predictor(copy.deepcopy(model), size=32, device=torch.device("cpu"), precision="fp32"),
+        [],
+    )
+    presence = predictor.predict(paths, maps.append)
+    again = predictor(paths)
+    assert all(np.array_equal(a, b) for a, b in zip(maps, again, strict=True))
+    np.testing.assert_array_equal(presence, again.presence)
 
 
 def test_threads_share_a_predictor_and_keep_their_precisions(model, paths):
@@ -334,5 +369,5 @@ def test_attention_and_consensus_take_what_a_call_takes(model, paths):
     for given in (paths[0].parent, paths, [Image.open(path) for path in paths], read_group(paths, 32)):
         assert predictor.attention(given).shape == (5, 2, 2) and predictor.consensus(given).shape == (5, 512)
     assert len(predictor(path for path in paths)) == 5  # a generator
-    with pytest.raises(DataError, match="picture 0: a Tensor; give files, PIL pictures or arrays"):
+    with pytest.raises(DataError, match="picture 0: of type Tensor; give files, PIL pictures or arrays"):
         predictor(torch.zeros(2, 3, 8, 8))

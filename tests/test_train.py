@@ -208,7 +208,7 @@ def test_fine_tuning_starts_from_the_given_weights(train, tmp_path):
     train("train.steps=1", "optimizer.lr=0.0", *start, name="second")
     first, second = (read_checkpoint(tmp_path / f"runs/{name}/last.pt") for name in ("first", "second"))
     assert same(first["model"], second["model"]) and second["training"]["step"] == 1
-    with pytest.raises(CheckpointError, match="none.pt: no such checkpoint; .* holds none"):
+    with pytest.raises(CheckpointError, match="none.pt: no such checkpoint; .* holds no .pt"):
         train("init=none.pt", "encoder.weights=imagenet", name="third")
     with pytest.raises(CheckpointError, match="trained with gam .*'softmax': 'image'"):
         train(*start, "gam.softmax=group", name="third")

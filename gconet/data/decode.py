@@ -44,7 +44,7 @@ def explain(error: Exception, suffix: str = "") -> str:
     if isinstance(error, DataError):
         return str(error)
     if isinstance(error, FileNotFoundError):
-        return "no such file"
+        return "no such file or folder"
     if isinstance(error, Image.DecompressionBombError):
         allow = f"allow more with {LIMIT}=… (default 178956970)"
         return f"has more pixels than are safe to decode; if you trust it, {allow}"
@@ -58,7 +58,8 @@ def explain(error: Exception, suffix: str = "") -> str:
 
 def _read(path: Path) -> Image.Image:
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
-        raise DataError("is not a regular file")
+        kind = "a folder, not a picture; give the folder of one group by itself"
+        raise DataError(kind if path.is_dir() else "is not a regular file")
     try:
         image, deep = _open(path)
     except ValueError as error:

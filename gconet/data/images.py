@@ -61,7 +61,7 @@ def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
             )
         picture = Image.fromarray(np.ascontiguousarray(picture))
     if not isinstance(picture, Image.Image):
-        raise DataError(f"a {type(picture).__name__}; give files, PIL pictures or arrays")
+        raise DataError(f"of type {type(picture).__name__}; give files, PIL pictures or arrays")
     return attempt(partial(_as_rgb, picture))
 
 

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -45,7 +45,7 @@ def list_pictures(source: str | Path | Picture | Sequence[Picture]) -> Sequence[
         if len(groups) > 1:
             raise DataError(f"{source} holds {len(groups)} groups; give the folder of one")
         return [path for files in groups.values() for path in files.values()]
-    if isinstance(source, str | Path | Image.Image):
+    if isinstance(source, str | Path | Image.Image) or not isinstance(source, Iterable):
         return [source]
     return [source] if isinstance(source, np.ndarray) and source.ndim < 4 else list(source)
 

@@ -43,7 +43,7 @@ def build_model(config: Config) -> GCoNet:
     Raises ConfigError for an unknown encoder or consensus.
     """
     encoder = seeded(config, "encoder", pick(ENCODERS, "encoder.name", config.encoder.name))
-    encoder.learn(config.encoder.trainable)
+    encoder.set_trainable(config.encoder.trainable)
     consensus = pick(CONSENSUS, "gam.kind", config.gam.kind if config.gam.enabled else "mean")
     affinity = seeded(config, "affinity", lambda: consensus(config.gam, encoder.channels[-1]))
     decoder = seeded(config, "decoder", lambda: FPNDecoder(channels=encoder.channels))

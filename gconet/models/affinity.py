@@ -23,7 +23,7 @@ class Consensus(NamedTuple):
 class GroupAffinityModule(nn.Module):
     """GAM, section 3.2 of the paper.
 
-    S = θ(F)ᵀ φ(F) compares every position of the group with every other. A position's relevance is
+    S = θ(F)ᵀ φ(F) / √C compares every position of the group with every other. A position's relevance is
     its best match in each image, averaged over the images; softmax turns relevance into attention A,
     and E is the mean of the attended features. The release takes the softmax over the P
     positions of each image; the paper's text suggests all N·P.
@@ -55,7 +55,8 @@ class GroupAffinityModule(nn.Module):
         else:
             attention = relevance.softmax(1).view(N, 1, h, w)
         attended = (features * attention).mean((0, 2, 3), keepdim=True)
-        return Consensus(self.output(attended), attention)  # linear, so the mean can be taken before it
+        # a 1×1 convolution of the mean is the mean of the convolved features
+        return Consensus(self.output(attended), attention)
 
 
 def best_matches(query: Tensor, key: Tensor, block: int | None = BLOCK) -> Tensor:
@@ -64,7 +65,8 @@ def best_matches(query: Tensor, key: Tensor, block: int | None = BLOCK) -> Tenso
     If `block` is None, the whole N·P × N·P affinity matrix is built. Otherwise only blocks of its rows are
     built, `block` bytes at a time, in the inputs' precision and only to find the best keys: the mean of a
     row's N best affinities is its affinity to the mean of the N best keys, which is computed in float32 and
-    differentiable. So memory is linear in N, except for the index per row and image that the gradient needs.
+    differentiable. So memory grows linearly with N, except for one index per row and image (N²·P in all),
+    which the gradient needs.
     """
     N, C, h, w = query.shape
     P = h * w
@@ -73,15 +75,15 @@ def best_matches(query: Tensor, key: Tensor, block: int | None = BLOCK) -> Tenso
     if block is None:
         return (rows @ keys.T).float().view(N, P, N, P).amax(3).mean(2)
     columns, values = keys.detach().T, keys.float()
-    first = P * torch.arange(N, device=key.device)  # each image's first key
-    count = max(1, block // (N * P * rows.element_size()))
-    affinities = rows.new_empty(min(count, N * P), N * P)  # reused by all blocks: allocation costs time
+    offsets = P * torch.arange(N, device=key.device)  # each image's first key
+    R = max(1, block // (N * P * rows.element_size()))  # rows at a time
+    affinities = rows.new_empty(min(R, N * P), N * P)  # reused by all blocks: allocation costs time
     matches = []
-    for some in rows.split(count):
+    for part in rows.split(R):
         with torch.no_grad():
-            torch.mm(some, columns, out=affinities[: len(some)])
-        best = affinities[: len(some)].view(-1, N, P).max(2).indices + first  # (R,N)
-        matches.append((some.float() * F.embedding_bag(best, values, mode="mean")).sum(1))
+            torch.mm(part, columns, out=affinities[: len(part)])
+        best = affinities[: len(part)].view(-1, N, P).max(2).indices + offsets  # (R,N)
+        matches.append((part.float() * F.embedding_bag(best, values, mode="mean")).sum(1))
     return torch.cat(matches).view(N, P)
 
 

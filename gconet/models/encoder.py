@@ -38,7 +38,7 @@ class Encoder(nn.Module):
             outputs.append(x)
         return outputs
 
-    def learn(self, trainable: str) -> None:
+    def set_trainable(self, trainable: str) -> None:
         """Make one of the `parts` trainable and freeze the rest; raises ConfigError for any other name."""
         parts = self.parts()
         if trainable not in parts:

@@ -15,7 +15,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 class GCoNet(nn.Module):
     """Encoder → consensus → decoder (figure 2 of the paper, without the two training heads).
 
-    `side4` … `side2` are for the side outputs in training and are not used here.
+    `affinity` is any consensus module. `side1` makes the map; `side4` to `side2` are used only in training.
     """
 
     mean: Tensor

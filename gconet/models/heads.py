@@ -29,7 +29,7 @@ class GroupCollaboratingModule(nn.Module):
 
 
 class AuxiliaryClassificationModule(nn.Module):
-    """ACM, section 3.4 of the paper: features must tell the classes apart.
+    """ACM, section 3.4 of the paper: trains the features to tell the classes apart.
 
     Global average pool of the features before the GAM, then a linear layer.
     """

@@ -43,9 +43,9 @@ class TrainingGCoNet(nn.Module):
 
     def forward(self, images: Tensor) -> TrainingOutput:
         """RGB images of two groups of N each, (2N,3,H,W) in [0,1]."""
-        N2, _, H, W = images.shape
+        total, _, H, W = images.shape
         *stages, features = self.net.encode(images)
-        first, second = features.split(N2 // 2)
+        first, second = features.split(total // 2)
         consensus1, consensus2 = self.net.consensus(first), self.net.consensus(second)
         E1, E2 = consensus1.vector, consensus2.vector
         pyramid = self.net.decoder(self.net.laterals(stages), torch.cat([first * E1, second * E2]))
