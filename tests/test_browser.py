@@ -156,7 +156,7 @@ def test_the_page_shows_fits_and_sorts_by_keyboard(browser, tmp_path, width, mob
         "two": [entry(output, f"long{'g' * 80}{i}", green, 0.1 + 0.01 * i) for i in range(3)],
     }
     browser.open(write_page(output, groups, title="A title", legend="twice the same"), width, 2500, mobile)
-    assert browser.ask(LOADED) == 6
+    browser.ask_until(LOADED, 6)
     assert browser.ask("return [innerWidth, document.documentElement.scrollWidth]") == [width, width]
     assert all((np.abs(browser.look() - colour).max(2) < 12).mean() > 0.01 for colour in (red, green))
     assert browser.ask(ORDER) == [0.9, 0.8, 0.7, 0.1, 0.11, 0.12]
