@@ -7,6 +7,7 @@ its images, and once for the maps. Results of the first pass are kept as far as 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ class Predictor:
         if not isinstance(model, GCoNet):
             raise ConfigError(f"{model!r:.80} is not a network; Predictor.load takes names and files")
         for name, value, least in (("size", size, 32), ("memory", memory, 1)):
-            if value is not None and not (isinstance(value, int) and value >= least):
+            if value is not None and not (isinstance(value, Integral) and value >= least):
                 raise ConfigError(f"{name}: {value!r:.80} is not a whole number of {least} or more")
         self.device = pick_device(str(device))
         self.tf32 = precision == "tf32"

@@ -259,7 +259,7 @@ def test_what_help_names_exists(model, paths):
     for error in (gconet.CheckpointError, gconet.ConfigError, gconet.DataError):
         assert issubclass(error, gconet.GCoNetError)
     predictor, maps = (
-        Predictor(copy.deepcopy(model), size=32, device=torch.device("cpu"), precision="fp32"),
+        Predictor(copy.deepcopy(model), size=np.int64(32), device=torch.device("cpu"), precision="fp32"),
         [],
     )
     presence = predictor.predict(paths, maps.append)
