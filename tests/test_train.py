@@ -377,6 +377,7 @@ def test_twice_the_ranks_need_twice_the_learning_rate(tmp_path):
     """The README's rule: with it, two ranks end the smoke config's epochs at the loss of one rank."""
     subprocess.run([sys.executable, "-m", "gconet.data.toy", "data"], cwd=tmp_path, check=True)
     settings = [str(ROOT / "train.py"), "--config", str(ROOT / "configs/smoke.yaml"), "validation.set=null"]
+    settings.append("train.epochs=10")
     two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     last = {}
     for name, command in (
