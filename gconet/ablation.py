@@ -99,7 +99,7 @@ def read_record(path: Path) -> Record:
 
 
 def mean_losses(log: Path, every: int = 100) -> list[dict[str, float]]:
-    """Return the mean of each loss in a run's log over every hundred steps; `step` is where they end.
+    """Return the mean of each loss in a run's log over every hundred steps; `step`: steps done by then.
 
     Raises DataError if the log has no steps.
     """

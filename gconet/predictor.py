@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ from gconet.models.decoder import upsample
 
 Map = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+Source: TypeAlias = Picture | Sequence[Picture] | Pictures  # one group, as a call takes it or already read
 
 
 class Maps(list[Map]):
@@ -115,9 +117,7 @@ class Predictor:
         maps.names = group.names
         return maps
 
-    def predict(
-        self, pictures: Picture | Sequence[Picture] | Pictures, take: Callable[[Map], None]
-    ) -> Floats:
+    def predict(self, pictures: Source, take: Callable[[Map], None]) -> Floats:
         """Call `take` with each map of the group, in order, as soon as it is computed; returns `presence`."""
         group, seen = self._read(pictures), []
         with self._computing:  # the plan depends on the memory that is free now
@@ -139,7 +139,7 @@ class Predictor:
                     take(m.cpu().numpy())
         return cosine_to_others(torch.cat(seen).cpu().numpy())
 
-    def attention(self, pictures: Picture | Sequence[Picture] | Pictures) -> Floats:
+    def attention(self, pictures: Source) -> Floats:
         """Return where GAM found the consensus of a group (section 3.2): (N,h,w), the grid of stage 5.
 
         Each image's values sum to 1, or all images' together if GAM's softmax is over the group. Without GAM
@@ -148,7 +148,7 @@ class Predictor:
         *_, consensus = self._first_pass(self._read(pictures), maps=False)
         return consensus.attention[:, 0].float().cpu().numpy()
 
-    def consensus(self, pictures: Picture | Sequence[Picture] | Pictures) -> Floats:
+    def consensus(self, pictures: Source) -> Floats:
         """Return each image's part of the consensus, (N,C); the consensus is their mean (section 4.3)."""
         *_, deepest, consensus = self._first_pass(self._read(pictures), maps=False)
         with self._compute():
@@ -157,7 +157,7 @@ class Predictor:
                 parts = self.model.affinity.output(parts)
         return parts[..., 0, 0].float().cpu().numpy()
 
-    def _read(self, pictures: Picture | Sequence[Picture] | Pictures) -> Pictures:
+    def _read(self, pictures: Source) -> Pictures:
         if isinstance(pictures, Pictures):
             return pictures
         [group] = read_groups([list_pictures(pictures)], self.size)

@@ -41,6 +41,7 @@ from gconet.errors import ConfigError, GCoNetError, counted, run_command
 from gconet.evaluation import score_folders
 from gconet.evaluation.scores import mean_known
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
+from gconet.files import write_file
 from gconet.inference import write_maps
 from gconet.predictor import Predictor
 from gconet.progress import progress
@@ -188,7 +189,7 @@ def write_tables(output: Path, names: list[str], last: int) -> list[str]:
         note = f"{counted(last, 'step')} per run, {' and '.join(sorted(kinds))}"
         table = ablation.ablation_table(name, records, note)
         for suffix, render in STYLES.items():
-            (output / f"ablation-{name}.{suffix}").write_text(render(table) + "\n", encoding="utf-8")
+            write_file(output / f"ablation-{name}.{suffix}", render(table) + "\n")
         texts.append(render_text(table))
     return texts
 

@@ -35,7 +35,7 @@ class Pictures:
     names: Sequence[str]  # a file's stem, or its full name if two share a stem; in memory "0", "1", …
 
 
-def list_pictures(source: str | Path | Picture | Sequence[Picture]) -> Sequence[Picture]:
+def list_pictures(source: Picture | Sequence[Picture]) -> Sequence[Picture]:
     """List the pictures of one group: those in a folder, sorted by name; one picture; or a list.
 
     An array of pictures is (N,H,W,3). Raises DataError for a folder that is not one group.
