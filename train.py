@@ -40,16 +40,16 @@ from gconet.device import (
     pick_precision,
     use_gpu,
 )
+from gconet.engine.graphs import GraphedStep
+from gconet.engine.optimizer import make_optimizer, rates, set_rates, skip_if_not_finite
+from gconet.engine.plan import plan_training
+from gconet.engine.resume import find_run, restore, resumed_config
+from gconet.engine.run import BEST, LAST, Run, StopSignal
+from gconet.engine.steplog import Step, StepLog
+from gconet.engine.validation import validate
 from gconet.errors import ConfigError, run_command
-from gconet.graphs import GraphedStep
 from gconet.losses import Criterion
-from gconet.memory import plan_training
 from gconet.models import build_training_model
-from gconet.optimizer import make_optimizer, rates, set_rates, skip_if_not_finite
-from gconet.resume import find_run, restore, resumed_config
-from gconet.run import BEST, LAST, Run, StopSignal
-from gconet.steplog import Step, StepLog
-from gconet.validation import validate
 
 
 def main() -> int:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from gconet.errors import CheckpointError, ConfigError, DataError, GCoNetError
 
 if TYPE_CHECKING:
+    from gconet.inference.predictor import Predictor as Predictor
     from gconet.models import GCoNet
-    from gconet.predictor import Predictor as Predictor
 
 __version__ = "0.1.0"
 __all__ = ["CheckpointError", "ConfigError", "DataError", "GCoNetError", "Predictor", "load_pretrained"]
@@ -38,7 +38,7 @@ def load_pretrained(name: str = "pretrained") -> "GCoNet":
 def __getattr__(name: str) -> Any:
     """Import `Predictor` on first use: scoring and the applications do not need torch."""
     if name == "Predictor":
-        from gconet.predictor import Predictor
+        from gconet.inference.predictor import Predictor
 
         return Predictor
     raise AttributeError(f"module 'gconet' has no attribute {name!r}")

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import torch
 
 from gconet.errors import ConfigError
 
+GUESS = 2**32  # bytes assumed to be free if the system does not report them
 PATIENCE = timedelta(hours=2)  # how long ranks wait for the first one to validate, or for the slowest
 
 
@@ -140,6 +141,32 @@ def peak_memory(device: torch.device) -> float:
         return math.nan
     unit = 1 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def sharing(device: torch.device) -> int:
+    """Return how many of torchrun's processes share the memory of `device`: all on this machine, unless
+    each has its own GPU."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return 1 if device.type == "cuda" and torch.cuda.device_count() >= processes else processes
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes available now: of the GPU's memory, or of main memory within a container's limit
+    (cgroup v2). `GUESS` on systems without /proc, such as macOS."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + unused
+    free = GUESS
+    with suppress(OSError, ValueError, KeyError):  # Linux
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 2**10
+    with suppress(OSError, ValueError, KeyError):  # cgroup v2; "max" if there is no limit
+        limit, used, stat = (
+            Path(f"/sys/fs/cgroup/memory.{n}").read_text() for n in ("max", "current", "stat")
+        )
+        cached = int(dict(line.split() for line in stat.splitlines())["inactive_file"])  # reclaimable
+        free = min(free, max(0, int(limit) - int(used) + cached))
+    return free
 
 
 def join_ranks(device: str, local: int) -> None:

@@ -37,16 +37,16 @@ from gconet.config import Config, config_to_dict, flatten
 from gconet.data.episodes import make_episodes
 from gconet.data.groups import scan_set
 from gconet.data.pictures import read_groups
+from gconet.engine.resume import RESUMABLE
+from gconet.engine.run import LAST, hold
 from gconet.errors import ConfigError, GCoNetError, counted, run_command
 from gconet.evaluation import score_folders
 from gconet.evaluation.scores import mean_known
 from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
 from gconet.files import write_file
-from gconet.inference import write_maps
-from gconet.predictor import Predictor
+from gconet.inference.folders import write_maps
+from gconet.inference.predictor import Predictor
 from gconet.progress import progress
-from gconet.resume import RESUMABLE
-from gconet.run import LAST, hold
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE_1 = [ROOT / f"configs/ablation/{name}.yaml" for name in (

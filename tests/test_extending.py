@@ -19,11 +19,11 @@ from gconet.checkpoint import load_encoder, read_checkpoint, save_checkpoint
 from gconet.config import load_config
 from gconet.data.sets import KnownSet
 from gconet.errors import CheckpointError, ConfigError
-from gconet.memory import plan_group
+from gconet.inference.memory import plan_group
+from gconet.inference.predictor import Predictor
 from gconet.models import CONSENSUS, ENCODERS, build_model, build_training_model
 from gconet.models.affinity import Consensus
 from gconet.models.prototype import PrototypeConsensus
-from gconet.predictor import Predictor
 from tests.conftest import ROOT, log, weights
 
 DOC = (ROOT / "docs/extending.md").read_text()

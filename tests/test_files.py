@@ -18,7 +18,7 @@ from gconet.data.groups import scan_groups
 from gconet.data.images import load_image, load_mask, load_opacity, to_rgb
 from gconet.errors import DataError
 from gconet.evaluation import score_folders, scorer
-from gconet.predictor import Predictor
+from gconet.inference.predictor import Predictor
 from tests.conftest import ROOT
 
 PHOTO = Image.open(ROOT / "data/demo/images/bird/00.jpg").convert("RGB").resize((60, 40))

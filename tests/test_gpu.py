@@ -19,10 +19,10 @@ from gconet.data.images import load_with_mask
 from gconet.data.toy import make_toy_set
 from gconet.data.transforms import augment, resize_image, resize_mask
 from gconet.device import autocast, pick_memory_format, pick_precision
-from gconet.graphs import GraphedStep
+from gconet.engine.graphs import GraphedStep
+from gconet.engine.steplog import AHEAD, StepLog
+from gconet.inference.predictor import Predictor
 from gconet.models import build_training_model
-from gconet.predictor import Predictor
-from gconet.steplog import AHEAD, StepLog
 from tests.conftest import ROOT, weights
 
 CPU, DEVICE = torch.device("cpu"), torch.device(os.environ.get("GCONET_TEST_DEVICE", "cuda"))

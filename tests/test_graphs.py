@@ -9,8 +9,8 @@ from torch import nn
 
 from gconet.config import OptimizerConfig
 from gconet.data.dataset import Batch
-from gconet.graphs import GraphedStep
-from gconet.optimizer import load_optimizer, make_optimizer, set_rates, skip_if_not_finite
+from gconet.engine.graphs import GraphedStep
+from gconet.engine.optimizer import load_optimizer, make_optimizer, set_rates, skip_if_not_finite
 
 
 class FakeCuda:

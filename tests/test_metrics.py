@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gconet.evaluation import CONVENTIONS, score_map
+from gconet.evaluation.histogram import joint_histogram
 from gconet.evaluation.metrics import CURVES, thresholds
 from gconet.evaluation.scores import area_under_roc, average_precision, summarise
-from gconet.evaluation.segmentation import joint_histogram
 from tests.thresholding_loop import score_by_thresholding
 
 py_sod_metrics = pytest.importorskip("py_sod_metrics")

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from PIL import Image
 
 import gconet
-from gconet import memory, predictor
 from gconet.applications.doubts import find_strays
 from gconet.config import load_config
 from gconet.data.groups import Group, Item
@@ -20,12 +19,13 @@ from gconet.data.pictures import read_groups
 from gconet.data.transforms import resize_image
 from gconet.device import tf32
 from gconet.errors import ConfigError, DataError
-from gconet.inference import write_maps
-from gconet.memory import Plan, plan_group
+from gconet.inference import memory, predictor
+from gconet.inference.folders import write_maps
+from gconet.inference.memory import Plan, plan_group
+from gconet.inference.predictor import Predictor, average_under, cosine_to_others
 from gconet.models import build_model
 from gconet.models.affinity import BLOCK
 from gconet.models.encoder import VGG16Encoder
-from gconet.predictor import Predictor, average_under, cosine_to_others
 from tests import reference_path
 from tests.conftest import ROOT, lively, read_group
 

@@ -19,11 +19,11 @@ from gconet.data.episodes import make_episodes
 from gconet.data.groups import scan_set
 from gconet.data.transforms import augment
 from gconet.device import pick_memory_format
+from gconet.engine.optimizer import make_optimizer
+from gconet.engine.steplog import AHEAD
 from gconet.errors import CheckpointError, ConfigError
 from gconet.losses import Criterion
 from gconet.models import build_training_model
-from gconet.optimizer import make_optimizer
-from gconet.steplog import AHEAD
 from tests.conftest import ROOT, log, weights
 
 MEMORY_FORMAT = pick_memory_format(  # as train.py's on a CPU

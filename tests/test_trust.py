@@ -14,9 +14,9 @@ from gconet.checkpoint import load_encoder
 from gconet.config import load_config
 from gconet.data.groups import Group, Item
 from gconet.data.images import load_image
+from gconet.engine.run import Run
 from gconet.errors import CheckpointError, ConfigError, DataError
 from gconet.models.encoder import VGG16Encoder
-from gconet.run import Run
 from tests.conftest import ROOT
 from tests.test_corpus import png_header
 

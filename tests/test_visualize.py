@@ -15,8 +15,8 @@ from gconet.applications.drawing import draw_grid, draw_matrix, overlay, spread_
 from gconet.config import load_config
 from gconet.data.images import load_image
 from gconet.data.transforms import resize_image
+from gconet.inference.predictor import Predictor
 from gconet.models import build_model
-from gconet.predictor import Predictor
 from tests.conftest import ROOT, read_group
 
 

@@ -14,7 +14,7 @@ from gconet.data.images import load_mask
 from gconet.data.transforms import resize_mask
 from gconet.errors import CheckpointError
 from gconet.evaluation import score_folders
-from gconet.predictor import Predictor
+from gconet.inference.predictor import Predictor
 from tests.conftest import ROOT, read_group
 
 DEMO = ROOT / "data/demo"

@@ -20,7 +20,7 @@ from gconet.applications.matting import RGB, Grey, Mask, clean_colours, fit, sof
 from gconet.data.images import load_image, load_opacity
 from gconet.errors import ConfigError
 from gconet.evaluation import Scores
-from gconet.evaluation.segmentation import adaptive_level
+from gconet.evaluation.histogram import adaptive_level
 from gconet.opencv import cv2
 
 Background = RGB | Literal["blur"] | None

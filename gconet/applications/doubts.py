@@ -16,7 +16,7 @@ from gconet.data.groups import Group
 from gconet.data.images import load_map
 from gconet.data.names import name_some
 from gconet.errors import one_line
-from gconet.evaluation.segmentation import HALF
+from gconet.evaluation.histogram import HALF
 from gconet.opencv import cv2
 
 STRAY, EMPTY, WHOLE_PICTURE = "likely a stray", "empty map", "the whole picture"

@@ -28,7 +28,7 @@ from gconet.data.groups import Group
 from gconet.data.images import load_map, load_mask
 from gconet.errors import counted
 from gconet.evaluation import Scores
-from gconet.evaluation.segmentation import HALF
+from gconet.evaluation.histogram import HALF
 
 TEMPLATE = Path(__file__).with_name("page.html")
 

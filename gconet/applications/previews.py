@@ -14,7 +14,7 @@ from PIL import Image
 
 from gconet.applications.matting import RGB, fit
 from gconet.data.images import load_image, load_map, load_mask
-from gconet.evaluation.segmentation import HALF, joint_histogram, precision_jaccard
+from gconet.evaluation.histogram import HALF, joint_histogram, precision_jaccard
 from gconet.opencv import cv2
 
 HEIGHT = 150  # CSS pixels of a panel

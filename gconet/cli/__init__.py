@@ -60,7 +60,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
 
 
 def network_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of `add_network` and `add_care` as arguments for `gconet.inference`."""
+    """Return the options of `add_network` and `add_care` as arguments for `gconet.inference.folders`."""
     return {name: getattr(args, name) for name in ("checkpoint", "device", "precision", "strict")}
 
 

@@ -40,7 +40,7 @@ def main() -> int:
     groups, presence, errors, said = list(wanted), dict[Path, float](), list[DataError](), list[str]()
     maps = args.maps or args.output / "maps"
     if not args.maps:
-        from gconet.inference import make_maps  # here: with --maps, torch is not needed
+        from gconet.inference.folders import make_maps  # here: with --maps, torch is not needed
 
         groups, presence, errors = make_maps(wanted, maps, **network_options(args))
         said.append(f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {maps}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from gconet.checkpoint import find_checkpoint, load_model
 from gconet.cli import add_checkpoint, new_parser
 from gconet.files import check_files
-from gconet.onnx_file import export
+from gconet.inference.onnx_file import export
 
 
 def main() -> int:

@@ -46,8 +46,8 @@ def show_attention(args: argparse.Namespace) -> int:
     wanted = scan_groups(args.images)
     sources = {"--images": args.images}
     check_output(args.output, wanted, sources, overwrite=args.overwrite, flat=True)
-    from gconet.inference import look_inside  # here: the grid needs no torch
-    from gconet.predictor import Predictor
+    from gconet.inference.folders import look_inside  # here: the grid needs no torch
+    from gconet.inference.predictor import Predictor
 
     groups, seen, errors = look_inside(Predictor.attention, wanted, **network_options(args))
     jobs = make_jobs(groups, args.output, OVERLAYS)
@@ -65,9 +65,9 @@ def show_consensus(args: argparse.Namespace) -> int:
     """Draw Figure 1."""
     groups = scan_groups(args.images)
     check_output(args.output, groups, {"--images": args.images}, overwrite=args.overwrite, page=False)
-    from gconet.inference import look_inside
-    from gconet.predictor import Predictor
-    from gconet.projector import check_projector, write_projector
+    from gconet.inference.folders import look_inside
+    from gconet.inference.predictor import Predictor
+    from gconet.inference.projector import check_projector, write_projector
 
     check_projector(args.output / "projector")
     seen, parts, errors = look_inside(Predictor.consensus, groups, **network_options(args))

@@ -30,7 +30,7 @@ from gconet.cli import add_network, add_photos, add_results, network_options, ne
 from gconet.data.groups import scan_sources
 from gconet.errors import ConfigError, counted
 from gconet.evaluation import format_table
-from gconet.inference import make_maps
+from gconet.inference.folders import make_maps
 
 DEMO = Path("data/demo")
 

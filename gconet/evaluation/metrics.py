@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gconet.evaluation.histogram import HALF, adaptive_level, joint_histogram, precision_jaccard
 from gconet.evaluation.s_measure import s_measure
-from gconet.evaluation.segmentation import HALF, adaptive_level, joint_histogram, precision_jaccard
 
 CONVENTIONS = ("toolbox", "pysodmetrics")
 CURVES = ("f", "e", "precision", "recall", "fpr")

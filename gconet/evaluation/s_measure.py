@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gconet.evaluation.segmentation import joint_histogram
+from gconet.evaluation.histogram import joint_histogram
 from gconet.opencv import cv2
 
 ALPHA = 0.5  # weight of the object part

@@ -13,11 +13,11 @@ from gconet.data.dataset import EpisodeDataset
 from gconet.data.episodes import make_episodes
 from gconet.data.groups import Group, Item, scan_set
 from gconet.device import pick_precision
-from gconet.inference import write_maps
+from gconet.inference.folders import write_maps
+from gconet.inference.predictor import Predictor
 from gconet.losses import Criterion
 from gconet.models import GCoNet, build_model, build_training_model
 from gconet.models.training import TrainingOutput
-from gconet.predictor import Predictor
 from tests import reference_path
 
 Run = Callable[[], object]

@@ -15,7 +15,7 @@ from PIL import Image
 
 from gconet.cli import new_parser
 from gconet.errors import DataError, run_command
-from gconet.evaluation.segmentation import HALF, joint_histogram, precision_jaccard
+from gconet.evaluation.histogram import HALF, joint_histogram, precision_jaccard
 from gconet.opencv import cv2
 
 TOLERANCE = 3  # pixels

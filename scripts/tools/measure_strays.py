@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=5, help="pictures of the group per stray (default: 5)")
     add_network(parser)
     args = parser.parse_args()
-    from gconet.predictor import Predictor  # here, so that --help does not wait for torch
+    from gconet.inference.predictor import Predictor  # here, so that --help does not wait for torch
 
     predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
     groups = {group.name: [item.image for item in group.items] for group in scan_groups(args.images)}

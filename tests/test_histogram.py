@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gconet.evaluation import score_map
-from gconet.evaluation.segmentation import adaptive_level, joint_histogram, precision_jaccard
+from gconet.evaluation.histogram import adaptive_level, joint_histogram, precision_jaccard
 
 
 def figures(m, g, level):

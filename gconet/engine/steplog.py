@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from gconet.data.dataset import EpisodeDataset
 from gconet.device import peak_memory
+from gconet.engine.run import Run
 from gconet.errors import GCoNetError
 from gconet.models.training import TrainingOutput
-from gconet.run import Run
 
 # Steps whose numbers may still be on their way to the host. A GPU works on steps that were queued earlier;
 # reading a number immediately would empty that queue. A CPU computes each step before it returns.

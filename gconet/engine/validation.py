@@ -11,8 +11,8 @@ from gconet.data.groups import Group
 from gconet.data.images import load_mask
 from gconet.errors import DataError
 from gconet.evaluation import score_arrays
+from gconet.inference.predictor import Predictor
 from gconet.models import GCoNet
-from gconet.predictor import Predictor
 from gconet.progress import progress
 
 

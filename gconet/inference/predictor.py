@@ -21,7 +21,7 @@ from gconet.checkpoint import find_checkpoint, load_model
 from gconet.data.pictures import Picture, Pictures, list_pictures, read_groups
 from gconet.device import autocast, pick_device, pick_memory_format, pick_precision, tf32
 from gconet.errors import ConfigError, DataError
-from gconet.memory import plan_group
+from gconet.inference.memory import plan_group
 from gconet.models import GCoNet
 from gconet.models.affinity import Consensus, GroupAffinityModule
 from gconet.models.decoder import upsample

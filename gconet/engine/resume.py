@@ -10,10 +10,10 @@ import torch
 from gconet.checkpoint import load_state
 from gconet.config import Config, config_from_dict, config_to_dict
 from gconet.data.names import name_some
+from gconet.engine.optimizer import load_optimizer
+from gconet.engine.run import LAST
 from gconet.errors import CheckpointError, ConfigError
 from gconet.models.training import TrainingGCoNet
-from gconet.optimizer import load_optimizer
-from gconet.run import LAST
 
 # What --resume may change: where and how long a run continues, not what it learns.
 RESUMABLE = ("train.", "validation.", "data.root=", "data.cache=", "data.workers=")

@@ -20,7 +20,7 @@ from gconet.data.groups import Group, leave_out
 from gconet.data.pictures import Pictures, read_groups
 from gconet.device import PATIENCE, launched_ranks, use_gpu
 from gconet.errors import DataError
-from gconet.predictor import Map, Predictor
+from gconet.inference.predictor import Map, Predictor
 from gconet.progress import progress
 
 BACKLOG = 2**26  # bytes of maps that may wait to be written

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import torch
 
 from gconet.data.dataset import Batch
-from gconet.optimizer import rates
+from gconet.engine.optimizer import rates
 
 # a graph, the batch that it reads (filled before each replay), and its result
 Recorded: TypeAlias = tuple[torch.cuda.CUDAGraph, Batch, Any]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gconet import memory
 from gconet.config import load_config
+from gconet.engine import plan as plan_module
 from gconet.errors import ConfigError
 from gconet.models.encoder import VGG16Encoder
 
@@ -19,11 +19,11 @@ def plan(monkeypatch):
 
     def plan(*changes, gpu=80.0, cpu=24.0, device=GPU, precision=torch.bfloat16, world=1, steps=14550):
         free = {"cuda": gpu, "cpu": cpu}
-        monkeypatch.setattr(memory, "free_memory", lambda device: int(free[device.type] * GIB))
+        monkeypatch.setattr(plan_module, "free_memory", lambda device: int(free[device.type] * GIB))
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
         config, encoder = load_config(None, changes), VGG16Encoder()
         encoder.set_trainable(config.encoder.trainable)
-        return memory.plan_training(
+        return plan_module.plan_training(
             config, encoder=encoder, images=DUTS, steps=steps, device=device, precision=precision,
             world=world,
         )  # fmt: skip
