@@ -93,7 +93,7 @@ class StepLog:
             "images_per_second": images * self._dataset.world / seconds,
             "memory_gib": peak_memory(self._device),
         }
-        self._run.log(event="step", step=step, epoch=epoch, **named, **speed)
+        self._run.log(event="step", step=step, epoch=epoch, **named, **rates, **speed)
         self._run.scalars(step, "train", {**named, **rates, **speed})
         shown = " ".join(f"{n[:3]} {v:.3g}" for n, v in named.items() if n != "gradient_norm")
         self._bar.set_postfix_str(f"{shown} {speed['images_per_second']:.1f} img/s", refresh=False)
