@@ -12,7 +12,10 @@ from gconet.data.toy import make_toy_set
 from tests import official
 from tests.conftest import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "gconet/weights").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(p for name in ("docs", "gconet/weights") for p in (ROOT / name).glob("*.md")),
+]
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 README = TEXTS[PAGES[0]]
 SMALL = ["train.steps=2", "data.image_size=32", "data.group_size=2", "encoder.weights=none", "data.workers=0"]

@@ -1,4 +1,4 @@
-"""The recipes, pinned without golden files: literal settings, gradients by a plain reference, every step's rate."""
+"""The recipes, pinned without golden files: literal settings, gradients by a reference, rates by step."""
 
 import re
 import shlex
@@ -28,12 +28,13 @@ RELEASE = {
     "optimizer.betas": [0.9, 0.99], "optimizer.drop_at": 1.0, "train.epochs": 50, "train.steps": None,
 }  # fmt: skip
 DISTRACTORS = {
-    "data.distractors": 0.7, "data.rotation": 15.0, "encoder.trainable": "stages4-5", "loss.outputs": "finest",
-    "loss.bce": 60.0, "optimizer.encoder_lr_scale": 0.1, "optimizer.drop_at": 0.75,
+    "data.distractors": 0.7, "data.rotation": 15.0, "encoder.trainable": "stages4-5",
+    "loss.outputs": "finest", "loss.bce": 60.0, "optimizer.encoder_lr_scale": 0.1, "optimizer.drop_at": 0.75,
 }  # fmt: skip
 # settings of a machine, or of where things are, that do not change what is learnt
 PLACES = {"name", "init", "encoder.weights", "data.root", "data.cache", "data.workers", "train.device",
-          "train.precision", "train.graph", "train.save_minutes", "validation.set", "validation.every"}  # fmt: skip
+          "train.precision", "train.graph", "train.save_minutes", "validation.set",
+          "validation.every"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -100,12 +101,16 @@ def test_no_two_steps_of_a_run_are_composed_alike(toy):
     assert len({tuple(numbers.flatten().tolist()) for numbers in drawn}) == len(drawn) == 8
 
 
-def test_rates_drop_at_the_step_that_drop_at_names(train, tmp_path):
-    """Half of six steps at the full rate; a third of a schedule of five is rounded to two steps."""
-    for name, settings, full in (("half", ("train.epochs=2", "optimizer.drop_at=0.5"), 3),
-                                 ("third", ("train.steps=5", "train.epochs=2", "optimizer.drop_at=0.34"), 2)):  # fmt: skip
-        assert train(*settings, name=name) == 0
-        steps = [r for r in log(tmp_path / "runs" / name) if r["event"] == "step"]
-        factors = [1.0] * full + [0.1] * (len(steps) - full)
-        assert [r["lr_new_layers"] for r in steps] == pytest.approx([1e-4 * factor for factor in factors])
-        assert [r["lr_encoder"] for r in steps] == pytest.approx([1e-6 * factor for factor in factors])
+@pytest.mark.parametrize(
+    ("settings", "full"),
+    [
+        (("train.epochs=2", "optimizer.drop_at=0.5"), 3),  # of 6 steps
+        (("train.epochs=2", "train.steps=5", "optimizer.drop_at=0.34"), 2),  # 1.7, rounded
+    ],
+)
+def test_rates_drop_at_the_step_that_drop_at_names(train, tmp_path, settings, full):
+    assert train(*settings) == 0
+    steps = [r for r in log(tmp_path / "runs/r") if r["event"] == "step"]
+    factors = [1.0] * full + [0.1] * (len(steps) - full)
+    assert [r["lr_new_layers"] for r in steps] == pytest.approx([1e-4 * factor for factor in factors])
+    assert [r["lr_encoder"] for r in steps] == pytest.approx([1e-6 * factor for factor in factors])
