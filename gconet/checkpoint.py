@@ -162,6 +162,14 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def digest_weights(model: GCoNet) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of a network's weights, rounded to bfloat16."""
+    found = hashlib.sha256()
+    for value in model.state_dict().values():
+        found.update(value.bfloat16().contiguous().cpu().view(torch.int16).numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
 def digest_file(path: Path) -> Path:
     """Return the path of the digest file of `path`, which need not exist; its format is `sha256sum`'s."""
     return path.with_name(path.name + ".sha256")

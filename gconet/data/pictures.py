@@ -47,24 +47,33 @@ def list_pictures(source: Picture | Sequence[Picture]) -> Sequence[Picture]:
         return [path for files in groups.values() for path in files.values()]
     if isinstance(source, str | Path | Image.Image) or not isinstance(source, Iterable):
         return [source]
-    return [source] if isinstance(source, np.ndarray) and source.ndim < 4 else list(source)
+    listed = [source] if isinstance(source, np.ndarray) and source.ndim < 4 else list(source)
+    if not listed:
+        raise DataError("no pictures; a group needs at least one")
+    return listed
 
 
 def read_groups(
-    groups: Sequence[Sequence[Picture]], size: int, *, skipped: dict[Path, DataError] | None = None
+    groups: Sequence[Sequence[Picture]],
+    size: int,
+    *,
+    skipped: dict[Path, DataError] | None = None,
+    ahead: int = AHEAD,
 ) -> Iterator[Pictures]:
-    """Yield the groups, with pictures resized to `size` × `size`; the next ones are read meanwhile.
+    """Yield the groups, with pictures resized to `size` × `size`; the next `ahead` are read meanwhile.
 
     A picture is a file, a PIL picture, or an array (H,W,3) or (H,W) uint8. Raises DataError for the
     first one that cannot be used; if `skipped` is given, such files are left out and added to it instead.
     """
     workers = min(16, (os.cpu_count() or 1) + 2)
-    read = read_ahead(partial(_read, size=size), chain.from_iterable(groups), workers=workers, ahead=AHEAD)
+    read = enumerate(
+        read_ahead(partial(_read, size=size), chain.from_iterable(groups), workers=workers, ahead=ahead)
+    )
     for pictures in groups:
         pixels = torch.empty(len(pictures), 3, size, size, dtype=torch.uint8)
         sizes: list[tuple[int, int]] = []
         names: list[str] = []
-        for place, (picture, result) in enumerate(zip(pictures, read)):  # noqa: B905, `read` has all groups
+        for picture, (place, result) in zip(pictures, read):  # noqa: B905, `read` has all groups
             file = Path(picture) if isinstance(picture, str | Path) else None
             if not isinstance(result, DataError):
                 pixels[len(sizes)], own = result
@@ -79,6 +88,13 @@ def read_groups(
         shared = Counter(Path(name).stem for name in names)
         names = [name if shared[Path(name).stem] > 1 else Path(name).stem for name in names]
         yield Pictures(pixels[: len(sizes)], sizes, names)
+
+
+def read_parts(source: Picture | Sequence[Picture], size: int, part: int) -> Iterator[Pictures]:
+    """Yield the pictures of one group, `part` at a time, like `read_groups`; the next two parts are read."""
+    listed = list_pictures(source)
+    parts = [listed[i : i + part] for i in range(0, len(listed), part)]
+    return read_groups(parts, size, ahead=2 * part)
 
 
 def _read(picture: Picture, *, size: int) -> tuple[Tensor, tuple[int, int]] | DataError:

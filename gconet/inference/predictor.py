@@ -7,43 +7,31 @@ its images, and once for the maps. Results of the first pass are kept as far as 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from numbers import Integral
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gconet.checkpoint import find_checkpoint, load_model
-from gconet.data.pictures import Picture, Pictures, list_pictures, read_groups
+from gconet.checkpoint import digest_weights, find_checkpoint, load_model
+from gconet.data.pictures import Picture, Pictures, list_pictures, read_groups, read_parts
 from gconet.device import autocast, pick_device, pick_memory_format, pick_precision, tf32
-from gconet.errors import ConfigError, DataError
+from gconet.errors import ConfigError
 from gconet.inference.memory import plan_group
+from gconet.inference.presence import Floats, Map, Maps, average_under, cosine_to_others
+from gconet.inference.reference import Reference, is_saved
 from gconet.models import GCoNet
 from gconet.models.affinity import Consensus, GroupAffinityModule
 from gconet.models.decoder import upsample
 
-Map = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 Source: TypeAlias = Picture | Sequence[Picture] | Pictures  # one group, as a call takes it or already read
-
-
-class Maps(list[Map]):
-    """The co-saliency maps of a group, in the order of its pictures: (H,W) uint8, each the size of
-    its picture after EXIF rotation. Slices and copies are plain lists.
-
-    `names`: file stems (whole file names if two share a stem); "0", "1", … for pictures in memory.
-    `presence`: (N,) float32 in [0,1], higher if a picture holds the group's object; NaN for a single picture.
-    The commands call a picture a likely stray if it is .2 below its group's median. It is the cosine
-    similarity of the picture's stage-5 features, averaged under its map, to the sum of the others', each of
-    length 1. docs/distractors.md measures it.
-    """
-
-    names: Sequence[str]
-    presence: Floats
+Take: TypeAlias = Callable[[Map], None]
+Model: TypeAlias = Source | Reference  # the object to find: pictures of it, or what was made from them
+PART = 16  # pictures that are read together, and on a GPU computed together, if each stands alone
 
 
 class Predictor:
@@ -109,35 +97,110 @@ class Predictor:
         size = config.data.image_size
         return cls(model, size=size, device=device, precision=precision, memory=memory)
 
-    def __call__(self, pictures: Picture | Sequence[Picture]) -> Maps:
-        """Return the maps of one group; all its pictures are processed together, however many there are."""
+    def __call__(
+        self, pictures: Source, *, reference: Model | None = None, include_group: bool = False
+    ) -> Maps:
+        """Return the maps of one group; all its pictures are processed together, however many there are.
+
+        `reference`: clear pictures of the object to find, given like `pictures`, or what `remember` made of
+        them, or its file. Then a map does not depend on the other pictures, unless `include_group`, which
+        uses the mean of both E. Raises ConfigError for a reference of other weights.
+        """
         group = self._read(pictures)
         maps = Maps()
-        maps.presence = self.predict(group, maps.append)
+        maps.presence = self.predict(group, maps.append, reference=reference, include_group=include_group)
         maps.names = group.names
         return maps
 
-    def predict(self, pictures: Source, take: Callable[[Map], None]) -> Floats:
-        """Call `take` with each map of the group, in order, as soon as it is computed; returns `presence`."""
-        group, seen = self._read(pictures), []
+    def predict(
+        self, pictures: Source, take: Take, *, reference: Model | None = None, include_group: bool = False
+    ) -> Floats:
+        """Call `take` with each map of the group, in order, as soon as it is computed; returns `presence`.
+
+        With only a `reference`, files are read a few at a time: a thousand need no more memory than ten.
+        """
+        if reference is None:
+            return cosine_to_others(self._whole(pictures, take)[1])
+        known = self.recall(reference)
+        vector = torch.from_numpy(known.vector).to(self.device).view(1, -1, 1, 1)
+        seen = self._whole(pictures, take, vector)[1] if include_group else self._each(pictures, take, vector)
+        return np.asarray((seen * known.appearance).sum(1).clip(0, 1), np.float32)
+
+    def remember(self, pictures: Source, name: str = "") -> Reference:
+        """Return what `pictures` have in common; raises ConfigError with `gam.kind: prototype`."""
+        E, seen = self._whole(pictures, lambda m: None)
+        if E.numel() != seen.shape[1]:
+            raise ConfigError("gam.kind: prototype cannot use references: its consensus is not one vector")
+        look = seen.sum(0) / np.linalg.norm(seen.sum(0)).clip(1e-12)
+        name = name or (str(pictures) if isinstance(pictures, str | Path) else f"{len(seen)} pictures")
+        return Reference(E.flatten().float().cpu().numpy(), look, name, self.digest)
+
+    def recall(self, reference: Model) -> Reference:
+        """Return a reference made from pictures, or loaded; raises ConfigError if other weights made it."""
+        if isinstance(reference, str | Path) and is_saved(Path(reference)):
+            reference = Reference.load(reference)
+        if not isinstance(reference, Reference):
+            return self.remember(reference)
+        if reference.weights != self.digest:
+            what = f"the reference {reference.name!r} was made with other weights or another input size"
+            raise ConfigError(f"{what}; use those weights, or make it again from its pictures")
+        return reference
+
+    @cached_property
+    def digest(self) -> str:
+        """The weights and the input size as 16 hexadecimal digits, the same for all precisions."""
+        return f"{digest_weights(self.model)}-{self.size}"
+
+    def _whole(self, pictures: Source, take: Take, other: Tensor | None = None) -> tuple[Tensor, Floats]:
+        """Decode a group with its own E, or with the mean of that and `other`; returns E and `_decode`'s."""
+        group, seen, done = self._read(pictures), [], 0
         with self._computing:  # the plan depends on the memory that is free now
             missing, kept, deepest, consensus = self._first_pass(group)
-            sizes, done = iter(group.sizes), 0
+            if other is not None:
+                consensus = consensus._replace(vector=(consensus.vector + other) / 2)
             for laterals, features in zip(kept, deepest, strict=True):
                 part = slice(done, done + len(features))
                 done = part.stop
                 with self._compute():
                     if missing:
-                        laterals[:0] = self.model.laterals(
-                            self.model.encode(self._images(group.pixels[part]), missing)
-                        )
-                    maps = self.model.decode(laterals, features, consensus.of(part), (self.size, self.size))
-                    grey = [(upsample(m[None], next(sizes))[0, 0] * 255).to(torch.uint8) for m in maps]
-                    laterals.clear()
-                    seen.append(average_under(features, maps))
-                for m in grey:
-                    take(m.cpu().numpy())
-        return cosine_to_others(torch.cat(seen).cpu().numpy())
+                        stages = self.model.encode(self._images(group.pixels[part]), missing)
+                        laterals[:0] = self.model.laterals(stages)
+                seen.append(self._decode(laterals, features, consensus.of(part), group.sizes[part], take))
+        return consensus.vector, np.concatenate(seen)
+
+    def _each(self, pictures: Source, take: Take, vector: Tensor) -> Floats:
+        """Decode every picture by itself with E = `vector`; all batches have one size, because others may be
+        rounded differently."""
+        n, seen = PART if self.device.type == "cuda" else 1, []
+        read = [pictures] if isinstance(pictures, Pictures) else read_parts(pictures, self.size, PART)
+        for group in read:
+            for pixels, i in zip(group.pixels.split(n), range(0, len(group.sizes), n), strict=True):
+                with self._compute():
+                    pixels = F.pad(pixels, (0, 0, 0, 0, 0, 0, 0, n - len(pixels)))
+                    *stages, features = self.model.encode(self._images(pixels))
+                    laterals = self.model.laterals(stages)
+                sizes = group.sizes[i : i + n]
+                seen.append(self._decode(laterals, features, vector.to(features.dtype), sizes, take))
+        return np.concatenate(seen)
+
+    def _decode(
+        self,
+        laterals: list[Tensor],
+        features: Tensor,
+        vector: Tensor,
+        sizes: Sequence[tuple[int, int]],
+        take: Take,
+    ) -> Floats:
+        """Decode a batch, which may be padded, to maps of `sizes`; returns `average_under` them, (n,C)."""
+        with self._compute():
+            maps = self.model.decode(laterals, features, vector, (self.size, self.size))
+            scaled = [upsample(m[None], size)[0, 0] for m, size in zip(maps, sizes, strict=False)]
+            grey = [(m * 255).to(torch.uint8) for m in scaled]
+            laterals.clear()
+            seen = average_under(features, maps)[: len(sizes)]
+        for m in grey:
+            take(m.cpu().numpy())
+        return seen.cpu().numpy()
 
     def attention(self, pictures: Source) -> Floats:
         """Return where GAM found the consensus of a group (section 3.2): (N,h,w), the grid of stage 5.
@@ -168,8 +231,6 @@ class Predictor:
     ) -> tuple[int, list[list[Tensor]], list[Tensor], Consensus]:
         """Return the number of stages, from the first on, whose laterals are not kept; per batch the other
         stages' laterals, and stage 5; and the consensus. Laterals are needed only for `maps`."""
-        if not group.sizes:
-            raise DataError("no pictures; a group needs at least one")
         plan = plan_group(
             len(group.sizes), self.size, encoder=self.model.encoder, device=self.device,
             precision=self.precision, memory=self.memory,
@@ -195,19 +256,3 @@ class Predictor:
             pixels = pixels.pin_memory()
         images = pixels.to(self.device, non_blocking=True).float().div(255)
         return images.contiguous(memory_format=self.memory_format)
-
-
-def average_under(features: Tensor, maps: Tensor) -> Tensor:
-    """Average features (n,C,h,w) with the maps (n,1,H,W) as weights: (n,C) float32, each of length 1."""
-    h, w = features.shape[-2:]
-    weights = F.adaptive_avg_pool2d(maps.float(), (h, w))
-    return F.normalize((features.float() * weights).mean((2, 3)), dim=1)
-
-
-def cosine_to_others(vectors: Floats) -> Floats:
-    """Vectors (N,C) of length 1 → (N,), the cosine similarity of each to the sum of the others."""
-    if len(vectors) < 2:
-        return np.full(len(vectors), np.nan, np.float32)
-    others = vectors.sum(0) - vectors
-    length = np.linalg.norm(others, axis=1).clip(1e-12)
-    return np.asarray(((vectors * others).sum(1) / length).clip(0, 1), np.float32)
