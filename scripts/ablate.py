@@ -5,202 +5,171 @@
     python scripts/ablate.py --sets PASCAL_coseg --epochs 50 --seeds 0,1,2 --minutes 8 as many as fit
 
 Within a seed, all runs see the same episodes and start from the same weights in the parts that they share.
-Runs go to runs/ablation-<config>-seed<k>; `tensorboard --logdir runs` shows their curves in one chart. The
-first two configurations run with every seed before the others start.
+The first two configurations run with every seed before the others start. Runs go to
+runs/ablation-<config>-seed<k>; `tensorboard --logdir runs` shows their curves in one chart.
 
-<output>/<budget>-steps contains each run's scores on each set (<set>.json), including distractors if
-data.root has distractors/<set>, and its losses (losses.csv). It also contains the tables of all runs (text,
-Markdown, CSV, LaTeX), with a column for each setting that differs. A later call needs nothing else: to share
-the work, copy the folder to another machine. If the command is stopped, run it again to resume; --minutes 0
-only writes the tables. Only compare runs from one kind of machine.
+<output>/<budget>/<set>/ gets a JSON file of each run's scores, and <set>.md next to it a table of all runs
+there, with a column for each setting that differs. What has a JSON file is not trained again: to share the
+work, copy these files between machines of one kind. If the command is stopped, run it again to resume.
 
 Exit status: 0 when all runs are scored or --minutes have passed, 1 for failures, 2 for wrong arguments.
 """
 
 import json
-import shutil
+import math
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Mapping
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gconet import ablation
-from gconet.ablation import Record, plan_jobs, read_record, settings_of
 from gconet.applications.consensus import group_distances
-from gconet.checkpoint import read_checkpoint
-from gconet.config import Config, config_to_dict, flatten
-from gconet.data.episodes import make_episodes
+from gconet.cli import new_parser
+from gconet.config import Config, config_to_dict, flatten, load_config
 from gconet.data.groups import scan_set
-from gconet.data.pictures import read_groups
-from gconet.engine.resume import RESUMABLE
-from gconet.engine.run import LAST, hold
-from gconet.errors import ConfigError, GCoNetError, counted, run_command
+from gconet.errors import ConfigError, DataError, GCoNetError, run_command
 from gconet.evaluation import score_folders
 from gconet.evaluation.scores import mean_known
-from gconet.evaluation.tables import render_csv, render_latex, render_markdown, render_text
+from gconet.evaluation.tables import COLUMNS, DISTRACTOR_COLUMNS, Table, render_markdown
 from gconet.files import write_file
-from gconet.inference.folders import write_maps
-from gconet.inference.predictor import Predictor
-from gconet.progress import progress
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLE_1 = [ROOT / f"configs/ablation/{name}.yaml" for name in (
-    "6-full", "1-baseline", "5-gam-gcm", "2-gam", "3-gcm", "4-acm",
-)]  # fmt: skip
-RUNS = Path("runs")
-STYLES = {"txt": render_text, "md": render_markdown, "tex": render_latex, "csv": render_csv}
-STOPPED = {n for signum in (signal.SIGINT, signal.SIGTERM) for n in (-signum, 128 + signum)}
+ROWS = ("6-full", "1-baseline", "5-gam-gcm", "2-gam", "3-gcm", "4-acm")  # of Table 1, most telling first
+SHOWN = ("max_e", "s_measure", "max_f", "mae", "j_half", "within", "between", *DISTRACTOR_COLUMNS)
+HEADS = {**COLUMNS, **DISTRACTOR_COLUMNS, "j_half": "J@.5"}
+FREE = ("name", "seed", "data.root", "data.cache", "data.workers", "train.epochs", "train.steps",
+        "train.device", "train.graph", "train.save_minutes", "validation.set",
+        "validation.every")  # fmt: skip
 
 
 def main() -> int:
     args = parse_args()
-    deadline = None if args.minutes is None else time.monotonic() + 60 * args.minutes
-    jobs = plan_jobs(args.configs, args.seeds, args.overrides)
-    root = Path(jobs[0].data.root)
-    for name in args.sets:
-        scan_set(root, name)
-    epoch = make_episodes(jobs[0], scan_set(root, jobs[0].data.train_set)).steps
-    last = args.steps or args.epochs * epoch
-    output = args.output / f"{last}-steps"
-    # find unusable files before hours of training
-    todo = {job: missing for job in jobs if (missing := unscored(job, output, args.sets))}
-    for job in todo:
-        if (step := saved_step(job) or 0) > last:
-            raise ConfigError(
-                f"{RUNS / job.name} has done {step} steps, more than {last}; move it away, or ask for {step}"
-            )
-    for path in output.glob("*/*.json"):
-        read_record(path)
-    for job in list(todo):
-        print(job.name, flush=True)
-        if not train(job, last, deadline):
-            left = ", ".join(job.name for job in todo)
-            print(f"{args.minutes:g} minutes have passed; not done: {left}. Run this again to resume.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it stops the training too
+    deadline = math.inf if args.minutes is None else time.monotonic() + 60 * args.minutes
+    pairs = [(seed, p) for part in (args.configs[:2], args.configs[2:]) for seed in args.seeds for p in part]
+    jobs = [plan(path, [*args.overrides, f"seed={seed}"], args.output) for seed, path in pairs]
+    for job in jobs:
+        names = [name for name in args.sets if not (args.output / name / f"{job.name}.json").is_file()]
+        groups = {name: scan_set(Path(job.data.root), name) for name in names}
+        if names and not train(job, deadline):
+            print(f"{args.minutes:g} minutes have passed, in {job.name}; run this again to resume")
             break
-        measure(job, output, todo.pop(job))
-        write_tables(output, args.sets, last)
-    for table in write_tables(output, args.sets, last):
-        print(table, end="\n\n")
+        for name in names:
+            measure(job, name, groups[name], args.output / name / f"{job.name}.json")
+    for name in args.sets:
+        if records := [read_record(path) for path in sorted(args.output.glob(f"{name}/*.json"))]:
+            table = render_markdown(ablation_table(f"{name}, {args.output.name}", records))
+            write_file(args.output / f"{name}.md", table + "\n")
+            print(table, end="\n\n")
     return 0
 
 
-def unscored(job: Config, output: Path, names: list[str]) -> list[str]:
-    """Return the sets on which the job is not scored; raises ConfigError if scores are from another run."""
-    paths = {name: output / job.name / f"{name}.json" for name in names}
-    for path in paths.values():
-        if path.is_file():
-            refuse_other(path, read_record(path).settings, job)
-    return [name for name, path in paths.items() if not path.is_file()]
+def plan(path: Path, overrides: Sequence[str], output: Path) -> Config:
+    """Return a run's settings; raises ConfigError if a run or a record of its name has others."""
+    from gconet.checkpoint import read_checkpoint
+
+    job = load_config(path, overrides)
+    job = replace(job, name=f"ablation-{path.stem}-seed{job.seed}")
+    found = {path: read_record(path)["settings"] for path in output.glob(f"*/{job.name}.json")}
+    if (last := Path("runs", job.name, "last.pt")).is_file():
+        found[last] = settings_of(read_checkpoint(last)["config"])
+    for path, theirs in found.items():
+        for key, ours in settings_of(job).items():
+            if theirs[key] != ours:
+                raise ConfigError(f"{path} is from a run with {key}={theirs[key]}, not {ours}; move it away")
+    return job
 
 
-def saved_step(job: Config) -> int | None:
-    """Return the last saved step of the job's run, None if it has no checkpoint yet.
-
-    Raises ConfigError if it was trained with other settings.
-    """
-    path = RUNS / job.name / LAST
-    if not path.is_file():
-        return None
-    content = read_checkpoint(path)
-    refuse_other(path.parent, settings_of(content["config"]), job)
-    return int((content.get("training") or {}).get("step", 0))
-
-
-def refuse_other(path: Path, settings: Mapping[str, Any], job: Config) -> None:
-    """Raise ConfigError if `path` was made with `settings` that differ from the job's."""
-    if wrong := ablation.difference(settings, settings_of(job)):
-        raise ConfigError(
-            f"{path} is from a run with {wrong}; move it away, change --output, or use the same settings"
-        )
-
-
-def train(job: Config, last: int, deadline: float | None) -> bool:
-    """Train to step `last`, from where an earlier call stopped. Return False if the deadline came first."""
-    step, folder = saved_step(job), RUNS / job.name
-    if step == last:
-        return True
-    if step is None and folder.exists():  # killed before its first checkpoint
-        begun = (".lock", f".{LAST}.partial", "config.yaml", "log.jsonl", "tensorboard")
-        if any(path.name not in begun for path in folder.iterdir()):
-            raise ConfigError(f"{folder} has other files but no {LAST}; move it away")
-        with hold(folder):
-            shutil.rmtree(folder)
-    if deadline and time.monotonic() > deadline:
-        return False
+def train(job: Config, deadline: float) -> bool:
+    """Train to the end of the budget, from where an earlier call stopped; False if the time ran out first."""
+    folder = Path("runs", job.name)
     flat = flatten(config_to_dict(job))
     settings = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in flat.items()]
-    if step is not None:
-        settings = ["--resume", str(folder), *(text for text in settings if text.startswith(RESUMABLE))]
+    if (folder / "last.pt").is_file():
+        settings = ["--resume", str(folder), *(text for text in settings if text.startswith("train."))]
+    elif folder.exists():  # killed before its first checkpoint
+        folder.rename(f"{folder}.old-{time.time_ns()}")
+    if time.monotonic() >= deadline:
+        return False
     process = subprocess.Popen([sys.executable, str(ROOT / "train.py"), *settings])
-    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
-        status = process.wait(deadline and max(0, deadline - time.monotonic()))
+        status = process.wait(None if deadline == math.inf else max(0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        process.terminate()  # it saves and exits
-        status = process.wait()
-    except KeyboardInterrupt:
-        process.wait()
-        raise
+        return False
     finally:
-        signal.signal(signal.SIGTERM, before)
-    if status in STOPPED:
-        if deadline and time.monotonic() >= deadline:
-            return False
-        raise KeyboardInterrupt
+        process.terminate()  # if it still runs, it saves and exits
+        process.wait()
     if status:
         raise GCoNetError(f"train.py failed (status {status}), see above; fix the cause and run this again")
     return True
 
 
-def measure(job: Config, output: Path, names: list[str]) -> None:
-    """Score a trained run on each set, with the distances of its consensus, and save its losses."""
-    root, run, folder = Path(job.data.root), RUNS / job.name, output / job.name
-    folder.mkdir(parents=True, exist_ok=True)
-    ablation.keep_losses(run / "log.jsonl", folder / "losses.csv")
-    predictor = Predictor.load(run / LAST, device=job.train.device, precision=job.train.precision)
-    label = job.name.removeprefix("ablation-").removesuffix(f"-seed{job.seed}")
-    for name in names:
-        groups, others = scan_set(root, name), root / "distractors" / name
-        with tempfile.TemporaryDirectory() as maps:
-            write_maps(predictor, groups, Path(maps))
-            distractors = others if others.is_dir() else None
-            figures = score_folders(Path(maps), root / "gts" / name, distractors=distractors).figures
-        files = [[item.image for item in group.items] for group in groups]
-        read = progress(read_groups(files, predictor.size), "consensus", len(files), unit="group")
-        distances = group_distances([predictor.consensus(pictures) for pictures in read])
-        within, between = (mean_known(map(float, values)) for values in distances)
-        figures = {**figures, "within": within, "between": between}
-        Record(label, job.seed, settings_of(job), figures).write(folder / f"{name}.json")
+def measure(job: Config, name: str, groups: Sequence[Any], record: Path) -> None:
+    """Score a trained run on the `groups` of the set `name`, with its consensus' distances."""
+    from gconet.inference.folders import write_maps
+    from gconet.inference.predictor import Predictor
+
+    root, last = Path(job.data.root), Path("runs", job.name, "last.pt")
+    predictor = Predictor.load(last, device=job.train.device, precision=job.train.precision)
+    with tempfile.TemporaryDirectory() as maps:
+        write_maps(predictor, groups, Path(maps))
+        others = root / "distractors" / name
+        distractors = others if others.is_dir() else None
+        figures = dict(score_folders(Path(maps), root / "gts" / name, distractors=distractors).figures)
+    parts = [predictor.consensus([item.image for item in group.items]) for group in groups]
+    distances = zip(("within", "between"), group_distances(parts), strict=True)
+    figures |= {distance: mean_known(map(float, values)) for distance, values in distances}
+    write_file(record, json.dumps({"settings": settings_of(job), "figures": figures}, indent=1))
 
 
-def write_tables(output: Path, names: list[str], last: int) -> list[str]:
-    """Write the tables of all runs scored so far, one file per style; returns the texts."""
-    texts = []
-    for name in names:
-        records = [read_record(path) for path in sorted(output.glob(f"*/{name}.json"))]
-        if not records:
-            continue
-        kinds = {f"{r.settings['train.precision']} on {r.settings['train.device']}" for r in records}
-        note = f"{counted(last, 'step')} per run, {' and '.join(sorted(kinds))}"
-        table = ablation.ablation_table(name, records, note)
-        for suffix, render in STYLES.items():
-            write_file(output / f"ablation-{name}.{suffix}", render(table) + "\n")
-        texts.append(render_text(table))
-    return texts
+def read_record(path: Path) -> dict[str, Any]:
+    """Read what `measure` wrote; settings that an older record lacks had their defaults."""
+    label, _, seed = path.stem.removeprefix("ablation-").rpartition("-seed")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        figures = {name: float(figure) for name, figure in content["figures"].items()}
+        settings = {**settings_of(Config()), **content["settings"]}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise DataError(f"{path} does not contain a run's scores; move it away to score it again") from None
+    return {"label": label, "seed": seed, "settings": settings, "figures": figures}
 
 
-def split(text: str) -> list[str]:
-    """Return the distinct names in a comma-separated list."""
-    return list(dict.fromkeys(text.split(",")))
+def settings_of(config: Config) -> dict[str, Any]:
+    """Return what a run's figures depend on, except its seed and length, as section.key → value."""
+    flat = flatten(config_to_dict(config))
+    for key in ("encoder.weights", "data.episodes", "init"):  # the folder may differ on another machine
+        flat[key] = flat[key] and Path(flat[key]).name
+    return {name: value for name, value in flat.items() if name not in FREE}
+
+
+def ablation_table(title: str, records: Sequence[dict[str, Any]]) -> Table:
+    """Build a table of mean figures ± half the range over seeds: a row for each configuration."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for record in sorted(records, key=lambda record: (record["label"], int(record["seed"]))):
+        rows.setdefault(json.dumps([record["label"], record["settings"]], sort_keys=True), []).append(record)
+    settings = [own[0]["settings"] for own in rows.values()]
+    differing = [key for key in settings[0] if any(row[key] != settings[0][key] for row in settings)]
+    shown = [name for name in SHOWN if all(name in record["figures"] for record in records)]
+    lines = []
+    for own in rows.values():
+        cells = [own[0]["label"], *(str(own[0]["settings"][key]) for key in differing)]
+        cells.append(" ".join(record["seed"] for record in own))
+        for figures in ([record["figures"][name] for record in own] for name in shown):
+            values = [figure for figure in figures if not math.isnan(figure)]
+            half = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
+            cells.append(f"{mean_known(values):.3f}{half}".replace("nan", "-"))
+        lines.append(tuple(cells))
+    note = "mean ± half the range; within, between: cosine distance of the consensus in and between groups"
+    return Table(title, ("", *differing, "seeds", *(HEADS.get(n, n) for n in shown)), tuple(lines), (note,))
 
 
 def parse_args() -> Namespace:
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--configs", nargs="+", default=[], metavar="FILE", help="default: Table 1, most telling rows first")
     add("--sets", type=split, required=True, metavar="A,B", help="score on these sets of data.root")
@@ -208,18 +177,27 @@ def parse_args() -> Namespace:
     budget.add_argument("--epochs", type=int, metavar="N", help="train every run for N epochs")
     budget.add_argument("--steps", type=int, metavar="N", help="or for N steps, a short schedule")
     add("--seeds", type=split, default="0", metavar="0,1", help="default: %(default)s")
-    add("--minutes", type=float, metavar="M", help="stop training after M minutes, to be resumed")
+    add("--minutes", type=float, metavar="M", help="stop training after M minutes; 0: only write the tables")
     add("--output", type=Path, default=Path("results/ablation"), metavar="DIR", help="default: %(default)s")
     add("overrides", nargs="*", metavar="key=value", help="settings for all runs")
     args = parser.parse_intermixed_args()  # settings and options in any order
     args.overrides += [text for text in args.configs if "=" in text]  # --configs a.yaml b.yaml key=value
-    args.configs = [Path(text) for text in args.configs if "=" not in text] or TABLE_1
+    args.configs = [Path(text) for text in args.configs if "=" not in text]
+    args.configs = args.configs or [ROOT / f"configs/ablation/{row}.yaml" for row in ROWS]
+    if len({path.stem for path in args.configs}) < len(args.configs):
+        raise ConfigError("--configs: two files have one name; their runs would share a folder")
     taken = ("seed=", "name=", "train.epochs=", "train.steps=")
     if wrong := [override for override in args.overrides if override.startswith(taken)]:
         raise ConfigError(f"{wrong[0]}: the options of this command set that")
     epochs = args.steps if args.epochs is None else args.epochs
     args.overrides += [f"train.epochs={epochs}", f"train.steps={args.steps or 'null'}"]
+    args.output /= f"{args.steps}-steps" if args.epochs is None else f"{args.epochs}-epochs"
     return args
+
+
+def split(text: str) -> list[str]:
+    """Return the distinct names in a comma-separated list."""
+    return list(dict.fromkeys(text.split(",")))
 
 
 if __name__ == "__main__":

@@ -31,16 +31,6 @@ def test_the_paper_config_differs_only_where_the_paper_does():
                        "optimizer.lr", "optimizer.encoder_lr_scale", "loss.iou_reduction"}  # fmt: skip
 
 
-def test_ablation_rows_switch_the_modules_of_table_1():
-    rows = {path.stem: load_config(path) for path in (ROOT / "configs/ablation").glob("*.yaml")}
-    on = {name: (c.gam.enabled, c.gcm.enabled, c.acm.enabled) for name, c in rows.items()}
-    assert on == {
-        "1-baseline": (False, False, False), "2-gam": (True, False, False),
-        "3-gcm": (False, True, False), "4-acm": (False, False, True),
-        "5-gam-gcm": (True, True, False), "6-full": (True, True, True),
-    }  # fmt: skip
-
-
 def test_round_trip(tmp_path):
     config = load_config(None, ["data.root=/d", "optimizer.betas=[0.5, 0.6]", "train.steps=7"])
     path = tmp_path / "c.yaml"

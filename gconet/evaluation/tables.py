@@ -1,12 +1,10 @@
 """Formats scores as text, Markdown or LaTeX tables, published rows below ours."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gconet.data.names import name_some
-from gconet.evaluation.latex import SPECIAL, line, side_by_side, tabular
+from gconet.evaluation.latex import side_by_side
 from gconet.evaluation.published import ORDER, published_results
 from gconet.evaluation.scores import Scores
 
@@ -112,19 +110,3 @@ def render_markdown(table: Table) -> str:
     body = ["| " + " | ".join(cell.strip().replace("|", r"\|") for cell in line) + " |" for line in lines]
     notes = [f"\n{note}." for note in table.notes]
     return "\n".join([f"**{table.title}**\n", *body, *notes])
-
-
-def render_csv(table: Table) -> str:
-    """Header and rows; title and notes are left out."""
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows([table.header, *table.rows])
-    return file.getvalue().rstrip("\n")
-
-
-def render_latex(table: Table) -> str:
-    """A tabular with the rules of `booktabs`; title and notes as comments."""
-    head, *rows = [
-        [cell.strip().translate(SPECIAL) for cell in cells] for cells in (table.header, *table.rows)
-    ]
-    alignment = "l" + "r" * (len(head) - 1)
-    return tabular([table.title, *table.notes], alignment, [line(head)], rows)
