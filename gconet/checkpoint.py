@@ -7,7 +7,7 @@ A file is a dict of plain values and tensors: `format`, `config` (nested plain s
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,20 @@ import torch
 from torch import Tensor
 from torchvision.models import VGG16_Weights, WeightsEnum
 
-from gconet.config import Config, DataConfig, config_from_dict, config_to_dict
+from gconet.config import Config, config_from_dict, config_to_dict
 from gconet.errors import CheckpointError, ConfigError
-from gconet.files import check_files, write_file
+from gconet.files import write_file
 from gconet.models import GCoNet, build_model
 from gconet.models.encoder import Encoder
 
 FORMAT = "gconet-1"
-PRETRAINED = {  # the shipped weights by name; see gconet/weights/README.md
-    "distractors": Path(__file__).parent / "weights" / "gconet_distractors.pt",
-    "paper": Path(__file__).parent / "weights" / "gconet.pt",
+FOLDER = Path(__file__).resolve().parent / "weights"
+PRETRAINED = {  # the shipped weights by name, each with its SHA-256; see gconet/weights/README.md
+    "distractors": (
+        FOLDER / "gconet_distractors.pt",
+        "4140e37a7adf97ea00b3ea4720b6de8cbb4bb72a35b40f3769ece7fa29e8d657",
+    ),
+    "paper": (FOLDER / "gconet.pt", "54ae7b0eef8179a4b3dece3f1bcc02214951faddbc78540a2351720fbabdcf3d"),
 }
 DEFAULT = "distractors"  # the name that `pretrained` stands for
 
@@ -76,7 +80,7 @@ def load_model(path: Path) -> tuple[GCoNet, Config]:
 def find_checkpoint(name: str | Path) -> Path:
     """Return the file of shipped weights by name (`pretrained`: the default ones), else `name` as a path."""
     text = DEFAULT if str(name) == "pretrained" else str(name)
-    return PRETRAINED.get(text, Path(name))
+    return PRETRAINED[text][0] if text in PRETRAINED else Path(name)
 
 
 def load_weights(model: GCoNet, config: Config, path: Path) -> None:
@@ -137,26 +141,6 @@ def brief(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def ship_weights(source: Path, target: Path) -> str:
-    """Write the checkpoint `source` as float16 weights for inference; returns the file's SHA-256.
-
-    The digest is written next to it as `<target>.sha256`, and `read_file` checks it. Paths in the
-    settings are reduced to file names. Raises ConfigError if one of the two files exists.
-    """
-    check_files([target, digest_file(target)])
-    model, config = load_model(source)
-    episodes, init = (path and Path(path).name for path in (config.data.episodes, config.init))
-    data = replace(config.data, root=DataConfig.root, episodes=episodes)
-    encoder = replace(config.encoder, weights=Path(config.encoder.weights).name)
-    model.half()
-    if wrong := [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]:
-        raise CheckpointError(f"{source}: {wrong[0]} has values that float16 cannot represent")
-    save_checkpoint(target, config=replace(config, data=data, encoder=encoder, init=init), model=model)
-    found = digest(target)
-    digest_file(target).write_text(f"{found}  {target.name}\n", encoding="ascii")
-    return found
-
-
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -168,11 +152,6 @@ def digest_weights(model: GCoNet) -> str:
     for value in model.state_dict().values():
         found.update(value.bfloat16().contiguous().cpu().view(torch.int16).numpy().tobytes())
     return found.hexdigest()[:16]
-
-
-def digest_file(path: Path) -> Path:
-    """Return the path of the digest file of `path`, which need not exist; its format is `sha256sum`'s."""
-    return path.with_name(path.name + ".sha256")
 
 
 def load_state(module: torch.nn.Module, state: Any, path: Path) -> None:
@@ -197,12 +176,9 @@ def read_file(path: Path) -> Any:
             f"{path}: {what} checkpoint; {f'did you mean {near[0]}? ' if near else ''}gconet ships "
             f"{' and '.join(PRETRAINED)}; {folder.resolve()} holds {', '.join(there[:8]) or 'no .pt file'}"
         )
-    beside = digest_file(path)
-    expected = beside.read_text("ascii", "replace").split()[:1] if beside.is_file() else None
-    if expected is None and path in PRETRAINED.values():
-        raise CheckpointError(f"{path}: {beside.name} is missing; reinstall both")
-    if expected is not None and expected != [digest(path)]:
-        raise CheckpointError(f"{path}: damaged or altered: its SHA-256 is not the one in {beside.name}")
+    expected = dict(PRETRAINED.values()).get(path.resolve())
+    if expected and digest(path) != expected:
+        raise CheckpointError(f"{path}: damaged or altered: these are not the weights that ship; reinstall")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # of many unrelated types, some of which advise unsafe loading

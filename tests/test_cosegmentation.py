@@ -18,7 +18,8 @@ from gconet.applications.cosegmentation import (
     soften,
     threshold_map,
 )
-from gconet.applications.matting import clean_colours, fit, tiles
+from gconet.applications.imaging import fit
+from gconet.applications.matting import clean_colours, tiles
 
 
 @pytest.fixture

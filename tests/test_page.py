@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gconet.applications.matting import fit
+from gconet.applications.imaging import fit
 from gconet.applications.page import Entry, write_maps_page, write_page
 from gconet.applications.previews import LEVELS, PANEL, highlight, jaccard_curve, map_panels, write_strip
 from gconet.applications.server import make_server

@@ -184,13 +184,6 @@ def test_a_new_run_stays_out_of_a_folder_that_came_to_be_meanwhile(tmp_path):
         run.start(config, first=0)
 
 
-def test_digests_are_not_overwritten(run, checkpoint, tmp_path):
-    (tmp_path / "w.pt.sha256").write_text("mine")
-    done = run("scripts/tools/ship_weights.py", checkpoint, tmp_path / "w.pt", status=2)
-    assert "w.pt.sha256 already exists" in done.stderr
-    assert [p.name for p in tmp_path.iterdir()] == ["w.pt.sha256"]
-
-
 def test_visualize_deletes_only_what_it_wrote(run, page_of, tmp_path):
     (tmp_path / "out/projector").mkdir()
     (tmp_path / "out/projector/thesis.txt").write_text("mine")

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from gconet.applications.cosegmentation import keep_large, threshold_map
+from gconet.applications.imaging import RGB, Grey
 from gconet.applications.jobs import Job, load_pair, run_jobs, save_jpeg
-from gconet.applications.matting import RGB, Grey
 from gconet.data.images import load_image, load_with_mask
 from gconet.errors import DataError
 from gconet.opencv import cv2

@@ -10,8 +10,8 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
+from gconet.applications.imaging import fit
 from gconet.applications.jobs import run_jobs
-from gconet.applications.matting import fit
 from gconet.data.groups import Group
 from gconet.data.images import load_map
 from gconet.data.names import name_some

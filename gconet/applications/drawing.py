@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from gconet.applications.imaging import RGB, fit
 from gconet.applications.jobs import Job, save_jpeg
-from gconet.applications.matting import RGB, fit
 from gconet.applications.previews import PANEL
 from gconet.data.groups import scan_groups
 from gconet.data.images import load_image, load_map

@@ -1,7 +1,6 @@
 """Shared by the applications: a job for every picture and its map; unusable ones are skipped and named."""
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,16 +10,14 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from gconet.applications.matting import RGB, Grey
-from gconet.data.groups import SUFFIXES, Group, Item, list_others
+from gconet.applications.imaging import RGB, Grey
+from gconet.data.groups import Group, Item
 from gconet.data.images import load_map, load_with_mask
-from gconet.data.names import name_some
-from gconet.errors import DataError, counted, one_line
+from gconet.errors import DataError
 from gconet.evaluation import Scores, score_folders
 from gconet.progress import progress
 
 LONGEST = 65500  # most pixels along a side of a JPEG file
-MOST = 20  # skipped files that are listed one by one
 
 Input = TypeVar("Input")
 Result = TypeVar("Result")
@@ -104,25 +101,3 @@ def score_results(
     except DataError as error:
         return None, [error]
     return scores, [DataError(reason) for reason in scores.unreadable]
-
-
-def report(said: Sequence[str], sources: Sequence[Path], errors: Sequence[DataError]) -> int:
-    """Print what a command has `said`, now that all its files are written; returns the exit status.
-
-    It is 1 if pictures, maps or masks could not be used: they are named on stderr, each with its error. Files
-    in the `sources` that do not have a picture's suffix are only named.
-    """
-    if said:
-        print("\n".join(said))  # if the reader has gone, this ends the command
-    folders = [path for path in sources if path.is_dir()]
-    if others := [str(path.relative_to(folder)) for folder in folders for path in list_others(folder)]:
-        number, names = counted(len(others), "file"), one_line(name_some(others))
-        known = ", ".join(SUFFIXES)
-        print(f"note: {number} without a picture's suffix: {names}; supported: {known}", file=sys.stderr)
-    for error in errors[:MOST]:
-        print(f"skipped: {one_line(error)}", file=sys.stderr)
-    if errors:
-        more = f", {len(errors) - MOST} of them not listed here" if len(errors) > MOST else ""
-        number = counted(len(errors), "file")
-        print(f"error: {number} skipped{more}; fix or remove them", file=sys.stderr)
-    return 1 if errors else 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gconet.applications.doubts import EMPTY, KINDS, STRAY
-from gconet.applications.matting import RGB
+from gconet.applications.imaging import RGB
 from gconet.applications.previews import Strip
 
 MAP, TRUTH = "map", "ground truth"  # keys of `Entry.files`

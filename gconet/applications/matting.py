@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gconet.applications.imaging import RGB, Grey, Mask, fit
 from gconet.opencv import cv2
 
-RGB = npt.NDArray[np.uint8]
-Grey = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[Any]  # float32
 Tile = tuple[slice, slice]
 
@@ -124,11 +122,3 @@ def mean(x: npt.NDArray[Any], radius: int) -> npt.NDArray[Any]:
 def disc(radius: int) -> npt.NDArray[Any]:
     """A round window for erosion and dilation, (2r+1,2r+1)."""
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
-
-
-def fit(picture: npt.NDArray[Any], height: int, width: int | None = None) -> npt.NDArray[Any]:
-    """`picture` (H,W) or (H,W,C), shrunk to fit into that height and width (default: the height)."""
-    h, w = picture.shape[:2]
-    scale = min(height / h, (width or height) / w, 1)
-    size = max(1, round(w * scale)), max(1, round(h * scale))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))

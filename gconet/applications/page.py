@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from gconet.applications.doubts import KINDS
+from gconet.applications.imaging import RGB
 from gconet.applications.jobs import Job, make_jobs, run_jobs
 from gconet.applications.markup import MAP, TRUTH, Entry, digest, draw_figure, draw_section, link_to
-from gconet.applications.matting import RGB
 from gconet.applications.outputs import MAPS, PREVIEWS, check_page
 from gconet.applications.previews import LEVELS, jaccard_curve, map_panels, write_large, write_strip
 from gconet.data.groups import Group

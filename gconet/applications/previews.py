@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gconet.applications.matting import RGB, fit
+from gconet.applications.imaging import RGB, fit
 from gconet.data.images import load_image, load_map, load_mask
 from gconet.evaluation.histogram import HALF, joint_histogram, precision_jaccard
 from gconet.opencv import cv2

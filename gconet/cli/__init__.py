@@ -8,13 +8,17 @@ import argparse
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
 from gconet import __version__
-from gconet.errors import ConfigError, run_command
+from gconet.data.groups import SUFFIXES, list_others
+from gconet.data.names import name_some
+from gconet.errors import ConfigError, DataError, counted, one_line, run_command
 
+MOST = 20  # skipped files that are listed one by one
 VERBS = {
     "maps": "co-saliency maps of groups of pictures",
     "cutouts": "the common object cut out of every picture",
@@ -109,6 +113,28 @@ def settle_sources(args: argparse.Namespace) -> None:
         raise ConfigError(f"{len(args.sources)} folders or pictures need --output FOLDER")
     source = Path(os.path.realpath(args.sources[0]))
     args.output = args.output or Path("results") / (source.stem if source.is_file() else source.name)
+
+
+def report(said: Sequence[str], sources: Sequence[Path], errors: Sequence[DataError]) -> int:
+    """Print what a command has `said`, now that all its files are written; returns the exit status.
+
+    It is 1 if pictures, maps or masks could not be used: they are named on stderr, each with its error. Files
+    in the `sources` that do not have a picture's suffix are only named.
+    """
+    if said:
+        print("\n".join(said))  # if the reader has gone, this ends the command
+    folders = [path for path in sources if path.is_dir()]
+    if others := [str(path.relative_to(folder)) for folder in folders for path in list_others(folder)]:
+        number, names = counted(len(others), "file"), one_line(name_some(others))
+        known = ", ".join(SUFFIXES)
+        print(f"note: {number} without a picture's suffix: {names}; supported: {known}", file=sys.stderr)
+    for error in errors[:MOST]:
+        print(f"skipped: {one_line(error)}", file=sys.stderr)
+    if errors:
+        more = f", {len(errors) - MOST} of them not listed here" if len(errors) > MOST else ""
+        number = counted(len(errors), "file")
+        print(f"error: {number} skipped{more}; fix or remove them", file=sys.stderr)
+    return 1 if errors else 0
 
 
 def main() -> int:

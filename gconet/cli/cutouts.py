@@ -20,13 +20,21 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from gconet.applications.cosegmentation import cutout_panels, format_scores, read_background, write_cutout
 from gconet.applications.crops import make_thumbnails
+from gconet.applications.cutting import cutout_panels, format_scores, read_background, write_cutout
 from gconet.applications.doubts import check_maps
-from gconet.applications.jobs import make_jobs, report, run_jobs, score_results
+from gconet.applications.jobs import make_jobs, run_jobs, score_results
 from gconet.applications.outputs import FILE, RESULTS, check_output, settle_results
 from gconet.applications.page import make_entries, write_page
-from gconet.cli import add_network, add_photos, add_results, network_options, new_parser, settle_sources
+from gconet.cli import (
+    add_network,
+    add_photos,
+    add_results,
+    network_options,
+    new_parser,
+    report,
+    settle_sources,
+)
 from gconet.data.groups import leave_out, scan_sources
 from gconet.errors import DataError, counted
 
@@ -43,6 +51,8 @@ def main() -> int:
         from gconet.inference.folders import make_maps  # here: with --maps, torch is not needed
 
         groups, presence, errors = make_maps(wanted, maps, **network_options(args))
+        if not groups and not errors:
+            return 0  # with torchrun, the first rank reports for all
         said.append(f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {maps}")
     wished = {"mask": True, "cut-out": True, "new background": args.background, "thumbnail": args.thumbnails}
     jobs = make_jobs(groups, args.output, {kind: RESULTS[kind] for kind, wish in wished.items() if wish})

@@ -24,10 +24,10 @@ from PIL import Image
 
 from gconet.applications.consensus import write_consensus
 from gconet.applications.drawing import attention_panels, draw_grid, load_row, pick_rows, write_attention
-from gconet.applications.jobs import make_jobs, report, run_jobs
+from gconet.applications.jobs import make_jobs, run_jobs
 from gconet.applications.outputs import check_output, settle_results
 from gconet.applications.page import make_entries, write_page
-from gconet.cli import add_care, add_network, network_options, new_parser
+from gconet.cli import add_care, add_network, network_options, new_parser, report
 from gconet.data.groups import scan_groups
 from gconet.data.names import name_folders
 from gconet.errors import ConfigError, counted

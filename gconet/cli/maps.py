@@ -23,10 +23,18 @@ import math
 from pathlib import Path
 
 from gconet.applications.doubts import check_maps
-from gconet.applications.jobs import report, score_results
+from gconet.applications.jobs import score_results
 from gconet.applications.outputs import FILE, MAPS, check_output, settle_results
 from gconet.applications.page import write_maps_page
-from gconet.cli import add_network, add_photos, add_results, network_options, new_parser, settle_sources
+from gconet.cli import (
+    add_network,
+    add_photos,
+    add_results,
+    network_options,
+    new_parser,
+    report,
+    settle_sources,
+)
 from gconet.data.groups import scan_sources
 from gconet.errors import ConfigError, counted
 from gconet.evaluation import format_table
@@ -41,6 +49,8 @@ def main() -> int:
     wanted = scan_sources(args.sources, args.gts, distractors=args.distractors)
     check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page, flat=True)
     groups, presence, errors = make_maps(wanted, args.output, memory=args.memory, **network_options(args))
+    if not groups and not errors:
+        return 0  # with torchrun, the first rank reports for all
     settle_results(
         args.output, MAPS, wanted, {item.map for group in groups for item in group.items if item.map}
     )

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from gconet.applications.crops import make_thumbnails, measure_kept, thumbnail_panels
 from gconet.applications.doubts import check_maps
-from gconet.applications.jobs import make_jobs, report
+from gconet.applications.jobs import make_jobs
 from gconet.applications.outputs import RESULTS, check_output, settle_results
 from gconet.applications.page import make_entries, write_page
-from gconet.cli import add_results, new_parser
+from gconet.cli import add_results, new_parser, report
 from gconet.data.groups import leave_out, scan_groups
 from gconet.errors import ConfigError, counted
 

@@ -4,7 +4,6 @@ Under torchrun the groups are divided among the ranks.
 """
 
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,7 +38,7 @@ def make_maps(
     """Load a network and `write_maps` of all groups; under torchrun, each rank its share.
 
     Returns the groups with their maps, without unreadable pictures; the presence of every picture; and the
-    errors. All ranks but the first exit here, so that torchrun does not stop them if the first fails later.
+    errors. All ranks but the first get no groups and no errors: theirs are the first one's to report.
     """
     rank, world, local = launched_ranks()
     if world > 1:
@@ -55,7 +54,7 @@ def make_maps(
         dist.all_gather_object(of_ranks, of_ranks[rank])
         dist.destroy_process_group()
     if rank != 0:
-        sys.exit()
+        return [], {}, []
     presence = {path: value for part, _ in of_ranks for path, value in part.items()}
     skipped = {path: error for _, part in of_ranks for path, error in part.items()}
     made = [

@@ -1,14 +1,18 @@
-"""Make a weights file to ship: inference only, float16, with its digest next to it.
+"""Make a weights file to ship: inference only, float16.
 
     python scripts/tools/ship_weights.py runs/release/last.pt gconet/weights/gconet.pt
 
-Then describe the weights in gconet/weights/README.md and score them again: float16 changes the maps slightly.
+Then enter the file and the digest that this prints in PRETRAINED of gconet/checkpoint.py, describe the
+weights in gconet/weights/README.md, and score them again: float16 changes the maps slightly.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from gconet.cli import new_parser
-from gconet.errors import run_command
+from gconet.config import DataConfig
+from gconet.errors import CheckpointError, run_command
+from gconet.files import check_files
 
 
 def main() -> int:
@@ -16,12 +20,27 @@ def main() -> int:
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a checkpoint of train.py")
     parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="a new file to write")
     args = parser.parse_args()
-
-    from gconet.checkpoint import ship_weights  # here, so that --help does not wait for torch
-
-    digest = ship_weights(args.checkpoint, args.weights)
-    print(f"{args.weights}: {args.weights.stat().st_size / 1e6:.1f} MB, SHA-256 {digest}")
+    print(f"{args.weights}: SHA-256 {ship_weights(args.checkpoint, args.weights)}")
     return 0
+
+
+def ship_weights(source: Path, target: Path) -> str:
+    """Write the checkpoint `source` as float16 weights for inference; returns the file's SHA-256.
+
+    Paths in the settings are reduced to file names. Raises ConfigError if `target` exists.
+    """
+    from gconet.checkpoint import digest, load_model, save_checkpoint  # here: --help needs no torch
+
+    check_files([target])
+    model, config = load_model(source)
+    episodes, init = (path and Path(path).name for path in (config.data.episodes, config.init))
+    data = replace(config.data, root=DataConfig.root, episodes=episodes)
+    encoder = replace(config.encoder, weights=Path(config.encoder.weights).name)
+    model.half()
+    if wrong := [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]:
+        raise CheckpointError(f"{source}: {wrong[0]} has values that float16 cannot represent")
+    save_checkpoint(target, config=replace(config, data=data, encoder=encoder, init=init), model=model)
+    return digest(target)
 
 
 if __name__ == "__main__":
