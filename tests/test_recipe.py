@@ -54,11 +54,11 @@ def test_recipes_have_their_literal_values(config, expected):
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_shipped_weights_were_trained_with_the_command_on_their_card(name):
     """The card's last `python train.py` line, its config file included, gives the settings in the weights."""
-    card = PRETRAINED[name].with_suffix(".md").read_text(encoding="utf-8")
+    card = PRETRAINED[name][0].with_suffix(".md").read_text(encoding="utf-8")
     command = shlex.split(re.findall(r"python train\.py ([^`\n]*)", card)[-1])
     assert command[0] == "--config"
     expected = flatten(config_to_dict(load_config(ROOT / command[1], command[2:])))
-    saved = flatten(config_to_dict(read_checkpoint(PRETRAINED[name])["config"]))
+    saved = flatten(config_to_dict(read_checkpoint(PRETRAINED[name][0])["config"]))
     assert {k: v for k, v in saved.items() if k not in PLACES} == {
         k: v for k, v in expected.items() if k not in PLACES
     }
