@@ -33,6 +33,7 @@ KINDS = {  # worst first: doubt → what it means, and what to do
     GREY: "much of the map is grey, so the cut is a guess; move the threshold to see other cuts, "
     "and untick it if parts are missing or too much is marked",
 }
+PRESENT = 0.6  # with a reference, a picture holds the object from this presence on; docs/references.md
 MARGIN = 0.2  # a stray's presence is this far below its group's median; docs/distractors.md
 # chosen on 400 pictures of 20 classes of DUTS_class, so that each flags at most 1 in 50 maps with J > 0.7
 UNSURE = 0.6  # share of non-black pixels that are grey, between the two levels below
@@ -70,54 +71,65 @@ def check_maps(
     presence: Mapping[Path, float],
     table: Path | None,
     of_results: Mapping[Path, str] | None = None,
+    *,
+    alone: bool = False,
 ) -> tuple[dict[Path, tuple[str, ...]], list[str]]:
     """Return picture → doubts about its map, for the doubtful ones, and lines to print about them.
 
     `presence`: of every picture, if the maps were just made. Then `table` gets a row for each: group, image,
     presence and stray (yes or no), both empty if it is alone, and doubts; a .json file next to it holds
     {group: {file name: {"presence": number or null, "check": [doubts]}}}. `of_results`: picture → the
-    doubt about what was made from its map, reported if the map itself is not doubtful.
+    doubt about what was made from its map, reported if the map itself is not doubtful. `alone`: each map was
+    made by itself with a reference, so a picture lacks the object if its presence is below `PRESENT`.
     Raises DataError for a map that cannot be read.
     """
     maps = [item.map for group in groups for item in group.items if item.map]
     judged, _ = run_jobs(lambda m: map_doubts(np.asarray(load_map(m))), maps, desc="check", strict=True)
     of_maps, of_results = dict(judged), of_results or {}
     doubts: dict[Path, tuple[str, ...]] = {}
-    found, mostly, rows = [], [], []
+    found, mostly, rows, absent = [], [], [], []
     document: dict[str, dict[str, object]] = {}
     for group in groups:
         document[group.name] = own = {}
         levels = [presence.get(item.image, math.nan) for item in group.items]
-        for item, level, stray in zip(group.items, levels, find_strays(levels), strict=True):
+        strays = [level < PRESENT for level in levels] if alone else find_strays(levels)
+        for item, level, stray in zip(group.items, levels, strays, strict=True):
             check = [*([STRAY] if stray else []), *(of_maps[item.map] if item.map else [])]
             if not check and item.image in of_results:
                 check = [of_results[item.image]]
             if check:
                 doubts[item.image] = tuple(check)
+            if stray and alone:
+                absent.append(f"{group.name}/{item.stem}")
+            elif check:
                 found.append(([*KINDS].index(check[0]), f"{group.name}/{item.stem} ({', '.join(check)})"))
             known = None if math.isnan(level) else round(level, 4)
             cells = ["", ""] if known is None else [f"{known:.4f}", "yes" if stray else "no"]
             rows.append([group.name, item.stem, *cells, "; ".join(check)])
             own[item.image.name] = {"presence": known, "check": check}
-        if 1 < len(group.items) < 2 * sum(item.image in doubts for item in group.items):
+        if not alone and 1 < len(group.items) < 2 * sum(item.image in doubts for item in group.items):
             mostly.append(
                 f"{one_line(group.name)}: most maps are doubtful. If some pictures may lack the object, take "
                 "them out, lowest presence first, and run again"
             )
     said = []
+    if absent:
+        names = one_line(name_some(absent))
+        said.append(f"{len(absent)} of {len(maps)} seem to lack the object: {names}; see {table}")
     if found:
         names = one_line(name_some([name for _, name in sorted(found)]))  # worst first
         said.append(f"check {len(found)} of {len(maps)}: {names}" + (f"; see {table}" if table else ""))
     if table:
         said += mostly
-        if any(STRAY in own for own in doubts.values()):
+        if not alone and any(STRAY in own for own in doubts.values()):
             said.append(
                 "if a picture lacks the object, take it out of its folder and run again with --overwrite"
             )
         with table.open("w", encoding="utf-8", errors="replace", newline="") as file:
             csv.writer(file).writerows([["group", "image", "presence", "stray", "check"], *rows])
         table.with_suffix(".json").write_text(json.dumps(document, indent=1), encoding="utf-8")
-    if alone := [f"{group.name}/{group.items[0].stem}" for group in groups if len(group.items) == 1]:
-        names = one_line(name_some(alone))
+    single = [f"{group.name}/{group.items[0].stem}" for group in groups if len(group.items) == 1]
+    if single and not alone:
+        names = one_line(name_some(single))
         said.append(f"{names}: alone in a group, so there is no common object; the map marks what stands out")
     return doubts, said

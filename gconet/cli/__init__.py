@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gconet import __version__
-from gconet.data.groups import SUFFIXES, list_others
+from gconet.data.groups import SUFFIXES, Group, list_others
 from gconet.data.names import name_some
 from gconet.errors import ConfigError, DataError, counted, one_line, run_command
 
@@ -23,6 +23,8 @@ VERBS = {
     "maps": "co-saliency maps of groups of pictures",
     "cutouts": "the common object cut out of every picture",
     "thumbnails": "crops from existing maps; for photographs: cutouts --thumbnails",
+    "remember": "what pictures of an object have in common, as a file for --reference",
+    "objects": "the names for --object",
     "score": "scores of maps against masks, as in the published tables",
     "figures": "the paper's figures for your own pictures",
     "view": "a folder of results in the browser",
@@ -74,6 +76,26 @@ def add_photos(parser: argparse.ArgumentParser, default: str | None = None) -> N
     add("sources", nargs="*", type=Path, metavar="PHOTOS", help="folders, like --images, or single pictures")
     about = "one group, or a folder of groups" + (f" (default: {default})" if default else "")
     add("--images", type=Path, metavar="DIR", help=about)
+
+
+def add_reference(parser: argparse.ArgumentParser) -> None:
+    """Add --reference and --object, for `settle_references`."""
+    add = parser.add_argument
+    about = """the object to find: clear pictures of it, or a file of gconet remember; folders in DIR pair up
+        with the groups of the same names"""
+    add("--reference", type=Path, metavar="DIR|FILE", help=about)
+    add("--object", metavar="NAME", help="the object to find, by a name that gconet objects lists")
+
+
+def settle_references(args: argparse.Namespace, groups: Sequence[Group]) -> dict[str, Any] | None:
+    """Return group name → its reference, for `make_maps`; None without --reference and --object."""
+    from gconet.inference.reference import Reference, pair_references  # only if needed
+
+    if args.reference and args.object:
+        raise ConfigError("give --reference or --object, not both")
+    if args.object:
+        return dict.fromkeys((group.name for group in groups), Reference.named(args.object))
+    return pair_references(args.reference, groups) if args.reference else None
 
 
 def add_results(parser: argparse.ArgumentParser, *, gts: str, output: str | None = None) -> None:

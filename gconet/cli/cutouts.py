@@ -2,6 +2,7 @@
 
     gconet cutouts photos/bikes --thumbnails                   to results/bikes
     gconet cutouts bikes cats more/*.jpg --output out          several groups; files from one folder form one
+    gconet cutouts heap --reference cats                       what the pictures in cats show, if it is there
     gconet cutouts data/demo/images --maps results/demo --output results/cutouts
 
 writes, for every picture, <output>/maps/<group>/<stem>.png, its co-saliency map, unless --maps gives it;
@@ -9,7 +10,8 @@ writes, for every picture, <output>/maps/<group>/<stem>.png, its co-saliency map
 object, with soft, transparent edges; with --background, <output>/backgrounds/<group>/<stem>.jpg, the
 object in front of it; with --thumbnails, <output>/crops/<group>/<stem>.jpg; and <output>/index.html, a
 page that shows them all. The last lines name the maps to check: likely strays, and maps that are empty,
-cover the whole picture, fall into pieces, or are mostly grey ("unsure"). With --maps, no network runs: about
+cover the whole picture, fall into pieces, or are mostly grey ("unsure"). With --reference or --object,
+pictures that lack the object get a map but no cut-out, and are listed. With --maps, no network runs: about
 15 pictures per second on each core. --overwrite also removes earlier results of pictures that are no longer
 in their group and of options you no longer pass. The hidden file .gconet lists what was written.
 
@@ -22,21 +24,23 @@ from pathlib import Path
 
 from gconet.applications.crops import make_thumbnails
 from gconet.applications.cutting import cutout_panels, format_scores, read_background, write_cutout
-from gconet.applications.doubts import check_maps
+from gconet.applications.doubts import PRESENT, check_maps
 from gconet.applications.jobs import make_jobs, run_jobs, score_results
 from gconet.applications.outputs import FILE, RESULTS, check_output, settle_results
 from gconet.applications.page import make_entries, write_page
 from gconet.cli import (
     add_network,
     add_photos,
+    add_reference,
     add_results,
     network_options,
     new_parser,
     report,
+    settle_references,
     settle_sources,
 )
 from gconet.data.groups import leave_out, scan_sources
-from gconet.errors import DataError, counted
+from gconet.errors import ConfigError, DataError, counted
 
 
 def main() -> int:
@@ -45,34 +49,40 @@ def main() -> int:
     sources = {"--images": args.sources, "--maps": args.maps, "--gts": args.gts}
     wanted = scan_sources(args.sources, args.gts, args.maps)
     check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page)
+    references = settle_references(args, wanted)
     groups, presence, errors, said = list(wanted), dict[Path, float](), list[DataError](), list[str]()
     maps = args.maps or args.output / "maps"
     if not args.maps:
         from gconet.inference.folders import make_maps  # here: with --maps, torch is not needed
 
-        groups, presence, errors = make_maps(wanted, maps, **network_options(args))
+        groups, presence, errors = make_maps(wanted, maps, references=references, **network_options(args))
         if not groups and not errors:
             return 0  # with torchrun, the first rank reports for all
         said.append(f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {maps}")
     wished = {"mask": True, "cut-out": True, "new background": args.background, "thumbnail": args.thumbnails}
-    jobs = make_jobs(groups, args.output, {kind: RESULTS[kind] for kind, wish in wished.items() if wish})
+    absent = {image for image, level in presence.items() if references and level < PRESENT}
+    found = leave_out(groups, absent)
+    jobs = make_jobs(found, args.output, {kind: RESULTS[kind] for kind, wish in wished.items() if wish})
     work = partial(write_cutout, background=background)
     done, failed = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
     errors += failed
     covered = [job for job, _ in done]
     images = {job.item.image for job in covered}
     written = {path for job in covered for kind, path in job.files.items() if kind != "thumbnail"}
-    written |= set() if args.maps else {job.item.map for job in jobs if job.item.map}
+    written |= set() if args.maps else {i.map for group in groups for i in group.items if i.map}
     if not covered:
         settle_results(args.output, RESULTS, wanted, written)
-        return report([], args.sources, errors)
+        said = check_maps(groups, presence, maps / FILE, alone=True)[1] if absent else []
+        return report(said, args.sources, errors)
     groups = leave_out(groups, {job.item.image for job in jobs} - images)
     said.append(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
     if args.background:
         number = counted(len(covered), "picture")
         said.append(f"{number} with a new background in {args.output / 'backgrounds'}")
     failures = {job.item.image: doubt for job, doubt in done if doubt}
-    doubts, check = check_maps(groups, presence, maps / FILE if presence else None, failures)
+    doubts, check = check_maps(
+        groups, presence, maps / FILE if presence else None, failures, alone=bool(references)
+    )
     if args.thumbnails:
         crops, failed = make_thumbnails(covered, aspect=(1, 1), shape=(256, 256), strict=args.strict)
         errors += failed
@@ -103,6 +113,7 @@ def parse_args() -> argparse.Namespace:
     gts, output = "prints P and J next to those of the maps", "results/ and the folder's name"
     add_results(parser, gts=gts, output=output)
     add_network(parser)
+    add_reference(parser)
     add = parser.add_argument
     add("--maps", type=Path, metavar="DIR", help="maps, in the same tree (default: made here)")
     add("--thumbnails", action="store_true", help="also crops of 256x256 around the object")
@@ -110,4 +121,6 @@ def parse_args() -> argparse.Namespace:
     add("--background", metavar="COLOUR|FILE|blur", help=about)
     args = parser.parse_args()
     settle_sources(args)
+    if args.maps and (args.reference or args.object):
+        raise ConfigError("--maps gives the maps; leave out --reference and --object, or --maps")
     return args

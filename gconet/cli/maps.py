@@ -3,6 +3,7 @@
     python test.py --checkpoint runs/gconet/last.pt --images data/images/CoCA --output results/CoCA
     gconet maps ~/photos/bikes                       to results/bikes; the same as test.py
     gconet maps bikes cats more/*.jpg --output maps  several groups; files from one folder form one
+    gconet maps heap --reference cats                a map of what the pictures in cats show, for each in heap
     torchrun --nproc-per-node 2 test.py ...          the GPUs share the groups
 
 --images is one group (pictures that share an object, directly inside) or a folder of groups; each
@@ -13,6 +14,7 @@ lists what to check: likely strays, which are far below their group's median, an
 cover the whole picture, are mostly grey, or fall into pieces; presence.json has the same data.
 --overwrite also removes earlier results of pictures that are no longer in their group.
 
+With --reference or --object, each picture is processed by itself, and any number fits into memory.
 An unreadable picture is left out of its group and named at the end; with --strict, the run stops there.
 
 Exit status: 0 when every map was written, 1 for failures (or files skipped), 2 for wrong arguments.
@@ -29,10 +31,12 @@ from gconet.applications.page import write_maps_page
 from gconet.cli import (
     add_network,
     add_photos,
+    add_reference,
     add_results,
     network_options,
     new_parser,
     report,
+    settle_references,
     settle_sources,
 )
 from gconet.data.groups import scan_sources
@@ -48,7 +52,9 @@ def main() -> int:
     sources = {"--images": args.sources, "--gts": args.gts, "--distractors": args.distractors}
     wanted = scan_sources(args.sources, args.gts, distractors=args.distractors)
     check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page, flat=True)
-    groups, presence, errors = make_maps(wanted, args.output, memory=args.memory, **network_options(args))
+    references = settle_references(args, wanted)
+    options = {"memory": args.memory, "references": references, **network_options(args)}
+    groups, presence, errors = make_maps(wanted, args.output, **options)
     if not groups and not errors:
         return 0  # with torchrun, the first rank reports for all
     settle_results(
@@ -57,7 +63,7 @@ def main() -> int:
     if not groups:
         return report([], args.sources, errors)
     said = [f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {args.output}"]
-    doubts, check = check_maps(groups, presence, args.output / FILE)
+    doubts, check = check_maps(groups, presence, args.output / FILE, alone=bool(references))
     scores, failed = score_results(args.output, args.gts, groups, args.distractors)
     if scores:
         said.append(format_table(scores, segmentation=True, groups=args.distractors is not None))
@@ -70,6 +76,7 @@ def main() -> int:
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
     add_network(parser)
+    add_reference(parser)
     add_photos(parser, f"{DEMO / 'images'}, with its masks")
     add_results(parser, gts="prints the scores", output="results/ and the folder's name")
     about = "with --gts, masks of the other objects in the same tree: scores the maps on both, for each group"

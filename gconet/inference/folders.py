@@ -5,7 +5,7 @@ Under torchrun the groups are divided among the ranks.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +16,10 @@ import torch.distributed as dist
 from PIL import Image
 
 from gconet.data.groups import Group, leave_out
-from gconet.data.pictures import Pictures, read_groups
+from gconet.data.pictures import AHEAD, Pictures, read_groups
 from gconet.device import PATIENCE, launched_ranks, use_gpu
 from gconet.errors import DataError
-from gconet.inference.predictor import Map, Predictor
+from gconet.inference.predictor import PART, Map, Model, Predictor
 from gconet.progress import progress
 
 BACKLOG = 2**26  # bytes of maps that may wait to be written
@@ -34,6 +34,7 @@ def make_maps(
     precision: str,
     strict: bool,
     memory: int | None = None,
+    references: Mapping[str, Model] | None = None,
 ) -> tuple[list[Group], dict[Path, float], list[DataError]]:
     """Load a network and `write_maps` of all groups; under torchrun, each rank its share.
 
@@ -49,7 +50,7 @@ def make_maps(
     if world > 1:
         dist.barrier()  # no rank writes before all have checked the output folder
     own = sorted(groups, key=lambda group: -len(group.items))[rank::world]
-    of_ranks = [write_maps(predictor, own, output, strict=strict, shown=rank == 0)] * world
+    of_ranks = [write_maps(predictor, own, output, references, strict=strict, shown=rank == 0)] * world
     if world > 1:
         dist.all_gather_object(of_ranks, of_ranks[rank])
         dist.destroy_process_group()
@@ -65,18 +66,29 @@ def make_maps(
 
 
 def write_maps(
-    predictor: Predictor, groups: Sequence[Group], output: Path, *, strict: bool = True, shown: bool = True
+    predictor: Predictor,
+    groups: Sequence[Group],
+    output: Path,
+    references: Mapping[str, Model] | None = None,
+    *,
+    strict: bool = True,
+    shown: bool = True,
 ) -> tuple[dict[Path, float], dict[Path, DataError]]:
     """Write the maps of all groups as <output>/<group>/<stem>.png, in threads that run alongside the network.
 
     Returns the presence of every picture (see `Predictor.predict`), and the errors of unreadable pictures,
-    which get no map; if `strict`, raises the first such DataError. `shown`: report progress.
+    which get no map; if `strict`, raises the first such DataError. `shown`: report progress. `references`:
+    by the group's name, for `Predictor.predict`; then a few pictures are in memory at a time.
     """
+    made = {id(model): predictor.recall(model) for model in (references or {}).values()}  # shared ones once
+    if references:
+        groups = [Group(g.name, g.items[i : i + PART]) for g in groups for i in range(0, len(g.items), PART)]
     presence: dict[Path, float] = {}
     skipped: dict[Path, DataError] = {}
     waiting: deque[tuple[Future[None], int]] = deque()
     files = [[item.image for item in group.items] for group in groups]
-    read = read_groups(files, predictor.size, skipped=None if strict else skipped)
+    ahead = 2 * PART if references else AHEAD
+    read = read_groups(files, predictor.size, skipped=None if strict else skipped, ahead=ahead)
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
         progress(None, "maps", sum(map(len, files)), unit="image", hidden=not shown) as bar,
@@ -96,7 +108,8 @@ def write_maps(
                     waiting.popleft()[0].result()
                 bar.update()
 
-            found = predictor.predict(pictures, save).tolist()
+            reference = made[id(references[group.name])] if references else None
+            found = predictor.predict(pictures, save, reference=reference).tolist()
             presence |= zip([item.image for item in items], found, strict=True)
         for future, _ in waiting:
             future.result()

@@ -1,0 +1,32 @@
+"""Remember an object: what pictures that show it clearly have in common, as a file of a few KB.
+
+    gconet remember photos/cats --output cat.reference
+    gconet maps heap --reference cat.reference
+
+The file works with the weights that made it. Without it, --reference photos/cats does the same each time.
+
+Exit status: 0 if it was written, 1 for failures, 2 for wrong arguments.
+"""
+
+from pathlib import Path
+
+from gconet.cli import add_network, new_parser
+from gconet.files import check_files
+
+
+def main() -> int:
+    parser = new_parser(__doc__)
+    parser.add_argument("pictures", type=Path, nargs="+", metavar="PICTURES", help="a folder, or files")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="where to write it")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    add_network(parser)
+    args = parser.parse_args()
+    check_files([args.output], overwrite=args.overwrite)
+    from gconet.inference.predictor import Predictor  # here, so that --help does not wait for torch
+
+    predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
+    pictures = args.pictures[0] if len(args.pictures) == 1 else args.pictures
+    reference = predictor.remember(pictures, args.output.stem)
+    reference.save(args.output)
+    print(f"{args.output}: use it with gconet maps PHOTOS --reference {args.output}")
+    return 0

@@ -1,0 +1,155 @@
+"""--reference, --object, remember and objects on the command line."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import gconet.applications.doubts
+import gconet.cli.cutouts
+from gconet.checkpoint import save_checkpoint
+from gconet.cli.cutouts import main as cutouts
+from gconet.cli.maps import main as maps
+from gconet.cli.objects import main as objects
+from gconet.cli.remember import main as remember
+from gconet.config import load_config
+from gconet.data.images import load_image
+from gconet.data.transforms import resize_image
+from gconet.errors import ConfigError, DataError
+from gconet.inference import reference as module
+from gconet.inference.reference import Reference, read_references, write_references
+from gconet.models import build_model
+from tests.conftest import lively
+from tests.test_one_command import call, names, photos  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def checkpoint(toy, tmp_path_factory):
+    """A small network whose maps depend on the reference."""
+    path, config = tmp_path_factory.mktemp("run") / "last.pt", load_config(None, ["data.image_size=32"])
+    images = [resize_image(load_image(p), 32) for p in sorted((toy / "images/toy").glob("*/*"))]
+    save_checkpoint(path, config=config, model=lively(build_model(config), torch.stack(images) / 255))
+    return path
+
+
+@pytest.fixture
+def shown(photos):  # noqa: F811
+    """A folder of references, one for each of two groups."""
+    for group, other in (("cats", "loose"), ("dogs", "in/cats")):
+        (photos / "refs" / group).mkdir(parents=True)
+        for path in sorted((photos / other).glob("*.*"))[:2]:
+            if path.suffix != ".txt":
+                shutil.copy(path, photos / "refs" / group / f"r{path.name}")
+    return photos / "refs"
+
+
+def same_maps(a, b, count):
+    assert names(a) and len([n for n in names(a) if n.endswith(".png")]) == count
+    return all((a / n).read_bytes() == (b / n).read_bytes() for n in names(a) if n.endswith(".png"))
+
+
+def test_a_reference_is_a_folder_a_file_or_a_folder_of_folders(call, photos, shown):  # noqa: F811
+    cats, dogs = photos / "in/cats", photos / "elsewhere/dogs"
+    status, _ = call(maps, cats, dogs, "--reference", shown, "--output", photos / "both")
+    assert status == 0
+    for group, folder in (("cats", cats), ("dogs", dogs)):  # each group got the reference of its name
+        call(maps, folder, "--reference", shown / group, "--output", photos / group)
+        assert same_maps(photos / group / group, photos / "both" / group, 4)
+    status, printed = call(remember, shown / "cats", "--output", photos / "cat.reference")
+    assert status == 0 and str(photos / "cat.reference") in printed.out
+    assert Reference.load(photos / "cat.reference").name == "cat"
+    call(maps, cats, "--reference", photos / "cat.reference", "--output", photos / "file")
+    assert same_maps(photos / "file/cats", photos / "cats/cats", 4)
+    call(maps, cats, "--output", photos / "own")
+    assert not same_maps(photos / "own/cats", photos / "cats/cats", 4)
+    # a single picture has a presence as well, and is not called alone
+    one = next(cats.glob("*.jpg"), None) or sorted(cats.glob("*.png"))[0]
+    _, printed = call(maps, one, "--reference", shown / "cats", "--output", photos / "one")
+    document = json.loads((photos / "one/presence.json").read_text())["cats"]
+    assert document[one.name]["presence"] is not None and "alone" not in printed.out
+    with pytest.raises(ConfigError, match="cat.reference already exists"):
+        call(remember, shown / "cats", "--output", photos / "cat.reference")
+
+
+def test_pictures_that_lack_the_object_get_no_cut_out(call, photos, shown, monkeypatch):  # noqa: F811
+    cats = photos / "in/cats"
+    call(maps, cats, "--reference", shown / "cats", "--output", photos / "m")
+    rows = json.loads((photos / "m/presence.json").read_text())["cats"]
+    levels = sorted((row["presence"], name) for name, row in rows.items())
+    for least, missing in ((np.mean([levels[1][0], levels[2][0]]), 2), (1.1, 4)):
+        for place in (gconet.applications.doubts, gconet.cli.cutouts):
+            monkeypatch.setattr(place, "PRESENT", least)
+        out = photos / f"out{missing}"
+        status, printed = call(cutouts, cats, "--reference", shown / "cats", "--output", out)
+        assert status == 0 and f"{missing} of 4 seem to lack the object" in printed.out
+        absent = {name.split(".")[0] for _, name in levels[:missing]}
+        assert all(f"cats/{stem}" in printed.out for stem in absent)
+        assert {name.split("/")[1][:-4] for name in names(out / "cutouts")} == {
+            n.split(".")[0] for n in rows
+        } - absent
+        assert len([name for name in names(out / "maps") if name.endswith(".png")]) == 4
+
+
+def test_wrong_references_are_named(call, photos, shown):  # noqa: F811
+    cats, dogs = photos / "in/cats", photos / "elsewhere/dogs"
+    out = ["--output", photos / "out"]
+    shutil.rmtree(shown / "dogs")
+    (shown / "cats/damaged.png").write_bytes(b"x")
+    for wrong, error, given in (
+        ("dogs", DataError, [cats, dogs, "--reference", shown, *out]),
+        ("damaged.png", DataError, [cats, "--reference", shown / "cats", *out]),
+        ("none", DataError, [cats, "--reference", photos / "none", *out]),
+        ("also one of the photographs", DataError, [cats, "--reference", cats, *out]),
+        ("not both", ConfigError, [cats, "--reference", cats, "--object", "cat", *out]),
+    ):
+        with pytest.raises(error, match=wrong):
+            call(maps, *given)
+    with pytest.raises(ConfigError, match="--maps"):
+        call(cutouts, cats, "--maps", cats, "--reference", shown / "cats", *out)
+    assert not (photos / "out").exists()
+
+
+@pytest.fixture
+def shipped(call, photos, monkeypatch):  # noqa: F811
+    """A file of four objects, made from one picture each, by the small network."""
+    made = []
+    for i, name in enumerate(["sports car", "police-car", "scarf", "car wheel"]):
+        Image.fromarray(np.random.RandomState(i).randint(0, 256, (32, 32, 3), np.uint8)).save(
+            photos / "x.png"
+        )
+        call(remember, photos / "x.png", "--output", photos / f"{name}.reference")
+        made.append(Reference.load(photos / f"{name}.reference"))
+    write_references(photos / "objects.npz", made, np.float16)
+    monkeypatch.setattr(module, "OBJECTS", photos / "objects.npz")
+    return made
+
+
+def test_objects_go_by_name_or_by_a_whole_word_of_it(call, photos, shipped, monkeypatch, capsys):  # noqa: F811
+    for word, found in (("car", {0, 1, 3}), ("Sports_Car", {0}), ("police car", {1}), ("scarf", {2})):
+        assert {one.name for one in module.find_objects(word)} == {shipped[i].name for i in found}
+        mean = np.mean([shipped[i].vector for i in found], 0)
+        named = Reference.named(word)
+        np.testing.assert_allclose(named.vector, mean, rtol=2e-3, atol=1e-5)
+        assert np.linalg.norm(named.appearance) == pytest.approx(1, rel=1e-3)
+    with pytest.raises(ConfigError, match="sports"):
+        module.find_objects("sport")
+    monkeypatch.setattr("sys.argv", ["gconet objects", "car"])
+    assert objects() == 0 and capsys.readouterr().out.split("\n")[:3] == [
+        "car wheel",
+        "police-car",
+        "sports car",
+    ]
+    cats = photos / "in/cats"
+    assert call(maps, cats, "--object", "scarf", "--output", photos / "a")[0] == 0
+    call(maps, cats, "--reference", photos / "scarf.reference", "--output", photos / "b")
+    for name in (name for name in names(photos / "a/cats") if name.endswith(".png")):
+        a, b = (np.asarray(Image.open(photos / x / "cats" / name)).astype(int) for x in "ab")
+        assert np.abs(a - b).max() <= 2  # the shipped file has float16
+    write_references(photos / "objects.npz", [Reference(one.vector, one.appearance, one.name, "other")
+                                              for one in shipped])  # fmt: skip
+    with pytest.raises(ConfigError, match="'scarf' was made with other weights"):
+        call(maps, cats, "--object", "scarf", "--output", photos / "c")
+    assert len(read_references(photos / "objects.npz")) == 4
