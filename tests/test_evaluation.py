@@ -23,9 +23,11 @@ from gconet.evaluation.published import published_results
 from gconet.evaluation.scorer import MAPS_PER_WORKER
 from gconet.evaluation.scores import format_csv, format_json
 from gconet.evaluation.tables import COLUMNS
+from gconet.opencv import cv2
 from tests.conftest import Done
 from tests.official import GOLDEN, needs_golden
 from tests.test_metrics import score_by_pysodmetrics
+from tests.thresholding_loop import time_scorers
 
 ROOT = Path(__file__).resolve().parents[1]
 METRICS = GOLDEN / "metrics"
@@ -363,32 +365,32 @@ sys.exit("torch" in sys.modules)
     assert list((folders / "events/maps/gts").iterdir())
 
 
-def run_benchmark(*args: object, status: int = 0) -> str:
-    """What `scripts/benchmark.py evaluate` prints; a process of its own, so that nothing else is in it."""
-    command = [sys.executable, str(ROOT / "scripts/benchmark.py"), "evaluate", *map(str, args)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == status, done.stderr
-    return done.stdout
-
-
-def test_benchmark_runs() -> None:
-    printed = run_benchmark("--maps", 3) + run_benchmark("--folder", 5)
-    assert "3 maps of 300x400" in printed
-    assert "5 maps of 300x400 from PNG files" in printed
-    run_benchmark("--size", "large", status=2)
+@pytest.mark.slow
+def test_speed_against_the_loop_and_pysodmetrics(capsys: pytest.CaptureFixture[str]) -> None:
+    time_scorers(40)
+    lines = capsys.readouterr().out.splitlines()[1:]
+    _, pysodmetrics, loop = (float(line.split()[-3]) for line in lines)
+    assert loop >= 100 and pysodmetrics >= 3
 
 
 @pytest.mark.slow
-def test_speed_against_the_loop_and_pysodmetrics() -> None:
-    lines = run_benchmark("--maps", 40).splitlines()
-    ratios = {line.split("  ")[0]: float(line.split()[-3]) for line in lines if line.endswith("times ours")}
-    assert ratios["thresholding loop"] >= 100
-    assert ratios["pysodmetrics"] >= 3
-
-
-@pytest.mark.slow
-def test_the_three_benchmarks_total_in_a_minute_and_a_gigabyte() -> None:
-    line = run_benchmark("--folder", 6626).splitlines()[-1]
-    seconds, mebibytes = (float(line.split(after)[0].split()[-1]) for after in (" s,", " MiB"))
-    assert seconds < 60
-    assert mebibytes < 954  # a gigabyte
+def test_the_three_benchmarks_total_in_a_minute_and_a_gigabyte(tmp_path: Path) -> None:
+    """6,626 maps with two workers, as if each of the three processes were as large as the largest one."""
+    r = np.random.RandomState(0)
+    for number in range(6626):
+        for kind in ("maps", "gts"):
+            path = tmp_path / kind / f"group{number // 40:03d}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture = cv2.resize(r.rand(6, 8), (400, 300), interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(str(path), np.clip(255 * picture, 0, 255).astype(np.uint8))
+    command = [sys.executable, "scripts/evaluate.py", "--workers", "2", "--maps", f"{tmp_path}/maps"]
+    code = f"""
+import resource, subprocess, time
+start = time.perf_counter()
+subprocess.run({[*command, "--gts", f"{tmp_path}/gts"]!r}, stdout=subprocess.DEVNULL, check=True)
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    seconds, kibibytes = map(float, done.stdout.split())
+    print(f"{seconds:.0f} s, {3 * kibibytes / 1024:.0f} MiB")
+    assert seconds < 60 and 3 * kibibytes * 1024 < 1e9
