@@ -43,9 +43,13 @@ class Reference:
     @classmethod
     def named(cls, word: str) -> "Reference":
         """The shipped reference of an object, or the mean of those that `find_objects` finds."""
-        found = find_objects(word)
-        vector, look = (np.mean([getattr(one, key) for one in found], 0) for key in ("vector", "appearance"))
-        return cls(vector, look / np.linalg.norm(look), word, found[0].weights)
+        return cls.mean(find_objects(word), word)
+
+    @classmethod
+    def mean(cls, references: Sequence["Reference"], name: str) -> "Reference":
+        """The mean of references of one network."""
+        vector, look = (np.mean([getattr(r, key) for r in references], 0) for key in ("vector", "appearance"))
+        return cls(vector, look / np.linalg.norm(look).clip(1e-12), name, references[0].weights)
 
 
 def write_references(path: Path, references: Sequence[Reference], kind: type = np.float32) -> None:
