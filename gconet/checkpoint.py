@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.models import VGG16_Weights, WeightsEnum
+from torchvision.models import WeightsEnum
 
 from gconet.config import Config, config_from_dict, config_to_dict
 from gconet.errors import CheckpointError, ConfigError
@@ -127,12 +127,9 @@ def _download(wanted: WeightsEnum) -> dict[str, Tensor]:
             raise ValueError(f"{file} is not torchvision's file; remove it")
         return dict(wanted.get_state_dict(progress=True, check_hash=True, weights_only=True))
     except Exception as error:  # of many unrelated types, from the network, the disk or the unpickler
-        how, weights = f"download {wanted.url} elsewhere", file.name
-        if wanted == VGG16_Weights.IMAGENET1K_V1:
-            how, weights = "run python scripts/download_vgg16.py", "data/weights/vgg16_features.pth"
         raise CheckpointError(
-            f"torchvision's weights {file.name} are unavailable ({brief(error)}); {how} and pass "
-            f"encoder.weights={weights}"
+            f"torchvision's weights {file.name} are unavailable ({brief(error)}); download {wanted.url} "
+            f"elsewhere and pass encoder.weights={file.name}"
         ) from None
 
 

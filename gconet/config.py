@@ -50,7 +50,7 @@ class GAMConfig:
     """Group affinity module; without it the consensus is the plain mean of the features."""
 
     enabled: bool = True
-    kind: str = "affinity"  # affinity | mean | prototype: gconet.models.CONSENSUS; the rest is for affinity
+    kind: str = "affinity"  # affinity | mean: gconet.models.CONSENSUS; the rest is for affinity
     kernel_size: Literal[1, 3] = 1  # of the query and key convolutions; the paper says 3
     softmax: Literal["image", "group"] = "image"  # over one image's positions or the whole group's
     output_conv: bool = True  # a 1x1 convolution on the attended features; the paper has none

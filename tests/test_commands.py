@@ -306,7 +306,7 @@ for package in (gconet.applications, gconet.evaluation):
         importlib.import_module(module.name)
         assert "torch" not in sys.modules, module.name
 sys.argv = ["x", "--help"]
-scripts = "check_data evaluate convert_checkpoint download_vgg16 cosegment thumbnails visualize".split()
+scripts = "check_data evaluate convert_checkpoint cosegment thumbnails".split()
 for script in scripts:
     try:
         runpy.run_path(f"scripts/{script}.py", run_name="__main__")

@@ -277,7 +277,8 @@ def test_visualize_leaves_out_what_cannot_be_read(run, checkpoint, tmp_path):
         (tmp_path / f"images/{name}.png").write_bytes(b"x" if name in ("a/1", "b/0") else encode())
     for figure in ("attention", "consensus"):
         command = [
-            "scripts/visualize.py",
+            "gconet/__main__.py",
+            "figures",
             figure,
             "--checkpoint",
             checkpoint,
@@ -300,5 +301,5 @@ def test_a_side_that_jpeg_cannot_hold_is_named(run, tmp_path):
         Image.new("L", (20, 20)).save(tmp_path / folder / "plain.png")
     options = ["--images", tmp_path / "images", "--maps", tmp_path / "maps", "--output", tmp_path / "out"]
     assert "2 thumbnails" in run("scripts/thumbnails.py", *options).stdout  # crops are small
-    done = run("scripts/thumbnails.py", *options, "--explain", "--overwrite", status=1)
-    assert "1 thumbnail of" in done.stdout and "long.png: a side exceeds the 65500 pixels" in done.stderr
+    done = run("scripts/cosegment.py", *options, "--background", "white", "--overwrite", status=1)
+    assert "1 cut-out of" in done.stdout and "long.png: a side exceeds the 65500 pixels" in done.stderr

@@ -1,4 +1,4 @@
-"""`scripts/export_onnx.py`: one file for groups of any size, equal to PyTorch."""
+"""`gconet export`: one file for groups of any size, equal to PyTorch."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_maps_are_pytorchs_for_any_group_size(run, toy, tmp_path, overrides):
     model = lively(build_model(config).eval(), images)
     save_checkpoint(tmp_path / "a.pt", config=config, model=model)
     arguments = ("--checkpoint", tmp_path / "a.pt", "--output", tmp_path / "a.onnx")
-    assert "agree with PyTorch within" in run("scripts/export_onnx.py", *arguments).stdout
+    assert "agree with PyTorch within" in run("gconet/__main__.py", "export", *arguments).stdout
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.onnx", "a.pt"]
 
     session = onnxruntime.InferenceSession(str(tmp_path / "a.onnx"), providers=["CPUExecutionProvider"])
@@ -39,5 +39,5 @@ def test_maps_are_pytorchs_for_any_group_size(run, toy, tmp_path, overrides):
         np.testing.assert_allclose(maps, expected, atol=1e-4)
 
     written = (tmp_path / "a.onnx").read_bytes()
-    assert "exists" in run("scripts/export_onnx.py", *arguments, status=2).stderr
+    assert "exists" in run("gconet/__main__.py", "export", *arguments, status=2).stderr
     assert (tmp_path / "a.onnx").read_bytes() == written

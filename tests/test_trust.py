@@ -187,7 +187,7 @@ def test_a_new_run_stays_out_of_a_folder_that_came_to_be_meanwhile(tmp_path):
 def test_visualize_deletes_only_what_it_wrote(run, page_of, tmp_path):
     (tmp_path / "out/projector").mkdir()
     (tmp_path / "out/projector/thesis.txt").write_text("mine")
-    command = ["scripts/visualize.py", "consensus", *page_of[1:], "--overwrite"]
+    command = ["gconet/__main__.py", "figures", "consensus", *page_of[1:], "--overwrite"]
     assert "projector/thesis.txt" in run(*command, status=2).stderr
     (tmp_path / "out/projector/thesis.txt").unlink()
     run(*command)

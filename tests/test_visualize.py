@@ -72,11 +72,11 @@ def test_a_matrix_shows_its_values_by_names():
 
 def test_attention_and_consensus_of_groups(run, checkpoint, toy, tmp_path):
     options = ["--checkpoint", checkpoint, "--images", toy / "images/toy"]
-    run("scripts/visualize.py", "attention", *options, "--output", tmp_path / "a")
+    run("gconet/__main__.py", "figures", "attention", *options, "--output", tmp_path / "a")
     assert len(list((tmp_path / "a").glob("*/*.jpg"))) == 12 + 2 * 12  # with the page's previews
     assert (tmp_path / "a/index.html").read_text().count("<figure") == 12
 
-    done = run("scripts/visualize.py", "consensus", *options, "--output", tmp_path / "c")
+    done = run("gconet/__main__.py", "figures", "consensus", *options, "--output", tmp_path / "c")
     table = list(csv.reader((tmp_path / "c/similarity.csv").open()))
     names = sorted(p.name for p in (toy / "images/toy").iterdir())
     assert table[0] == ["", *names] and [row[0] for row in table[1:]] == names
@@ -98,13 +98,14 @@ def test_the_grid_needs_no_torch_and_refuses_what_is_wrong(run, toy, tmp_path):
 
     def grid(*more, output=tmp_path / "grid.png", status=0):
         options = ["grid", "--images", images, "--gts", gts, "--output", output]
-        return run("scripts/visualize.py", *options, *more, status=status)
+        return run("gconet/__main__.py", "figures", *options, *more, status=status)
 
     command = [
         sys.executable,
         "-X",
         "importtime",
-        "scripts/visualize.py",
+        "gconet/__main__.py",
+        "figures",
         "grid",
         "--images",
         images,

@@ -18,8 +18,8 @@ from PIL import Image
 
 from gconet.applications.cosegmentation import keep_large, threshold_map
 from gconet.applications.imaging import RGB, Grey
-from gconet.applications.jobs import Job, load_pair, run_jobs, save_jpeg
-from gconet.data.images import load_image, load_with_mask
+from gconet.applications.jobs import Job, load_pair, run_jobs
+from gconet.data.images import load_image
 from gconet.errors import DataError
 from gconet.opencv import cv2
 
@@ -28,7 +28,6 @@ SCALE = 0.25  # quantile of the objects' tight scales that all crops aim for: fe
 PLACES = 25  # positions tried in each direction for a crop
 OFF = 0.5  # weight of the object's squared distance from the centre, in sides of the crop
 
-YELLOW, RED, WHITE = (255, 215, 0), (225, 30, 30), (255, 255, 255)
 SHARPEST = 2  # largest factor by which a crop is enlarged, if its picture is large enough
 
 Places = npt.NDArray[np.int64]
@@ -56,8 +55,8 @@ class Found(NamedTuple):
 
     width: int  # of the picture
     height: int
-    box: Box  # the object's; the paper's yellow box
-    enlarged: Box  # with a margin; the paper's red box
+    box: Box  # the object's
+    enlarged: Box  # with a margin
 
 
 def find_boxes(m: Grey, air: float = AIR) -> Found:
@@ -143,7 +142,7 @@ def candidates(start: int, end: int, length: int, limit: int) -> Places:
 def make_thumbnails(
     jobs: Sequence[Job], *, aspect: tuple[int, int], shape: tuple[int, int], strict: bool
 ) -> tuple[list[tuple[Job, Box]], list[DataError]]:
-    """Write the files `thumbnail` (and `explained`) of all jobs; returns the crops, and the errors.
+    """Write the file `thumbnail` of all jobs; returns the crops, and the errors.
 
     `aspect`: width : height; `shape`: (width, height) of the thumbnails in pixels.
     """
@@ -162,44 +161,14 @@ def make_thumbnails(
 def write_thumbnail(planned: tuple[Job, Found, tuple[int, int]], *, shape: tuple[int, int]) -> Box:
     """Write the results for one picture, the thumbnail resized to `shape`; returns the crop."""
     job, found, size = planned
-    for kind in job.files.keys() & {"thumbnail", "explained"}:
-        job.files[kind].unlink(missing_ok=True)  # from an earlier run
+    job.files["thumbnail"].unlink(missing_ok=True)  # from an earlier run
     picture, m = load_pair(job.item)
     crop = place_crop(m, found, size)
     part = Image.fromarray(picture[crop.top : crop.bottom, crop.left : crop.right])
     part.resize(shape, Image.Resampling.LANCZOS).save(job.files["thumbnail"], quality=90)
-    if "explained" in job.files:
-        explained, line = picture.copy(), max(1, round(max(picture.shape) / 200))
-        for box, colour in ((crop, WHITE), (found.enlarged, RED), (found.box, YELLOW)):
-            corner = box.right - 1, box.bottom - 1
-            cv2.rectangle(explained, (box.left, box.top), corner, colour, line)
-        save_jpeg(job.files["explained"], explained, job.item.image)
     return crop
-
-
-def measure_kept(crops: Sequence[tuple[Job, Box]], *, strict: bool) -> tuple[list[str], list[DataError]]:
-    """Return a table of the shares of object pixels inside the crops, for all masks and for those in one
-    piece; and the errors."""
-
-    def work(cropped: tuple[Job, Box]) -> tuple[float, bool]:
-        item, crop = cropped[0].item, cropped[1]
-        assert item.mask is not None  # --gts was given
-        objects = np.asarray(load_with_mask(item.image, item.mask)[1]) >= 128
-        inside = objects[crop.top : crop.bottom, crop.left : crop.right]
-        single = cv2.connectedComponents(objects.astype(np.uint8))[0] == 2  # with the background
-        return float(inside.sum() / max(1, objects.sum())), single
-
-    kept, errors = run_jobs(work, crops, desc="masks", strict=strict)
-    lines = ["object pixels inside the crop   images  median  mean  10th percentile"]
-    shares = [share for _, (share, _) in kept]
-    for name, own in (("all", shares), ("in one piece", [share for _, (share, single) in kept if single])):
-        if own:
-            middle, mean, low = np.median(own), np.mean(own), np.percentile(own, 10)
-            lines.append(f"{name:30}{len(own):8}{middle:8.1%}{mean:6.1%}{low:17.1%}")
-    return lines if kept else [], errors
 
 
 def thumbnail_panels(job: Job) -> list[RGB]:
     """Return the page's panels for one picture."""
-    first = job.files.get("explained", job.item.image)
-    return [np.asarray(load_image(path)) for path in (first, job.files["thumbnail"])]
+    return [np.asarray(load_image(path)) for path in (job.item.image, job.files["thumbnail"])]

@@ -1,7 +1,6 @@
 """Finds maps that a person should check: likely strays, maps that are empty, whole, unsure or in pieces."""
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -77,10 +76,9 @@ def check_maps(
     """Return picture → doubts about its map, for the doubtful ones, and lines to print about them.
 
     `presence`: of every picture, if the maps were just made. Then `table` gets a row for each: group, image,
-    presence and stray (yes or no), both empty if it is alone, and doubts; a .json file next to it holds
-    {group: {file name: {"presence": number or null, "check": [doubts]}}}. `of_results`: picture → the
-    doubt about what was made from its map, reported if the map itself is not doubtful. `alone`: each map was
-    made by itself with a reference, so a picture lacks the object if its presence is below `PRESENT`.
+    presence and stray (yes or no), both empty if it is alone, and doubts. `of_results`: picture → the doubt
+    about what was made from its map, reported if the map itself is not doubtful. `alone`: each map was made
+    by itself with a reference, so a picture lacks the object if its presence is below `PRESENT`.
     Raises DataError for a map that cannot be read.
     """
     maps = [item.map for group in groups for item in group.items if item.map]
@@ -88,9 +86,7 @@ def check_maps(
     of_maps, of_results = dict(judged), of_results or {}
     doubts: dict[Path, tuple[str, ...]] = {}
     found, mostly, rows, absent = [], [], [], []
-    document: dict[str, dict[str, object]] = {}
     for group in groups:
-        document[group.name] = own = {}
         levels = [presence.get(item.image, math.nan) for item in group.items]
         strays = [level < PRESENT for level in levels] if alone else find_strays(levels)
         for item, level, stray in zip(group.items, levels, strays, strict=True):
@@ -103,10 +99,8 @@ def check_maps(
                 absent.append(f"{group.name}/{item.stem}")
             elif check:
                 found.append(([*KINDS].index(check[0]), f"{group.name}/{item.stem} ({', '.join(check)})"))
-            known = None if math.isnan(level) else round(level, 4)
-            cells = ["", ""] if known is None else [f"{known:.4f}", "yes" if stray else "no"]
+            cells = ["", ""] if math.isnan(level) else [f"{level:.4f}", "yes" if stray else "no"]
             rows.append([group.name, item.stem, *cells, "; ".join(check)])
-            own[item.image.name] = {"presence": known, "check": check}
         if not alone and 1 < len(group.items) < 2 * sum(item.image in doubts for item in group.items):
             mostly.append(
                 f"{one_line(group.name)}: most maps are doubtful. If some pictures may lack the object, take "
@@ -127,7 +121,6 @@ def check_maps(
             )
         with table.open("w", encoding="utf-8", errors="replace", newline="") as file:
             csv.writer(file).writerows([["group", "image", "presence", "stray", "check"], *rows])
-        table.with_suffix(".json").write_text(json.dumps(document, indent=1), encoding="utf-8")
     single = [f"{group.name}/{group.items[0].stem}" for group in groups if len(group.items) == 1]
     if single and not alone:
         names = one_line(name_some(single))

@@ -12,7 +12,7 @@ from gconet.data.names import name_some, normalise
 from gconet.errors import ConfigError, counted, one_line
 
 RECORD = ".gconet"  # lists the results in its folder that gconet wrote, separated by \0
-FILE = "presence.csv"  # next to the maps, with a .json file of the same stem: see gconet.applications.doubts
+FILE = "presence.csv"  # next to the maps: see gconet.applications.doubts
 PREVIEWS = ".previews"  # hidden, so that it does not look like a group of maps
 GENERATOR = b'<meta name="generator" content="gconet">'  # marks a page as ours
 MAPS = {"map": "{group}/{stem}.png"}  # kind of result → its file in the output of `gconet maps`
@@ -22,7 +22,6 @@ RESULTS = {  # the same for the other commands
     "cut-out": "cutouts/{group}/{stem}.png",
     "new background": "backgrounds/{group}/{stem}.jpg",
     "thumbnail": "crops/{group}/{stem}.jpg",
-    "explained": "explained/{group}/{stem}.jpg",
 }
 
 
@@ -55,7 +54,7 @@ def check_output(
                 raise ConfigError(f"{what} lies in --output {output}; choose another folder")
     if page:
         check_page(place)
-    taken = (RECORD, FILE, Path(FILE).with_suffix(".json").name, *(("index.html", PREVIEWS) if page else ()))
+    taken = (RECORD, FILE, *(("index.html", PREVIEWS) if page else ()))
     if flat and (clash := [group.name for group in groups if group.name.casefold() in taken]):
         raise ConfigError(f"a group is named {clash[0]}, like a file of the results; rename it")
     for path in place.rglob("*"):

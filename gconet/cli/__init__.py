@@ -98,15 +98,17 @@ def settle_references(args: argparse.Namespace, groups: Sequence[Group]) -> dict
     return pair_references(args.reference, groups) if args.reference else None
 
 
-def add_results(parser: argparse.ArgumentParser, *, gts: str, output: str | None = None) -> None:
+def add_results(parser: argparse.ArgumentParser, *, gts: str = "", output: str | None = None) -> None:
     """Add the options of every command that fills a folder with results.
 
-    `gts`: what masks are used for; `output`: where results go by default, None if it must be given.
+    `gts`: what masks are used for, if the command has --gts; `output`: where results go by default, None if
+    it must be given.
     """
     add = parser.add_argument
     where = "where the results go" + (f" (default: {output})" if output else "")
     add("--output", type=Path, required=output is None, metavar="DIR", help=where)
-    add("--gts", type=Path, metavar="DIR", help=f"masks in the same tree as the images: {gts}")
+    if gts:
+        add("--gts", type=Path, metavar="DIR", help=f"masks in the same tree as the images: {gts}")
     add("--page", action=argparse.BooleanOptionalAction, default=True, help="write index.html (default: yes)")
     add_care(parser)
 

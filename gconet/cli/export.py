@@ -1,6 +1,6 @@
 """Write the network as an ONNX file for groups of any number of images, and check it.
 
-    gconet export --output gconet.onnx                 or, in a clone, python scripts/export_onnx.py
+    gconet export --output gconet.onnx
     gconet export --checkpoint runs/gconet/last.pt --output gconet.onnx
 
 Input `images`: RGB in [0,1], (N,3,S,S) float32, all images of one group; the normalisation is

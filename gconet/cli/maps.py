@@ -11,7 +11,7 @@ group is processed as a whole. A map has its picture's size and goes to <output>
 with value = floor(255 * co-saliency), so 0 is background; <output>/index.html shows them all.
 <output>/presence.csv gives each picture a score from 0 to 1, higher if it shows the group's object, and
 lists what to check: likely strays, which are far below their group's median, and maps that are empty,
-cover the whole picture, are mostly grey, or fall into pieces; presence.json has the same data.
+cover the whole picture, are mostly grey, or fall into pieces.
 --overwrite also removes earlier results of pictures that are no longer in their group.
 
 With --reference or --object, each picture is processed by itself, and any number fits into memory.

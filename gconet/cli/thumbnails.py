@@ -4,9 +4,8 @@
     python scripts/thumbnails.py --images data/demo/images --maps results/demo --output results/thumbnails
 
 writes <output>/crops/<group>/<stem>.jpg, all of one size, with the object about equally large and
-central in each; with --explain, <output>/explained/<group>/<stem>.jpg, the picture with the object's
-box in yellow, the enlarged box in red and the crop in white; and <output>/index.html, a page that
-shows them all. Needs no GPU; about 30 pictures per second.
+central in each; and <output>/index.html, a page that shows them all. Needs no GPU; about 30 pictures
+per second.
 
 Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
@@ -15,7 +14,7 @@ import argparse
 import re
 from pathlib import Path
 
-from gconet.applications.crops import make_thumbnails, measure_kept, thumbnail_panels
+from gconet.applications.crops import make_thumbnails, thumbnail_panels
 from gconet.applications.doubts import check_maps
 from gconet.applications.jobs import make_jobs
 from gconet.applications.outputs import RESULTS, check_output, settle_results
@@ -27,11 +26,11 @@ from gconet.errors import ConfigError, counted
 
 def main() -> int:
     args = parse_args()
-    groups = scan_groups(args.images, args.gts, args.maps)
-    sources = {"--images": args.images, "--maps": args.maps, "--gts": args.gts}
+    groups = scan_groups(args.images, None, args.maps)
+    sources = {"--images": args.images, "--maps": args.maps}
     check_output(args.output, groups, sources, overwrite=args.overwrite, page=args.page)
-    patterns = {kind: RESULTS[kind] for kind in ("thumbnail", "explained")}
-    jobs = make_jobs(groups, args.output, patterns if args.explain else {"thumbnail": RESULTS["thumbnail"]})
+    patterns = {"thumbnail": RESULTS["thumbnail"]}
+    jobs = make_jobs(groups, args.output, patterns)
     width, height = (max(1, round(args.size * side / max(args.aspect))) for side in args.aspect)
     crops, errors = make_thumbnails(jobs, aspect=args.aspect, shape=(width, height), strict=args.strict)
     done = [job for job, _ in crops]
@@ -40,17 +39,12 @@ def main() -> int:
     made, there = counted(len(crops), "thumbnail"), counted(len({job.group for job in done}), "group")
     doubts, check = check_maps(leave_out(groups, {job.item.image for job in jobs} - images), {}, None)
     said = [f"{made} of {width}x{height} of {there} in {args.output}", *check]
-    if args.gts:
-        table, failed = measure_kept(crops, strict=args.strict)
-        said, errors = said + table, errors + failed
     if args.page and crops:
-        boxes = "Picture with the object's box (yellow), enlarged box (red) and crop (white); thumbnail"
         entries = make_entries(done, "thumbnail", thumbnail_panels, doubts=doubts)
         page = write_page(
             args.output,
             entries,
             title=f"Thumbnails: {args.output.resolve().name}",
-            legend=boxes if args.explain else "",
             headings=("picture", "thumbnail"),
         )
         said.append(f"open: {page}")
@@ -62,10 +56,9 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add("--images", type=Path, required=True, metavar="DIR", help="one group, or a folder of groups")
     add("--maps", type=Path, required=True, metavar="DIR", help="their maps, in the same tree")
-    add_results(parser, gts="prints how much of the objects the crops keep")
+    add_results(parser)
     add("--aspect", default="1:1", metavar="W:H", help="shape of the thumbnails (default: %(default)s)")
     add("--size", type=int, default=256, metavar="PIXELS", help="their longer side (default: %(default)s)")
-    add("--explain", action="store_true", help="also write the pictures with the boxes drawn in")
     args = parser.parse_args()
     if not re.fullmatch(r"[1-9]\d{0,3}:[1-9]\d{0,3}", args.aspect):
         raise ConfigError(f"--aspect {args.aspect}: give two whole numbers, width:height, like 1:1 or 16:9")

@@ -1,6 +1,5 @@
 """Decodes picture files with Pillow; failures become one-line errors."""
 
-import io
 import os
 import stat
 import warnings
@@ -9,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image, PngImagePlugin, features
 
 from gconet.errors import ConfigError, DataError
 
@@ -17,6 +16,7 @@ from gconet.errors import ConfigError, DataError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 # suffixes that need more than plain Pillow → the format, and the package that adds it
 EXTRAS = {".avif": ("AVIF", "'pillow>=11.3'")} | dict.fromkeys((".heic", ".heif"), ("HEIF", "'gconet[heic]'"))
+COMMENT = 2**26  # bytes of one comment in a PNG file that are passed over
 LIMIT = "GCONET_MAX_PIXELS"  # environment variable: the most pixels a picture may have
 
 
@@ -60,23 +60,12 @@ def _read(path: Path) -> Image.Image:
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
         kind = "a folder, not a picture; give the folder of one group by itself"
         raise DataError(kind if path.is_dir() else "is not a regular file")
-    try:
-        image, deep = _open(path)
-    except ValueError as error:
-        if "text" not in str(error).lower():  # Pillow rejects PNG files with comments of 1 MB or more
-            raise
-        image, deep = _open(io.BytesIO(without_text(path.read_bytes())))
+    image: Image.Image = Image.open(path, formats=decoders())
+    deep = image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
+    image.load()
     if deep and 0 < np.asarray(image.convert("RGB")).max() < 16:  # Pillow keeps the high bytes
         raise DataError("uses at most 12 of its 16 bits per channel; rescale to 16, or save it with 8")
     return image
-
-
-def _open(file: Path | io.BytesIO) -> tuple[Image.Image, bool]:
-    """The decoded picture, and whether its file has 16 bits per channel."""
-    image: Image.Image = Image.open(file, formats=decoders())
-    deep = image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
-    image.load()
-    return image, deep
 
 
 @lru_cache(1)
@@ -84,6 +73,8 @@ def decoders() -> tuple[str, ...]:
     """Those of `FORMATS` that this installation can decode; HEIF needs the extra package pillow-heif."""
     # Pillow warns at half the pixels that it refuses; `explain` words the refusal
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    # Pillow refuses comments above 1 MB, or 64 MB together
+    PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = COMMENT, 4 * COMMENT
     missing = set() if features.check("avif") else {"AVIF"}
     try:
         from pillow_heif import register_heif_opener
@@ -92,14 +83,3 @@ def decoders() -> tuple[str, ...]:
     else:
         register_heif_opener()
     return tuple(kind for kind in FORMATS if kind not in missing)
-
-
-def without_text(png: bytes) -> bytes:
-    """Return a PNG file without its text chunks (comments), which may be larger than Pillow accepts."""
-    kept, start = [png[:8]], 8
-    while start < len(png):
-        end = start + 12 + int.from_bytes(png[start : start + 4], "big")  # length, kind, data, checksum
-        if png[start + 4 : start + 8] not in (b"tEXt", b"zTXt", b"iTXt"):
-            kept.append(png[start:end])
-        start = end
-    return b"".join(kept)

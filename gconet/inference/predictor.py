@@ -127,10 +127,10 @@ class Predictor:
         return np.asarray((seen * known.appearance).sum(1).clip(0, 1), np.float32)
 
     def remember(self, pictures: Source, name: str = "") -> Reference:
-        """Return what `pictures` have in common; raises ConfigError with `gam.kind: prototype`."""
+        """Return what `pictures` have in common; raises ConfigError if their E is not one vector."""
         E, seen = self._whole(pictures, lambda m: None)
         if E.numel() != seen.shape[1]:
-            raise ConfigError("gam.kind: prototype cannot use references: its consensus is not one vector")
+            raise ConfigError("gam.kind: this consensus is not one vector, so it cannot use references")
         look = seen.sum(0) / np.linalg.norm(seen.sum(0)).clip(1e-12)
         name = name or (str(pictures) if isinstance(pictures, str | Path) else f"{len(seen)} pictures")
         return Reference(E.flatten().float().cpu().numpy(), look, name, self.digest)

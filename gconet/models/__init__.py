@@ -18,7 +18,6 @@ from gconet.models.decoder import FPNDecoder
 from gconet.models.encoder import Encoder, ResNet50Encoder, VGG16BNEncoder, VGG16Encoder
 from gconet.models.gconet import GCoNet
 from gconet.models.heads import AuxiliaryClassificationModule, GroupCollaboratingModule
-from gconet.models.prototype import PrototypeConsensus
 from gconet.models.training import TrainingGCoNet
 
 Part = TypeVar("Part")
@@ -33,7 +32,6 @@ CONSENSUS: Mapping[str, Callable[[GAMConfig, int], nn.Module]] = {  # settings, 
         channels=channels, kernel_size=gam.kernel_size, softmax=gam.softmax, output_conv=gam.output_conv
     ),
     "mean": lambda gam, channels: MeanConsensus(),
-    "prototype": lambda gam, channels: PrototypeConsensus(),
 }
 
 
