@@ -1,7 +1,6 @@
 """`gconet cutouts PHOTOS`: from photographs to maps, cut-outs, thumbnails and a page; what to check."""
 
 import csv
-import json
 import os
 import shutil
 import sys
@@ -279,10 +278,6 @@ def test_doubts_stand_on_the_terminal_in_the_file_and_on_the_page(call, photos):
     with (photos / "out/maps/presence.csv").open(newline="") as file:
         rows = {row["image"]: row["check"] for row in csv.DictReader(file)}
     assert status == 0 and set(rows) == {f"{i:03d}" for i in range(4)}
-    [(group, document)] = json.loads((photos / "out/maps/presence.json").read_text()).items()
-    assert group == "cats" and [*document] == [f"{i:03d}.jpg" for i in range(4)]
-    assert {name[:3]: "; ".join(one["check"]) for name, one in document.items()} == rows
-    assert all(0 <= one["presence"] <= 1 for one in document.values())
     doubtful = {image: text for image, text in rows.items() if text}
     assert doubtful  # the network is random: its maps are grey
     page = (photos / "out/index.html").read_text()
