@@ -18,6 +18,34 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gconet.cli import new_parser
+from gconet.errors import ConfigError, run_command
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser(__doc__)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--config",
+        type=Path,
+        default=Path(__file__).parent / "configs/gconet.yaml",
+        help="settings in YAML (default: configs/gconet.yaml, the release's recipe)",
+    )
+    source.add_argument(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="folder of a run, runs/<name>, to resume with its saved settings",
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="any setting of gconet/config.py, such as seed=2"
+    )
+    return parser.parse_intermixed_args()  # settings and options in any order
+
+
+if __name__ == "__main__":  # answer --help and wrong arguments before the seconds that PyTorch takes to load
+    parse_args()
+
 import torch
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
@@ -43,11 +71,10 @@ from gconet.device import (
 from gconet.engine.graphs import GraphedStep
 from gconet.engine.optimizer import make_optimizer, rates, set_rates, skip_if_not_finite
 from gconet.engine.plan import plan_training
-from gconet.engine.resume import find_run, restore, resumed_config
+from gconet.engine.resume import Fixed, find_run, restore, resumed_config
 from gconet.engine.run import BEST, LAST, Run, StopSignal
 from gconet.engine.steplog import Step, StepLog
 from gconet.engine.validation import validate
-from gconet.errors import ConfigError, run_command
 from gconet.losses import Criterion
 from gconet.models import build_training_model
 
@@ -108,13 +135,13 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     criterion = Criterion(**vars(config.loss))
     optimizer = make_optimizer(config.optimizer, model)
 
-    fixed = {
-        "ranks": world,
-        "classes": [group.name for group in groups],
-        "images in each class": [len(group.items) for group in groups],
-        "steps of the schedule": last if config.optimizer.drop_at < 1 else None,
-    }
-    progress: dict[str, Any] = {"step": 0, "best": -math.inf, "sums": {}, **fixed}
+    fixed = Fixed(
+        ranks=world,
+        classes=[group.name for group in groups],
+        images=[len(group.items) for group in groups],
+        steps=last if config.optimizer.drop_at < 1 else None,
+    )
+    progress: dict[str, Any] = {"step": 0, "best": -math.inf, "sums": {}, **vars(fixed)}
     if content is not None:
         progress = restore(content, run.folder / LAST, config, model, optimizer, expected=fixed)
     first = progress["step"]
@@ -211,29 +238,6 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     run.close(event="stopped", signal=signum, step=done)
     run.say(f"stopped after step {done} of {last}; to resume: python train.py --resume {run.folder}")
     return 128 + signum
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--config",
-        type=Path,
-        default=Path(__file__).parent / "configs/gconet.yaml",
-        help="settings in YAML (default: configs/gconet.yaml, the release's recipe)",
-    )
-    source.add_argument(
-        "--resume",
-        type=Path,
-        metavar="RUN",
-        help="folder of a run, runs/<name>, to resume with its saved settings",
-    )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="any setting of gconet/config.py, such as seed=2"
-    )
-    return parser.parse_intermixed_args()  # settings and options in any order
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The commands from outside: what they write, and one clear line for each bad input."""
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -57,6 +58,8 @@ def test_strays_are_named_in_the_file_the_page_and_on_the_terminal(run, tmp_path
     shutil.copy(folder / "00.jpg", alone)
     run("test.py", "--images", alone, "--output", tmp_path / "one")
     assert (tmp_path / "one/presence.csv").read_text().splitlines()[1] == "alone,00,,,"
+    document = json.loads((tmp_path / "one/presence.json").read_text())
+    assert document == {"alone": {"00.jpg": {"presence": None, "check": []}}}
     done = run("test.py", "--images", alone, "--output", tmp_path / "one", status=2)
     assert "holds files" in done.stderr
     alone.rename(tmp_path / "presence.csv")
@@ -280,36 +283,33 @@ def test_train_py_refuses_and_leaves_no_folder(run, toy, tiny, tmp_path):
     refused(*base, f"data.root={data}", status=1, saying=f"no masks for {masks.name}")
 
 
-COMMANDS = [
-    "train.py",
-    "test.py",
-    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "scripts").rglob("*.py")),
-]
+COMMANDS = [["train.py"], ["test.py"], ["gconet/data/toy.py"]]
+COMMANDS += [[str(path.relative_to(ROOT))] for path in sorted((ROOT / "scripts").glob("*.py"))]
+COMMANDS += [["gconet/__main__.py", verb] for verb in VERBS]
 
 
-@pytest.mark.parametrize("script", [c for c in COMMANDS if "run_command" in (ROOT / c).read_text()])
-def test_help_teaches(run, script):
-    done = run(script, "--help")
-    assert "usage:" in done.stdout and ".py" in done.stdout.split("options:")[0]
-    assert len(done.stdout) > 400
-
-
-def test_scripts_that_need_no_torch_start_without_it():
-    code = """
-import importlib, pkgutil, runpy, sys
+def test_help_and_wrong_arguments_answer_alike_and_without_pytorch():
+    code = f"""
+import contextlib, importlib, io, pkgutil, runpy, sys
 import gconet.applications, gconet.evaluation
 for package in (gconet.applications, gconet.evaluation):
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
-        assert "torch" not in sys.modules, module.name
-sys.argv = ["x", "--help"]
-scripts = "check_data evaluate convert_checkpoint cosegment thumbnails".split()
-for script in scripts:
-    try:
-        runpy.run_path(f"scripts/{script}.py", run_name="__main__")
-    except SystemExit:
-        pass
-    assert "torch" not in sys.modules, script
+for script, *verb in {COMMANDS!r}:
+    for option, status in (("--help", 0), ("--bogus", 2)):
+        sys.argv = [script, *verb, option]
+        out, err, what = io.StringIO(), io.StringIO(), (script, verb, option)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                runpy.run_path(script, run_name="__main__")
+            except SystemExit as end:
+                assert end.code == status, what
+        assert "torch" not in sys.modules, what
+        text = out.getvalue() + err.getvalue()
+        if status == 0:
+            assert "usage:" in text and len(text) > 400, what
+        else:
+            assert text.startswith("error: ") and text.count("\\n") == 1 and "--gts?" not in text, what
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,6 @@
 """--reference, --object, remember and objects on the command line."""
 
-import csv
+import json
 import shutil
 
 import numpy as np
@@ -68,8 +68,8 @@ def test_a_reference_is_a_folder_a_file_or_a_folder_of_folders(call, photos, sho
     # a single picture has a presence as well, and is not called alone
     one = next(cats.glob("*.jpg"), None) or sorted(cats.glob("*.png"))[0]
     _, printed = call(maps, one, "--reference", shown / "cats", "--output", photos / "one")
-    [row] = csv.DictReader((photos / "one/presence.csv").open())
-    assert 0 <= float(row["presence"]) <= 1 and "alone" not in printed.out
+    document = json.loads((photos / "one/presence.json").read_text())["cats"]
+    assert document[one.name]["presence"] is not None and "alone" not in printed.out
     with pytest.raises(ConfigError, match="cat.reference already exists"):
         call(remember, shown / "cats", "--output", photos / "cat.reference")
 
@@ -77,18 +77,18 @@ def test_a_reference_is_a_folder_a_file_or_a_folder_of_folders(call, photos, sho
 def test_pictures_that_lack_the_object_get_no_cut_out(call, photos, shown, monkeypatch):  # noqa: F811
     cats = photos / "in/cats"
     call(maps, cats, "--reference", shown / "cats", "--output", photos / "m")
-    rows = list(csv.DictReader((photos / "m/presence.csv").open()))
-    levels = sorted((float(row["presence"]), row["image"]) for row in rows)
+    rows = json.loads((photos / "m/presence.json").read_text())["cats"]
+    levels = sorted((row["presence"], name) for name, row in rows.items())
     for least, missing in ((np.mean([levels[1][0], levels[2][0]]), 2), (1.1, 4)):
         for place in (gconet.applications.doubts, gconet.cli.cutouts):
             monkeypatch.setattr(place, "PRESENT", least)
         out = photos / f"out{missing}"
         status, printed = call(cutouts, cats, "--reference", shown / "cats", "--output", out)
         assert status == 0 and f"{missing} of 4 seem to lack the object" in printed.out
-        absent = {name for _, name in levels[:missing]}
+        absent = {name.split(".")[0] for _, name in levels[:missing]}
         assert all(f"cats/{stem}" in printed.out for stem in absent)
         assert {name.split("/")[1][:-4] for name in names(out / "cutouts")} == {
-            row["image"] for row in rows
+            n.split(".")[0] for n in rows
         } - absent
         assert len([name for name in names(out / "maps") if name.endswith(".png")]) == 4
 

@@ -40,9 +40,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         wrong = message.rpartition(" ")[2]
-        near = get_close_matches(wrong, self._option_string_actions, 1)
+        near = get_close_matches(wrong, self._option_string_actions, 1, cutoff=0.7)
         hint = f"; did you mean {near[0]}?" if near and near[0] != wrong else ""
-        raise ConfigError(f"{message}{hint} ({self.prog} --help shows all options)")
+        self.exit(2, f"error: {one_line(message)}{hint} ({self.prog} --help shows all options)\n")
 
 
 def new_parser(doc: str | None) -> argparse.ArgumentParser:

@@ -13,10 +13,8 @@ Needs pip install 'gconet[onnx]'. Exit status: 0 when it agrees, 1 for failures,
 
 from pathlib import Path
 
-from gconet.checkpoint import find_checkpoint, load_model
 from gconet.cli import add_checkpoint, new_parser
 from gconet.files import check_files
-from gconet.inference.onnx_file import export
 
 
 def main() -> int:
@@ -25,6 +23,9 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the ONNX file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     args = parser.parse_args()
+    from gconet.checkpoint import find_checkpoint, load_model  # these load PyTorch
+    from gconet.inference.onnx_file import export
+
     check_files([args.output], overwrite=args.overwrite)
     net, config = load_model(find_checkpoint(args.checkpoint))
     difference = export(net, config.data.image_size, args.output)

@@ -42,13 +42,14 @@ from gconet.cli import (
 from gconet.data.groups import scan_sources
 from gconet.errors import ConfigError, counted
 from gconet.evaluation import format_table
-from gconet.inference.folders import make_maps
 
 DEMO = Path("data/demo")
 
 
 def main() -> int:
     args = parse_args()
+    from gconet.inference.folders import make_maps  # loads PyTorch, which --help does not need
+
     sources = {"--images": args.sources, "--gts": args.gts, "--distractors": args.distractors}
     wanted = scan_sources(args.sources, args.gts, distractors=args.distractors)
     check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page, flat=True)

@@ -7,7 +7,6 @@ just as large and bright, so that only the group shows which object is meant. Do
     python -m gconet.data.toy data          # data/{images,gts}/toy and the held-out toy_test
 """
 
-import argparse
 import colorsys
 from collections.abc import Callable
 from pathlib import Path
@@ -130,9 +129,9 @@ def draw_object(random: np.random.RandomState, index: int, size: int) -> tuple[n
 
 def main() -> int:
     """The command `python -m gconet.data.toy`."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    from gconet.cli import new_parser
+
+    parser = new_parser(__doc__)
     parser.add_argument("root", type=Path, metavar="DIR", help="writes DIR/images/toy, DIR/gts/toy, …")
     parser.add_argument("--classes", type=int, default=12, help=f"2 to {MOST_CLASSES} (default 12)")
     parser.add_argument("--images-per-class", type=int, default=8, help="default 8")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,19 @@ from gconet.models.training import TrainingGCoNet
 
 # What --resume may change: where and how long a run continues, not what it learns.
 RESUMABLE = ("train.", "validation.", "data.root=", "data.cache=", "data.workers=")
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What a resumed run must share with its beginning."""
+
+    ranks: int
+    classes: list[str]
+    images: list[int]  # in each class
+    steps: int | None  # of the schedule, if the rate drops within it
+
+
+EARLIER = {"images": "images in each class", "steps": "steps of the schedule"}  # names in older checkpoints
 
 
 def find_run(path: Path) -> Path:
@@ -45,7 +59,7 @@ def restore(
     model: TrainingGCoNet,
     optimizer: torch.optim.Adam,
     *,
-    expected: dict[str, Any],
+    expected: Fixed,
 ) -> dict[str, Any]:
     """Load the checkpoint `content` of `path` into `model` and `optimizer`; returns the saved progress.
 
@@ -56,8 +70,8 @@ def restore(
         raise CheckpointError(f"{path} has no training state to resume from")
     try:
         heads, state = training.pop("heads"), training.pop("optimizer")
-        for name, value in expected.items():
-            if (saved := training.get(name)) != value:
+        for name, value in vars(expected).items():
+            if (saved := training.get(name, training.get(EARLIER.get(name)))) != value:
                 was, now = (f"a list of {len(v)}" if isinstance(v, list) else v for v in (saved, value))
                 raise CheckpointError(f"{path}: the run's {name} were {was}, now {now}; resume with the same")
         net = {f"net.{name}": tensor for name, tensor in content["model"].items()}
@@ -73,4 +87,4 @@ def restore(
         }
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: damaged: its training state is invalid ({error})") from None
-    return progress | expected
+    return progress | vars(expected)
