@@ -12,7 +12,7 @@ LINE = "{desc}: {n_fmt} of {total_fmt} {unit}s, {remaining} left\n"
 
 def progress(
     items: Iterable[Any] | None, desc: str, total: int | None = None, *, unit: str, hidden: bool = False
-) -> tqdm:
+) -> Any:
     """Iterate over `items` with a progress report on stderr; without items, call `update`."""
     lines: dict[str, Any] = {"bar_format": LINE, "delay": EVERY, "mininterval": EVERY, "miniters": 1}
     elsewhere = {} if sys.stderr.isatty() else {**lines, "leave": False}
