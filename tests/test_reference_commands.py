@@ -19,6 +19,7 @@ from gconet.config import load_config
 from gconet.data.images import load_image
 from gconet.data.transforms import resize_image
 from gconet.errors import ConfigError, DataError
+from gconet.inference import folders
 from gconet.inference import reference as module
 from gconet.inference.reference import Reference, read_references, write_references
 from gconet.models import build_model
@@ -91,6 +92,24 @@ def test_pictures_that_lack_the_object_get_no_cut_out(call, photos, shown, monke
             n.split(".")[0] for n in rows
         } - absent
         assert len([name for name in names(out / "maps") if name.endswith(".png")]) == 4
+
+
+def test_with_a_reference_a_few_pictures_are_in_memory_at_a_time(call, photos, shown, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(folders, "PART", 2)
+    sizes, read = [], folders.read_groups
+
+    def seen(groups, size, *, ahead, **options):
+        for group in read(groups, size, ahead=ahead, **options):
+            sizes.append((len(group.sizes), ahead))
+            yield group
+
+    monkeypatch.setattr(folders, "read_groups", seen)
+    for i in range(3):  # 7 pictures, one of them damaged
+        shutil.copy(sorted((photos / "loose").glob("*.*"))[i], photos / f"in/cats/more{i}.png")
+    (photos / "in/cats/more2.png").write_bytes(b"x")
+    status, printed = call(maps, photos / "in/cats", "--reference", shown / "cats", "--output", photos / "m")
+    assert status == 1 and "more2.png" in printed.err and "6 maps of 1 group" in printed.out
+    assert sizes == [(2, 4), (2, 4), (2, 4), (0, 4)]
 
 
 def test_wrong_references_are_named(call, photos, shown):  # noqa: F811
