@@ -3,7 +3,7 @@
     python scripts/tools/build_objects.py
     python scripts/tools/build_objects.py --sets DUTS_class,VOC_class --checkpoint runs/photos/last.pt
 
-Remembers the first ten pictures of every class of the training sets. DUTS_class's folders are class numbers
+Remembers the first five pictures of every class of the training sets. DUTS_class's folders are class numbers
 of ImageNet; the folders of other sets are names. `TOGETHER` adds names that stand for several classes.
 """
 
@@ -35,7 +35,7 @@ def main() -> int:
     parser = new_parser(__doc__)
     parser.add_argument("--root", type=Path, default=Path("data"), metavar="DIR", help="(default: data)")
     parser.add_argument("--sets", default="DUTS_class", metavar="A,B", help="(default: DUTS_class)")
-    parser.add_argument("--count", type=int, default=10, metavar="N", help="pictures a class (default: 10)")
+    parser.add_argument("--count", type=int, default=5, metavar="N", help="pictures a class (default: 5)")
     parser.add_argument("--output", type=Path, default=OBJECTS, metavar="FILE")
     add_network(parser)
     args = parser.parse_args()
