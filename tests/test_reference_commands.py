@@ -8,8 +8,6 @@ import pytest
 import torch
 from PIL import Image
 
-import gconet.applications.doubts
-import gconet.cli.cutouts
 from gconet.checkpoint import save_checkpoint
 from gconet.cli.cutouts import main as cutouts
 from gconet.cli.maps import main as maps
@@ -75,16 +73,15 @@ def test_a_reference_is_a_folder_a_file_or_a_folder_of_folders(call, photos, sho
         call(remember, shown / "cats", "--output", photos / "cat.reference")
 
 
-def test_pictures_that_lack_the_object_get_no_cut_out(call, photos, shown, monkeypatch):  # noqa: F811
+def test_pictures_that_lack_the_object_get_no_cut_out(call, photos, shown):  # noqa: F811
     cats = photos / "in/cats"
     call(maps, cats, "--reference", shown / "cats", "--output", photos / "m")
     rows = json.loads((photos / "m/presence.json").read_text())["cats"]
     levels = sorted((row["presence"], name) for name, row in rows.items())
     for least, missing in ((np.mean([levels[1][0], levels[2][0]]), 2), (1.1, 4)):
-        for place in (gconet.applications.doubts, gconet.cli.cutouts):
-            monkeypatch.setattr(place, "PRESENT", least)
         out = photos / f"out{missing}"
-        status, printed = call(cutouts, cats, "--reference", shown / "cats", "--output", out)
+        given = ["--reference", shown / "cats", "--presence", least, "--output", out]
+        status, printed = call(cutouts, cats, *given)
         assert status == 0 and f"{missing} of 4 seem to lack the object" in printed.out
         absent = {name.split(".")[0] for _, name in levels[:missing]}
         assert all(f"cats/{stem}" in printed.out for stem in absent)

@@ -32,7 +32,7 @@ KINDS = {  # worst first: doubt → what it means, and what to do
     GREY: "much of the map is grey, so the cut is a guess; move the threshold to see other cuts, "
     "and untick it if parts are missing or too much is marked",
 }
-PRESENT = 0.6  # with a reference, a picture holds the object from this presence on; docs/references.md
+PRESENT = 0.6  # with a reference, a picture of a lower presence lacks the object; docs/references.md
 MARGIN = 0.2  # a stray's presence is this far below its group's median; docs/distractors.md
 # chosen on 400 pictures of 20 classes of DUTS_class, so that each flags at most 1 in 50 maps with J > 0.7
 UNSURE = 0.6  # share of non-black pixels that are grey, between the two levels below
@@ -71,14 +71,14 @@ def check_maps(
     table: Path | None,
     of_results: Mapping[Path, str] | None = None,
     *,
-    alone: bool = False,
+    least: float | None = None,
 ) -> tuple[dict[Path, tuple[str, ...]], list[str]]:
     """Return picture → doubts about its map, for the doubtful ones, and lines to print about them.
 
     `presence`: of every picture, if the maps were just made. Then `table` gets a row for each: group, image,
     presence and stray (yes or no), both empty if it is alone, and doubts. `of_results`: picture → the doubt
-    about what was made from its map, reported if the map itself is not doubtful. `alone`: each map was made
-    by itself with a reference, so a picture lacks the object if its presence is below `PRESENT`.
+    about what was made from its map, reported if the map itself is not doubtful. `least`: with a
+    reference, a picture lacks the object if its presence is lower, whatever its group's median.
     Raises DataError for a map that cannot be read.
     """
     maps = [item.map for group in groups for item in group.items if item.map]
@@ -88,20 +88,20 @@ def check_maps(
     found, mostly, rows, absent = [], [], [], []
     for group in groups:
         levels = [presence.get(item.image, math.nan) for item in group.items]
-        strays = [level < PRESENT for level in levels] if alone else find_strays(levels)
+        strays = find_strays(levels) if least is None else [level < least for level in levels]
         for item, level, stray in zip(group.items, levels, strays, strict=True):
             check = [*([STRAY] if stray else []), *(of_maps[item.map] if item.map else [])]
             if not check and item.image in of_results:
                 check = [of_results[item.image]]
             if check:
                 doubts[item.image] = tuple(check)
-            if stray and alone:
+            if stray and least is not None:
                 absent.append(f"{group.name}/{item.stem}")
             elif check:
                 found.append(([*KINDS].index(check[0]), f"{group.name}/{item.stem} ({', '.join(check)})"))
             cells = ["", ""] if math.isnan(level) else [f"{level:.4f}", "yes" if stray else "no"]
             rows.append([group.name, item.stem, *cells, "; ".join(check)])
-        if not alone and 1 < len(group.items) < 2 * sum(item.image in doubts for item in group.items):
+        if least is None and 1 < len(group.items) < 2 * sum(item.image in doubts for item in group.items):
             mostly.append(
                 f"{one_line(group.name)}: most maps are doubtful. If some pictures may lack the object, take "
                 "them out, lowest presence first, and run again"
@@ -115,14 +115,14 @@ def check_maps(
         said.append(f"check {len(found)} of {len(maps)}: {names}" + (f"; see {table}" if table else ""))
     if table:
         said += mostly
-        if not alone and any(STRAY in own for own in doubts.values()):
+        if least is None and any(STRAY in own for own in doubts.values()):
             said.append(
                 "if a picture lacks the object, take it out of its folder and run again with --overwrite"
             )
         with table.open("w", encoding="utf-8", errors="replace", newline="") as file:
             csv.writer(file).writerows([["group", "image", "presence", "stray", "check"], *rows])
     single = [f"{group.name}/{group.items[0].stem}" for group in groups if len(group.items) == 1]
-    if single and not alone:
+    if single and least is None:
         names = one_line(name_some(single))
         said.append(f"{names}: alone in a group, so there is no common object; the map marks what stands out")
     return doubts, said

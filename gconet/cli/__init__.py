@@ -78,13 +78,15 @@ def add_photos(parser: argparse.ArgumentParser, default: str | None = None) -> N
     add("--images", type=Path, metavar="DIR", help=about)
 
 
-def add_reference(parser: argparse.ArgumentParser) -> None:
-    """Add --reference and --object, for `settle_references`."""
+def add_reference(parser: argparse.ArgumentParser, presence: float) -> None:
+    """Add --reference and --object, for `settle_references`, and --presence."""
     add = parser.add_argument
     about = """the object to find: clear pictures of it, or a file of gconet remember; folders in DIR pair up
         with the groups of the same names"""
     add("--reference", type=Path, metavar="DIR|FILE", help=about)
     add("--object", metavar="NAME", help="the object to find, by a name that gconet objects lists")
+    about = "with those two, pictures of a lower presence lack the object (default: %(default)s)"
+    add("--presence", type=float, default=presence, metavar="P", help=about)
 
 
 def settle_references(args: argparse.Namespace, groups: Sequence[Group]) -> dict[str, Any] | None:

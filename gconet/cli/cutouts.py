@@ -60,7 +60,7 @@ def main() -> int:
             return 0  # with torchrun, the first rank reports for all
         said.append(f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {maps}")
     wished = {"mask": True, "cut-out": True, "new background": args.background, "thumbnail": args.thumbnails}
-    absent = {image for image, level in presence.items() if references and level < PRESENT}
+    absent = {image for image, level in presence.items() if references and level < args.presence}
     found = leave_out(groups, absent)
     jobs = make_jobs(found, args.output, {kind: RESULTS[kind] for kind, wish in wished.items() if wish})
     work = partial(write_cutout, background=background)
@@ -72,7 +72,7 @@ def main() -> int:
     written |= set() if args.maps else {i.map for group in groups for i in group.items if i.map}
     if not covered:
         settle_results(args.output, RESULTS, wanted, written)
-        said = check_maps(groups, presence, maps / FILE, alone=True)[1] if absent else []
+        said = check_maps(groups, presence, maps / FILE, least=args.presence)[1] if absent else []
         return report(said, args.sources, errors)
     groups = leave_out(groups, {job.item.image for job in jobs} - images)
     said.append(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
@@ -81,7 +81,11 @@ def main() -> int:
         said.append(f"{number} with a new background in {args.output / 'backgrounds'}")
     failures = {job.item.image: doubt for job, doubt in done if doubt}
     doubts, check = check_maps(
-        groups, presence, maps / FILE if presence else None, failures, alone=bool(references)
+        groups,
+        presence,
+        maps / FILE if presence else None,
+        failures,
+        least=args.presence if references else None,
     )
     if args.thumbnails:
         crops, failed = make_thumbnails(covered, aspect=(1, 1), shape=(256, 256), strict=args.strict)
@@ -113,7 +117,7 @@ def parse_args() -> argparse.Namespace:
     gts, output = "prints P and J next to those of the maps", "results/ and the folder's name"
     add_results(parser, gts=gts, output=output)
     add_network(parser)
-    add_reference(parser)
+    add_reference(parser, PRESENT)
     add = parser.add_argument
     add("--maps", type=Path, metavar="DIR", help="maps, in the same tree (default: made here)")
     add("--thumbnails", action="store_true", help="also crops of 256x256 around the object")

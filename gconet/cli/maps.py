@@ -24,7 +24,7 @@ import argparse
 import math
 from pathlib import Path
 
-from gconet.applications.doubts import check_maps
+from gconet.applications.doubts import PRESENT, check_maps
 from gconet.applications.jobs import score_results
 from gconet.applications.outputs import FILE, MAPS, check_output, settle_results
 from gconet.applications.page import write_maps_page
@@ -64,7 +64,9 @@ def main() -> int:
     if not groups:
         return report([], args.sources, errors)
     said = [f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {args.output}"]
-    doubts, check = check_maps(groups, presence, args.output / FILE, alone=bool(references))
+    doubts, check = check_maps(
+        groups, presence, args.output / FILE, least=args.presence if references else None
+    )
     scores, failed = score_results(args.output, args.gts, groups, args.distractors)
     if scores:
         said.append(format_table(scores, segmentation=True, groups=args.distractors is not None))
@@ -77,7 +79,7 @@ def main() -> int:
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
     add_network(parser)
-    add_reference(parser)
+    add_reference(parser, PRESENT)
     add_photos(parser, f"{DEMO / 'images'}, with its masks")
     add_results(parser, gts="prints the scores", output="results/ and the folder's name")
     about = "with --gts, masks of the other objects in the same tree: scores the maps on both, for each group"
