@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision.models import WeightsEnum
 
 from gconet.config import Config, config_from_dict, config_to_dict
+from gconet.device import settle_threads
 from gconet.errors import CheckpointError, ConfigError
 from gconet.files import write_file
 from gconet.models import GCoNet, build_model
@@ -70,6 +71,7 @@ def load_model(path: Path) -> tuple[GCoNet, Config]:
 
     Raises CheckpointError if the file is missing, damaged or of another architecture.
     """
+    settle_threads(torch.device("cpu"))
     content = read_checkpoint(path)
     config = content["config"]
     model = build_model(config)

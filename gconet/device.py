@@ -6,16 +6,24 @@ import math
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from gconet.errors import ConfigError
+from gconet.machine import free_main_memory, processors
 
 GUESS = 2**32  # bytes assumed to be free if the system does not report them
+# PyTorch 2.9 has new switches for reduced float32 precision; after a mix of new and old ones it raises
+CUDNN: Any = torch.backends.cudnn
+NEW = hasattr(torch.backends, "fp32_precision")
+SWITCH, CONVOLUTIONS = ("fp32_precision", CUDNN.conv) if NEW else ("allow_tf32", CUDNN)
+OFF, ON = ("ieee", "tf32") if NEW else (False, True)
+_process: int | None = None  # the first one that computed
 PATIENCE = timedelta(hours=2)  # how long ranks wait for the first one to validate, or for the slowest
 
 
@@ -30,15 +38,36 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def set_tf32(allowed: bool) -> list[tuple[Any, Any]]:
+    """Let GPUs compute float32 products in TF32 or not, and CPUs only in full float32.
+
+    Returns PyTorch's switches that this changed, each with the value that it had.
+    """
+    changed: list[tuple[Any, Any]] = []
+    wanted: dict[Any, Any] = dict.fromkeys((torch.backends.cuda.matmul, CONVOLUTIONS), ON if allowed else OFF)
+    if NEW:
+        cpu: Any = torch.backends.mkldnn
+        wanted |= {cpu.matmul: OFF, cpu.conv: OFF}
+    for switch, value in wanted.items():
+        found = getattr(switch, SWITCH)
+        if found != value and (found, value) != ("none", "ieee"):  # "none": neither it nor its parent is set
+            setattr(switch, SWITCH, value)
+            changed.append((switch, found))
+    return changed
+
+
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Compute with or without TF32 products, then restore the process's switches."""
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
+    """Compute as after `set_tf32(allowed)`, then restore the process's switches."""
+    changed = set_tf32(allowed)
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+        for switch, found in changed:
+            if NEW:
+                switch.fp32_precision = "none"  # it may have inherited what was found
+            if getattr(switch, SWITCH) != found:
+                setattr(switch, SWITCH, found)
 
 
 def launched_ranks() -> tuple[int, int, int]:
@@ -82,7 +111,7 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
         raise ConfigError(f"unknown precision {name!r}; use auto, fp32, tf32 or bf16")
     if name == "tf32" and device.type != "cuda":
         raise ConfigError(f"precision tf32 needs a CUDA GPU, not {device}; use auto, fp32 or bf16")
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
+    set_tf32(name == "tf32")
     return torch.bfloat16 if name == "bf16" else torch.float32
 
 
@@ -98,7 +127,7 @@ def pick_memory_format(
     if precision != torch.float32:
         slow = False
     elif device.type == "cuda":
-        slow = not torch.backends.cudnn.allow_tf32
+        slow = getattr(CONVOLUTIONS, SWITCH) != ON
     else:
         slow = training and torch.backends.cpu.get_cpu_capability() == "AVX2"
     return torch.contiguous_format if slow else torch.channels_last
@@ -126,6 +155,22 @@ def keep_memory() -> None:
         libc.mallopt(-1, -1)  # M_TRIM_THRESHOLD: the heap never shrinks
 
 
+def settle_threads(device: torch.device) -> None:
+    """Call this before computing on `device`: PyTorch then uses at most one thread per processor that this
+    process may use. In a process forked from one that has called it, it uses one thread: a fork does not copy
+    OpenMP's others, and computing would wait for them for ever.
+
+    Raises ConfigError if `device` is a GPU that the earlier process has used: CUDA cannot be forked.
+    """
+    global _process
+    _process = _process or os.getpid()
+    if device.type == "cuda" and torch.cuda._is_in_bad_fork():
+        raise ConfigError("a forked process cannot use the GPU of the first one; start it with spawn instead")
+    most = processors() if _process == os.getpid() else 1
+    if torch.get_num_threads() > most:
+        torch.set_num_threads(most)
+
+
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
     """Return a context of mixed precision if `precision` is bfloat16; otherwise it does nothing."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16)
@@ -151,22 +196,13 @@ def sharing(device: torch.device) -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes available now: of the GPU's memory, or of main memory within a container's limit
-    (cgroup v2). `GUESS` on systems without /proc, such as macOS."""
+    """Return the bytes available now: of the GPU's memory, or of main memory (see `free_main_memory`; `GUESS`
+    if the system does not report it)."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
-    free = GUESS
-    with suppress(OSError, ValueError, KeyError):  # Linux
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        free = int(lines["MemAvailable"].split()[0]) * 2**10
-    with suppress(OSError, ValueError, KeyError):  # cgroup v2; "max" if there is no limit
-        limit, used, stat = (
-            Path(f"/sys/fs/cgroup/memory.{n}").read_text() for n in ("max", "current", "stat")
-        )
-        cached = int(dict(line.split() for line in stat.splitlines())["inactive_file"])  # reclaimable
-        free = min(free, max(0, int(limit) - int(used) + cached))
-    return free
+    free = free_main_memory()
+    return GUESS if free is None else free
 
 
 def join_ranks(device: str, local: int) -> None:

@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gconet.device import peak_memory, pick_device, pick_memory_format
+from gconet.device import peak_memory, pick_device, pick_memory_format, tf32
 from gconet.errors import ConfigError
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 @pytest.mark.parametrize(
-    ("device", "precision", "capability", "tf32", "expected"),
+    ("device", "precision", "capability", "allowed", "expected"),
     [
         (CPU, torch.float32, "AVX2", True, torch.contiguous_format),
         (CPU, torch.float32, "AVX512", False, torch.channels_last),
@@ -25,14 +25,14 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
     ],
 )
 def test_networks_are_channels_last_but_for_true_float32_on_a_gpu_and_in_training_on_avx2(
-    monkeypatch, device, precision, capability, tf32, expected
+    monkeypatch, device, precision, capability, allowed, expected
 ):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", tf32)
-    assert pick_memory_format(device, precision, training=True) == expected
-    if device == CPU:
-        expected = torch.channels_last
-    assert pick_memory_format(device, precision, training=False) == expected
+    with tf32(allowed):
+        assert pick_memory_format(device, precision, training=True) == expected
+        if device == CPU:
+            expected = torch.channels_last
+        assert pick_memory_format(device, precision, training=False) == expected
 
 
 def test_peak_memory_is_in_gib_also_if_the_system_counts_bytes(monkeypatch):

@@ -1,7 +1,6 @@
 """Episodes: a pure function of (sizes, seed, epoch), and faithful replay of a record."""
 
 import contextlib
-import os
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from gconet.data.dataset import EpisodeDataset
 from gconet.data.episodes import DrawnEpisodes, RecordedEpisodes
 from gconet.data.groups import Group, Item, scan_set
 from gconet.errors import DataError
+from gconet.machine import processors
 from tests.official import SHARED
 
 SIZES = (5, 30, 16, 7, 40)
@@ -104,7 +104,7 @@ def test_batches_come_in_order_from_no_more_threads_than_cores(toy, monkeypatch)
     )
     groups = scan_set(toy, "toy")
     dataset = EpisodeDataset(groups, drawn(tuple(len(group.items) for group in groups)), size=32)
-    for asked, given in ((0, []), (2, [min(2, os.cpu_count())]), (10_000, [os.cpu_count()])):
+    for asked, given in ((0, []), (2, [min(2, processors())]), (10_000, [processors()])):
         batches = list(dataset.loader(first=2, last=9, workers=asked, pin=False))
         for step, batch in zip(range(2, 9), batches, strict=True):
             assert all(torch.equal(a, b) for a, b in zip(batch, dataset[step], strict=True))

@@ -17,7 +17,7 @@ from gconet.data.groups import Group, Item
 from gconet.data.images import load_image
 from gconet.data.pictures import read_groups
 from gconet.data.transforms import resize_image
-from gconet.device import tf32
+from gconet.device import CONVOLUTIONS, ON, SWITCH, tf32
 from gconet.errors import ConfigError, DataError
 from gconet.inference import memory, predictor
 from gconet.inference.folders import write_maps
@@ -45,6 +45,11 @@ def model(paths):
     torch.manual_seed(0)
     images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
     return lively(build_model(load_config()).eval(), images)
+
+
+def allows_tf32():
+    """Whether GPUs may use TF32 now, in convolutions and in matrix products."""
+    return [getattr(switch, SWITCH) == ON for switch in (CONVOLUTIONS, torch.backends.cuda.matmul)]
 
 
 def predict(model, pictures, precision="fp32", memory=None):
@@ -145,7 +150,7 @@ def test_more_memory_keeps_more():
 
 def test_too_little_memory_is_refused_with_what_is_needed(model, paths):
     with pytest.raises(
-        ConfigError, match=r"1000 images of 224 pixels need 1\.\d+ GiB .* but the limit is 0.50; raise it"
+        ConfigError, match=r"1000 images of 224 pixels need 1\.\d+ GiB .* but 0.50 is allowed or free; allow"
     ):
         plan(1000, 224, device=torch.device("cpu"), memory=2**29)
     with pytest.raises(ConfigError, match="5 images of 32 pixels"):
@@ -289,7 +294,7 @@ def test_threads_take_turns_each_with_its_own_switches(model, paths, monkeypatch
         def run(*args):
             inside.append(shared)
             time.sleep(0.01)
-            overlaps.append(len(set(inside)) > 1 or torch.backends.cudnn.allow_tf32 != shared.tf32)
+            overlaps.append(len(set(inside)) > 1 or allows_tf32() != [shared.tf32] * 2)
             inside.remove(shared)
             return encode(*args)
 
@@ -297,11 +302,11 @@ def test_threads_take_turns_each_with_its_own_switches(model, paths, monkeypatch
 
     for shared in (exact, fast):
         monkeypatch.setattr(shared.model, "encode", watched(shared, shared.model.encode))
-    before = torch.backends.cudnn.allow_tf32
+    before = allows_tf32()
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda shared: shared(paths), [exact, fast] * 4))
     assert len(overlaps) >= 8 and not any(overlaps)
-    assert torch.backends.cudnn.allow_tf32 == before
+    assert allows_tf32() == before
 
 
 def test_a_picture_that_threads_share_is_decoded_once(model, tmp_path):
@@ -317,17 +322,11 @@ def test_a_float32_predictor_computes_without_tf32(model, paths, monkeypatch):
     shared = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="fp32")
     seen = []
     encode = shared.model.encode
-    monkeypatch.setattr(
-        shared.model,
-        "encode",
-        lambda *args: (
-            seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
-            or encode(*args)
-        ),
-    )
+    monkeypatch.setattr(shared.model, "encode", lambda *args: seen.append(allows_tf32()) or encode(*args))
     with tf32(True):  # as other code of the process may have it
         shared(paths)
-    assert set(seen) == {(False, False)}
+        assert allows_tf32() == [True, True]
+    assert seen and all(switches == [False, False] for switches in seen)
 
 
 def test_presence_by_hand():

@@ -1,6 +1,5 @@
 """Shared by the applications: a job for every picture and its map; unusable ones are skipped and named."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from gconet.data.groups import Group, Item
 from gconet.data.images import load_map, load_with_mask
 from gconet.errors import DataError
 from gconet.evaluation import Scores, score_folders
+from gconet.machine import processors
 from gconet.progress import progress
 
 LONGEST = 65500  # most pixels along a side of a JPEG file
@@ -72,7 +72,7 @@ def run_jobs(
     """
     done: list[tuple[Input, Result]] = []
     errors: list[DataError] = []
-    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(processors())
     try:
         futures = [pool.submit(work, one) for one in inputs]
         for one, future in zip(inputs, progress(futures, desc, len(inputs), unit="image"), strict=True):

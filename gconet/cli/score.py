@@ -27,7 +27,6 @@ to 200 maps of 400x300 per second.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -41,6 +40,7 @@ from gconet.evaluation.plots import find_events, plot_curves, write_tensorboard
 from gconet.evaluation.published import published_rows
 from gconet.evaluation.scores import format_csv, format_json
 from gconet.files import check_files, write_file
+from gconet.machine import processors
 
 FILES = ("json", "csv", "markdown", "latex", "plot")
 
@@ -110,7 +110,7 @@ def parse_arguments() -> argparse.Namespace:
         help="score these sub-folders of --maps, --gts and --distractors, one set each",
     )
     add("--convention", choices=CONVENTIONS, default="toolbox", help="default toolbox")
-    add("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per CPU)")
+    add("--workers", type=int, default=processors(), help="processes (default: one per CPU)")
     add("--allow-missing", action="store_true", help="score the maps that pair, and list what was left out")
     add("--groups", action="store_true", help="a row per group in the tables (--distractors adds them too)")
     add("--segmentation", action="store_true", help="columns for P and J, cut at 0.5 and at twice the mean")

@@ -1,13 +1,22 @@
 """Reads ahead in threads: Pillow releases Python's global lock while it decodes and resizes."""
 
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_locks: dict[tuple[str, int], Any] = {}
+
+
+def lock(name: str) -> Any:
+    """Return this process's lock `name`, reentrant. A forked process gets new locks: another thread may have
+    held the earlier ones, and would never release them there."""
+    return _locks.setdefault((name, os.getpid()), threading.RLock())
 
 
 def read_ahead(

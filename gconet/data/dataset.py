@@ -1,6 +1,5 @@
 """Turns the episodes of a run into tensors, step by step."""
 
-import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from gconet.data.episodes import Episode, Episodes
 from gconet.data.groups import Group
 from gconet.data.images import load_with_mask
 from gconet.data.transforms import resize_image, resize_mask
+from gconet.machine import processors
 from gconet.progress import progress
 
 
@@ -84,7 +84,7 @@ class EpisodeDataset:
         Raises DataError for a file that cannot be read.
         """
         steps = range(first, last)
-        workers = min(workers, os.cpu_count() or 1)
+        workers = min(workers, processors())
         if not workers or (self._cache is not None and (self._cache.is_cuda or not pin)):
             return map(self.__getitem__, steps)
 

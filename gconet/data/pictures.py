@@ -1,7 +1,5 @@
 """The entry point for pictures: files, PIL pictures and arrays are read and checked here, once."""
 
-import os
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,15 +13,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gconet.data.ahead import read_ahead
+from gconet.data.ahead import lock, read_ahead
 from gconet.data.groups import list_groups
 from gconet.data.images import load_image, to_rgb
 from gconet.data.transforms import resize_image
+from gconet.device import settle_threads
 from gconet.errors import DataError
+from gconet.machine import processors
 
 Picture: TypeAlias = str | Path | Image.Image | np.ndarray
 AHEAD = 512  # pictures to read before the network needs them
-_decoding = threading.Lock()  # PIL decodes a picture on first use; two threads must not do so at once
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,13 @@ def read_groups(
     A picture is a file, a PIL picture, or an array (H,W,3) or (H,W) uint8. Raises DataError for the
     first one that cannot be used; if `skipped` is given, such files are left out and added to it instead.
     """
-    workers = min(16, (os.cpu_count() or 1) + 2)
+    settle_threads(torch.device("cpu"))
+    workers = min(16, processors() + 2)
     read = enumerate(
         read_ahead(partial(_read, size=size), chain.from_iterable(groups), workers=workers, ahead=ahead)
     )
     for pictures in groups:
-        pixels = torch.empty(len(pictures), 3, size, size, dtype=torch.uint8)
+        pixels = torch.empty(len(pictures), 3, size, size, dtype=torch.uint8, device="cpu")
         sizes: list[tuple[int, int]] = []
         names: list[str] = []
         for picture, (place, result) in zip(pictures, read):  # noqa: B905, `read` has all groups
@@ -102,7 +102,7 @@ def _read(picture: Picture, *, size: int) -> tuple[Tensor, tuple[int, int]] | Da
         if isinstance(picture, str | Path):
             image = load_image(Path(picture))
         else:
-            with _decoding:
+            with lock("decode"):  # PIL decodes on first use; two threads must not do so at once
                 image = to_rgb(picture)
     except DataError as error:
         return error

@@ -3,7 +3,6 @@
 Under torchrun the groups are divided among the ranks.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ from gconet.data.pictures import AHEAD, Pictures, read_groups
 from gconet.device import PATIENCE, launched_ranks, use_gpu
 from gconet.errors import DataError
 from gconet.inference.predictor import PART, Map, Model, Predictor
+from gconet.machine import processors
 from gconet.progress import progress
 
 BACKLOG = 2**26  # bytes of maps that may wait to be written
@@ -87,10 +87,11 @@ def write_maps(
     skipped: dict[Path, DataError] = {}
     waiting: deque[tuple[Future[None], int]] = deque()
     files = [[item.image for item in group.items] for group in groups]
+    predictor.check(max(map(len, files), default=0))
     ahead = 2 * PART if references else AHEAD
     read = read_groups(files, predictor.size, skipped=None if strict else skipped, ahead=ahead)
     with (
-        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+        ThreadPoolExecutor(min(8, processors())) as pool,
         progress(None, "maps", sum(map(len, files)), unit="image", hidden=not shown) as bar,
     ):
         for group, pictures in zip(groups, read, strict=True):
@@ -133,6 +134,7 @@ def look_inside(
     predictor = Predictor.load(checkpoint, device=device, precision=precision)
     skipped: dict[Path, DataError] = {}
     files = [[item.image for item in group.items] for group in groups]
+    predictor.check(max(map(len, files), default=0))
     read = read_groups(files, predictor.size, skipped=None if strict else skipped)
     bar = progress(read, desc="groups", total=len(groups), unit="group")
     seen = [look(predictor, pictures) for pictures in bar if pictures.sizes]

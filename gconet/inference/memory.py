@@ -35,7 +35,7 @@ def plan_group(
     """Return the fastest plan for a group of `images` at `size` × `size` pixels within `memory` bytes.
 
     `memory` is what the group takes in addition to the network and the program. None: on a GPU what is
-    free; on a CPU half of what is free, but at most 1 GiB if that is enough. Raises ConfigError
+    free; on a CPU half of what is free, but at most 1 GiB; more if the group needs it. Raises ConfigError
     if `memory` is too small for the group. `consensus_bytes`: what the consensus takes per number of
     stage 5; default: GAM's.
     """
@@ -56,7 +56,7 @@ def plan_group(
     elif memory < least:
         raise ConfigError(
             f"{images} images of {size} pixels need {least / 2**30:.2f} GiB of memory beyond the network, "
-            f"but the limit is {memory / 2**30:.2f}; raise it (--memory, memory=) or use a smaller group"
+            f"but {memory / 2**30:.2f} is allowed or free; allow more (--memory, memory=) or make it smaller"
         )
     spare = memory - always
     batch = max(1, min(16 if device.type == "cuda" else 2, images, spare // 2 // network))

@@ -4,7 +4,6 @@ A group goes through the network in small batches, twice: once for its consensus
 its images, and once for the maps. Results of the first pass are kept as far as memory allows.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,12 +17,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gconet.checkpoint import digest_weights, find_checkpoint, load_model
+from gconet.data.ahead import lock
 from gconet.data.pictures import Picture, Pictures, list_pictures, read_groups, read_parts
-from gconet.device import autocast, pick_device, pick_memory_format, pick_precision, tf32
+from gconet.device import (
+    autocast,
+    free_memory,
+    pick_device,
+    pick_memory_format,
+    pick_precision,
+    settle_threads,
+    sharing,
+    tf32,
+)
 from gconet.errors import ConfigError
-from gconet.inference.memory import plan_group
+from gconet.inference.memory import Plan, plan_group
 from gconet.inference.presence import Floats, Map, Maps, average_under, cosine_to_others
 from gconet.inference.reference import Reference, is_saved
+from gconet.machine import free_main_memory
 from gconet.models import GCoNet
 from gconet.models.affinity import Consensus, GroupAffinityModule
 from gconet.models.decoder import upsample
@@ -47,8 +57,6 @@ class Predictor:
     a time. Raises DataError for an unreadable picture or an empty group, ConfigError if `memory` is too low.
     """
 
-    _computing = threading.RLock()  # PyTorch's TF32 switches belong to the process
-
     def __init__(
         self,
         model: GCoNet,
@@ -58,12 +66,14 @@ class Predictor:
         precision: str = "auto",
         memory: int | None = None,
     ) -> None:
-        """`model` is modified in place for fast inference and cannot be trained afterwards.
+        """`model` is modified in place for fast inference and cannot be trained afterwards. Of a network that
+        torch.compile returned, the parts are used as they were before.
 
         `size`: pixels per side of the network's input, as in training. `device`: auto, cpu, cuda, cuda:1, ….
         `precision`: auto, fp32, tf32 or bf16. `memory`: bytes that a group may take beyond the network.
         Raises ConfigError for anything else.
         """
+        model = getattr(model, "_orig_mod", model)  # torch.compile's
         if not isinstance(model, GCoNet):
             raise ConfigError(f"{model!r:.80} is not a network; Predictor.load takes names and files")
         for name, value, least in (("size", size, 32), ("memory", memory, 1)):
@@ -72,10 +82,11 @@ class Predictor:
         self.device = pick_device(str(device))
         self.tf32 = precision == "tf32"
         self.size, self.memory = size, memory
-        with self._computing, tf32(self.tf32):
+        settle_threads(self.device)
+        with lock("compute"), tf32(self.tf32):
             self.precision = pick_precision(precision, self.device)
             self.memory_format = pick_memory_format(self.device, self.precision, training=False)
-        self.model = model.eval().to(self.device).to(memory_format=self.memory_format)
+        self.model = model.float().eval().to(self.device).to(memory_format=self.memory_format)
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.to(self.precision)
@@ -154,7 +165,7 @@ class Predictor:
     def _whole(self, pictures: Source, take: Take, other: Tensor | None = None) -> tuple[Tensor, Floats]:
         """Decode a group with its own E, or with the mean of that and `other`; returns E and `_decode`'s."""
         group, seen, done = self._read(pictures), [], 0
-        with self._computing:  # the plan depends on the memory that is free now
+        with lock("compute"):  # the plan depends on the memory that is free now
             missing, kept, deepest, consensus = self._first_pass(group)
             if other is not None:
                 consensus = consensus._replace(vector=(consensus.vector + other) / 2)
@@ -223,19 +234,28 @@ class Predictor:
     def _read(self, pictures: Source) -> Pictures:
         if isinstance(pictures, Pictures):
             return pictures
-        [group] = read_groups([list_pictures(pictures)], self.size)
+        files = list_pictures(pictures)
+        self.check(len(files))
+        [group] = read_groups([files], self.size)
         return group
+
+    def check(self, images: int) -> None:
+        """Raise ConfigError if a group of so many `images` needs more memory than is allowed or free."""
+        free = free_memory(self.device) // sharing(self.device)
+        self._plan(images, self.memory or (None if free_main_memory() is None else free))
+
+    def _plan(self, images: int, memory: int | None) -> Plan:
+        return plan_group(
+            images, self.size, encoder=self.model.encoder, device=self.device, precision=self.precision,
+            memory=memory, consensus_bytes=getattr(self.model.affinity, "bytes_per_number", None),
+        )  # fmt: skip
 
     def _first_pass(
         self, group: Pictures, *, maps: bool = True
     ) -> tuple[int, list[list[Tensor]], list[Tensor], Consensus]:
         """Return the number of stages, from the first on, whose laterals are not kept; per batch the other
         stages' laterals, and stage 5; and the consensus. Laterals are needed only for `maps`."""
-        plan = plan_group(
-            len(group.sizes), self.size, encoder=self.model.encoder, device=self.device,
-            precision=self.precision, memory=self.memory,
-            consensus_bytes=getattr(self.model.affinity, "bytes_per_number", None),
-        )  # fmt: skip
+        plan = self._plan(len(group.sizes), self.memory)
         missing, kept, deepest = 4 - plan.kept * maps, [], []
         with self._compute():
             for pixels in group.pixels.split(plan.batch):
@@ -247,7 +267,9 @@ class Predictor:
 
     @contextmanager
     def _compute(self) -> Iterator[None]:
-        with self._computing, tf32(self.tf32), torch.inference_mode(), autocast(self.device, self.precision):
+        settle_threads(self.device)
+        context = autocast(self.device, self.precision)
+        with lock("compute"), tf32(self.tf32), torch.inference_mode(), context:  # switches of the process
             yield
 
     def _images(self, pixels: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from gconet.models.heads import AuxiliaryClassificationModule, GroupCollaboratin
 from gconet.models.training import TrainingGCoNet
 
 Part = TypeVar("Part")
+Module = TypeVar("Module", bound=nn.Module)
 # to add one, add a line here (docs/extending.md)
 ENCODERS: Mapping[str, Callable[[], Encoder]] = {
     "vgg16": VGG16Encoder,
@@ -67,15 +68,16 @@ def pick(known: Mapping[str, Part], key: str, name: str) -> Part:
     return known[name]
 
 
-def seeded(config: Config, name: str, make: Callable[[], Part]) -> Part:
-    """Return `make()`, with random weights that depend only on the seed and the part's name.
+def seeded(config: Config, name: str, make: Callable[[], Module]) -> Module:
+    """Return the module `make()`, in float32 on the CPU whatever PyTorch's defaults are; its random weights
+    depend only on the seed and the part's name.
 
     So disabling a module does not change the initial weights of the others. PyTorch's global
     random state is unchanged.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(zlib.crc32(f"{config.seed} {name}".encode()))
-        return make()
+        return make().float()
 
 
 __all__ = ["CONSENSUS", "ENCODERS", "GCoNet", "TrainingGCoNet", "build_model", "build_training_model"]

@@ -54,8 +54,9 @@ class GroupAffinityModule(nn.Module):
             attention = relevance.flatten().softmax(0).view(N, 1, h, w)
         else:
             attention = relevance.softmax(1).view(N, 1, h, w)
-        attended = (features * attention).mean((0, 2, 3), keepdim=True)
+        attended = group_mean(features * attention)
         # a 1×1 convolution of the mean is the mean of the convolved features
+        attended = attended.to(next(self.output.parameters(), attended).dtype)
         return Consensus(self.output(attended), attention)
 
 
@@ -87,9 +88,16 @@ def best_matches(query: Tensor, key: Tensor, block: int | None = BLOCK) -> Tenso
     return torch.cat(matches).view(N, P)
 
 
+def group_mean(x: Tensor) -> Tensor:
+    """(N,C,h,w) → (1,C,1,1). Exported in two steps: OpenCV 5 gets the mean over axes 0, 2 and 3 wrong."""
+    if torch.compiler.is_exporting():
+        return x.mean((2, 3), keepdim=True).mean(0, keepdim=True)
+    return x.mean((0, 2, 3), keepdim=True)
+
+
 class MeanConsensus(nn.Module):
     """The baseline without GAM (Table 1, row 1): the plain mean of the features."""
 
     def forward(self, features: Tensor, block: int | None = None) -> Consensus:
         """Stage-5 features of one group (N,C,h,w) → their mean, with uniform attention."""
-        return Consensus(features.mean((0, 2, 3), keepdim=True), torch.ones_like(features[:, :1]))
+        return Consensus(group_mean(features), torch.ones_like(features[:, :1]))

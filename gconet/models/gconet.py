@@ -1,10 +1,12 @@
 """The network for inference: one group in, co-saliency maps out."""
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 
+from gconet.errors import ConfigError
 from gconet.models.affinity import BLOCK, Consensus
 from gconet.models.decoder import FPNDecoder, SideOutput
 from gconet.models.encoder import Encoder
@@ -28,14 +30,17 @@ class GCoNet(nn.Module):
         self.decoder = decoder
         self.side4, self.side3 = SideOutput(), SideOutput()
         self.side2, self.side1 = SideOutput(), SideOutput()
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+        mean, std = torch.tensor((MEAN, STD), dtype=torch.float32, device="cpu").view(2, 1, 3, 1, 1)
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """RGB images of one group, (N,3,H,W) in [0,1] → co-saliency maps (N,1,H,W) in [0,1]."""
         *stages, features = self.encode(images)
         H, W = images.shape[-2:]
-        return self.decode(self.laterals(stages), features, self.consensus(features).vector, (H, W))
+        block = None if torch.compiler.is_exporting() else BLOCK  # a loop over blocks would be unrolled
+        vector = self.consensus(features, block).vector
+        return self.decode(self.laterals(stages), features, vector, (H, W))
 
     def encode(self, images: Tensor, depth: int = 5) -> list[Tensor]:
         """RGB images (N,3,H,W) in [0,1], from any groups → the first `depth` of the encoder's five stages."""
@@ -56,5 +61,8 @@ class GCoNet(nn.Module):
         self, laterals: Sequence[Tensor], features: Tensor, vector: Tensor, size: tuple[int, int]
     ) -> Tensor:
         """Laterals 1 to 4, stage 5 and E of some of a group's images → maps (N,1,H,W) at `size`."""
-        pyramid = self.decoder(laterals, features * vector)
+        pyramid = self.decoder(laterals, (features * vector).to(features.dtype))
         return self.side1(pyramid.p1, size)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise ConfigError("GCoNet cannot be compiled by torch.jit.script; use torch.export or gconet export")
