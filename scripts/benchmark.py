@@ -199,7 +199,10 @@ def prepare(args: Namespace) -> Callable[[int | None], object]:
         if args.path == REFERENCE:
             state = {name: tensor.to(args.device) for name, tensor in net.state_dict().items()}
             return lambda count: reference_path.predict_files(state, images[:count], output, args.size)
-        predictor = Predictor(net, size=args.size, device=str(args.device), precision=args.path)
+        memory = args.memory and int(args.memory * 2**30)
+        predictor = Predictor(
+            net, size=args.size, device=str(args.device), precision=args.path, memory=memory
+        )
         items = tuple(Item(stem=path.stem, image=path) for path in images)
         return lambda count: write_maps(predictor, [Group(output.name, items[:count])], output.parent)
 
@@ -237,6 +240,7 @@ def parse_args() -> Namespace:
     inference("--images", type=Path, default=ROOT / "data/demo/images/guitar", help="a folder of pictures")
     inference("--groups", type=whole, nargs="+", default=[2, 20], help="group sizes (default 2 20)")
     inference("--ours", action="store_true", help="skip the reference path, which takes gigabytes for 100")
+    inference("--memory", type=float, metavar="GIB", help="as for test.py")
     train("--steps", type=whole, help="of train.py (default 200 on a GPU, 6 on a CPU)")
     train("--caches", nargs="+", default=["device"], help="data.cache (default device)")
     return parser.parse_args()

@@ -11,7 +11,7 @@ from gconet.data.compose import (
     bounding_box,
     compose,
     draw_composition,
-)
+)  # fmt: skip
 
 SIZES = [5] * 40
 

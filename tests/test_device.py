@@ -44,7 +44,7 @@ def test_peak_memory_is_in_gib_also_if_the_system_counts_bytes(monkeypatch):
 
 @pytest.mark.parametrize("name", ["mps", "meta", "xpu", "tpu9", "cuda:99"])
 def test_other_devices_are_refused_by_name(name):
-    with pytest.raises(ConfigError, match=f"device '{name}' is not available; choose from auto, cpu"):
+    with pytest.raises(ConfigError, match=f"{name}.*auto, cpu"):
         pick_device(name)
 
 

@@ -144,33 +144,41 @@ def test_replay_maps_their_names_and_labels_to_ours(tmp_path):
     assert first.labels == (1, 0) and second.labels == (0, 1)
     assert first.images.tolist() == [2, 1] and second.images.tolist() == [0, 1, 3, 2]
     assert second.angles.tolist() == [2, 3, 4, 5] and second.flips.tolist() == [0, 0, 1, 1]
-    with pytest.raises(DataError, match="only 2 epochs"):
+    with pytest.raises(DataError, match="2 epochs"):
         replay.epoch(2)
 
 
-def test_replay_refuses_what_does_not_fit(tmp_path):
-    with pytest.raises(DataError, match="lacks: b/z"):
+OURS = groups(("a", "w x"), ("b", "y z"))
+
+
+def test_replay_names_what_the_data_set_lacks(tmp_path):
+    with pytest.raises(DataError, match="b/z"):
         RecordedEpisodes(record(tmp_path), groups(("a", "w x"), ("b", "y")))
-    with pytest.raises(DataError, match="do not add up"):
-        RecordedEpisodes(record(tmp_path, sizes=np.array([[2], [2]])), groups(("a", "w x"), ("b", "y z")))
-    for name, odd in (
-        ("names", np.arange(4)), ("names", np.array("b/y")), ("label_folder", np.arange(2)),
-        ("angle", np.full(6, "x")), ("angle", np.full(6, np.nan)), ("angle", np.full(6, 1j)),
-        ("flip", np.full(6, "x")), ("image", np.arange(6.0)),
-    ):  # fmt: skip
-        with pytest.raises(DataError, match="is damaged"):
-            RecordedEpisodes(record(tmp_path, **{name: odd}), groups(("a", "w x"), ("b", "y z")))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"sizes": [[2], [2]]}, {"sizes": [[6], [0]]}, {"names": np.array("b/y")}, {"label_folder": np.arange(2)},
+     {"angle": np.full(6, "x")}, {"angle": np.zeros(5)}, {"image": np.arange(6.0)}, {"image": np.full(6, 9)},
+     {"labels": [[[0, 1]]]}, {"labels": [[[0, 2]], [[1, 0]]]}, {"format": "gconet-episodes-9"}],
+)  # fmt: skip
+def test_replay_refuses_arrays_that_do_not_fit(tmp_path, changed):
+    with pytest.raises(DataError, match="e.npz"):
+        RecordedEpisodes(record(tmp_path, **changed), OURS)
+
+
+def test_replay_refuses_damaged_files(tmp_path):
     whole = record(tmp_path).read_bytes()
     for content in (b"no", b"", whole[:200]):
         (tmp_path / "bad.npz").write_bytes(content)
-        with pytest.raises(DataError, match="cannot be read as episodes"):
+        with pytest.raises(DataError, match="bad.npz"):
             RecordedEpisodes(tmp_path / "bad.npz", groups(("a", "w")))
     np.savez_compressed(tmp_path / "z.npz", **dict(np.load(tmp_path / "e.npz")))
     whole = (tmp_path / "z.npz").read_bytes()
     for place in range(0, len(whole), 7):  # zip and zlib raise errors of their own
         (tmp_path / "bad.npz").write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
         with contextlib.suppress(DataError):
-            RecordedEpisodes(tmp_path / "bad.npz", groups(("a", "w x"), ("b", "y z")))
+            RecordedEpisodes(tmp_path / "bad.npz", OURS)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded episodes are not beside the repository")

@@ -152,9 +152,7 @@ def test_what_does_not_pair_is_an_error_that_lists_it(folders: Path) -> None:
     (folders / "maps/cat/b.png").unlink()
     write_pair(folders, "dog/z", 9)
     (folders / "gts/dog/z.png").unlink()
-    with pytest.raises(
-        DataError, match=r"1 without a map .*: cat/b; 1 without a mask .*: dog/z; .*--allow-missing"
-    ):
+    with pytest.raises(DataError, match="cat/b.*dog/z.*--allow-missing"):
         score(folders)
     scores = score(folders, allow_missing=True)
     assert (scores.images, scores.missing, scores.extra) == (3, ("cat/b",), ("dog/z",))
@@ -164,34 +162,33 @@ def test_what_does_not_pair_is_an_error_that_lists_it(folders: Path) -> None:
     assert "1 left out, without a mask: dog/z" in table
 
 
-def test_an_unreadable_map_is_an_error_that_lists_it(folders: Path) -> None:
-    (folders / "maps/cat/b.png").write_bytes(b"not a picture")
-    (folders / "maps/dog/a.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"2 cannot be scored: cat/b, dog/a; .*b\.png"):
+@pytest.mark.parametrize(
+    ("broken", "names"),
+    [
+        (["maps/cat/b.png", "maps/dog/a.png"], ("cat/b", "dog/a")),
+        (["gts/cat/b.png"], ("cat/b",)),
+        (["-maps/dog/a.png"], ("dog/a",)),  # a group without maps
+    ],
+)
+def test_what_cannot_be_scored_is_an_error_that_lists_it(
+    folders: Path, broken: list[str], names: tuple[str, ...]
+) -> None:
+    for name in broken:
+        path = folders / name.removeprefix("-")
+        path.unlink()
+        if path == folders / name:
+            path.write_bytes(b"not a picture")
+    with pytest.raises(DataError, match=".*".join(names)):
         score(folders)
     scores = score(folders, allow_missing=True)
-    assert (scores.images, scores.missing, list(scores.groups)) == (2, ("cat/b", "dog/a"), ["cat"])
-
-
-def test_an_unreadable_mask_is_an_error_that_lists_it(folders: Path) -> None:
-    (folders / "gts/cat/b.png").write_bytes(b"not a picture")
-    with pytest.raises(DataError, match=r"1 cannot be scored: cat/b; the first: .*gts/cat/b\.png"):
-        score(folders)
-    scores = score(folders, allow_missing=True)
-    assert (scores.images, scores.missing) == (3, ("cat/b",)) and "b.png" in scores.unreadable[0]
-
-
-def test_a_group_without_maps_is_listed(folders: Path) -> None:
-    (folders / "maps/dog/a.png").unlink()
-    with pytest.raises(DataError, match="dog/a"):
-        score(folders)
-    assert score(folders, allow_missing=True).missing == ("dog/a",)
+    assert (scores.images, scores.missing) == (4 - len(names), names)
+    assert len(scores.unreadable) == (len(names) if broken[0][0] != "-" else 0)
 
 
 def test_folders_that_share_nothing_are_an_error(folders: Path) -> None:
     for path in (folders / "maps").rglob("*.png"):
         path.rename(path.with_stem(f"{path.stem}_map"))
-    with pytest.raises(DataError, match="same groups and stems"):
+    with pytest.raises(DataError, match=folders.name):
         score(folders, allow_missing=True)
 
 
@@ -258,7 +255,7 @@ def test_only_some_published_rows(folders: Path, run: Run) -> None:
     rows = [line.split()[0] for line in format_table(one, rows=["GICD"]).splitlines()[2:4]]
     assert rows == ["ours", "GICD"] and "GCoNet" not in format_table(one, rows=["GICD"])
     refused = run("scripts/evaluate.py", "--rows", "GICD,Nobody", status=2)
-    assert "--rows: no published row for Nobody; choose from CBCD, GWD" in refused.stderr
+    assert "Nobody" in refused.stderr and "CBCD" in refused.stderr
 
 
 def test_csv_has_a_line_per_set_group_and_image(folders: Path) -> None:
@@ -318,7 +315,7 @@ def test_command_writes_what_is_asked_and_never_over_it(folders: Path, run: Run)
     assert json.loads((out / "a.json").read_text())["convention"] == "pysodmetrics"
     for place in (out, out / "a.csv/b.json"):  # a folder, and a file in the place of one
         blocked = run("scripts/evaluate.py", *options[:4], "--json", place, "--overwrite", status=2)
-        assert f"cannot write {place}" in blocked.stderr and not blocked.stdout
+        assert str(place) in blocked.stderr and not blocked.stdout
 
 
 def test_command_scores_several_methods_on_several_sets(folders: Path, run: Run) -> None:

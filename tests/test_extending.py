@@ -107,7 +107,7 @@ def test_another_encoder_trains_resumes_and_dumps_maps(train, tmp_path, toy, nam
     pictures = sorted((toy / "images/toy_test").rglob("*.jpg"))[:4]
     maps = predictor(pictures)
     assert [m.shape for m in maps] == [(48, 48)] * 4
-    with pytest.raises(CheckpointError, match=f"trained with encoder.name {name}, not vgg16"):
+    with pytest.raises(CheckpointError, match=f"encoder.name.*{name}.*vgg16"):
         train("init=runs/whole/last.pt", "encoder.weights=imagenet", name="other")
 
 
@@ -163,26 +163,21 @@ def test_the_memory_plan_reads_the_encoder():
 
 
 def test_wrong_names_are_refused_with_those_that_exist():
-    with pytest.raises(
-        ConfigError, match="encoder.name: there is no vgg17; choose from vgg16, vgg16_bn, resnet50"
+    for setting, named in (
+        ("encoder.name=vgg17", "vgg17.*vgg16, vgg16_bn, resnet50"),
+        ("gam.kind=max", "gam.kind.*max.*affinity, mean"),
+        ("encoder.name=resnet50", "conv5_3.*none, stage5, stages4-5, all"),
     ):
-        build_model(load_config(None, ["encoder.name=vgg17"]))
-    with pytest.raises(ConfigError, match="gam.kind: there is no max; choose from affinity, mean"):
-        build_model(load_config(None, ["gam.kind=max"]))
-    with pytest.raises(
-        ConfigError, match="no conv5_3 in this encoder; choose from none, stage5, stages4-5, all"
-    ):
-        build_model(load_config(None, ["encoder.name=resnet50"]))
+        with pytest.raises(ConfigError, match=named):
+            build_model(load_config(None, [setting]))
 
 
 def test_weights_of_another_encoder_are_refused(tmp_path):
     torch.save(ENCODERS["vgg16"]().state_dict(), tmp_path / "vgg16.pth")
     for name in OTHERS:
-        with pytest.raises(
-            CheckpointError, match=f"not {name.upper().replace('RESNET', 'ResNet')}'s weights"
-        ):
+        with pytest.raises(CheckpointError, match="vgg16.pth"):
             load_encoder(ENCODERS[name](), str(tmp_path / "vgg16.pth"))
-    for name in OTHERS:
+    for name in ENCODERS:
         theirs = getattr(torchvision.models, name)(weights=None)
         torch.save(theirs.state_dict(), tmp_path / f"{name}.pth")
         load_encoder(encoder := ENCODERS[name](), str(tmp_path / f"{name}.pth"))
@@ -240,7 +235,7 @@ def test_every_shape_of_a_consensus_trains_resumes_and_predicts(train, tmp_path,
     assert len(maps) == 5 and all(
         np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(maps, whole, strict=True)
     )
-    with pytest.raises(CheckpointError, match="trained with gam"):
+    with pytest.raises(CheckpointError, match="gam"):
         train("init=runs/whole/last.pt", "encoder.weights=imagenet", name="other")
 
 

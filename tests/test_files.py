@@ -61,7 +61,7 @@ def test_a_damaged_comment_is_not_a_reason_to_accept_damaged_pixels(tmp_path):
     start = data.index(b"IDAT") + 8
     data[start : start + 40] = bytes(40)
     (tmp_path / "a.png").write_bytes(data)
-    with pytest.raises(DataError, match="cannot be read as an image"):
+    with pytest.raises(DataError, match="a.png"):
         load_image(tmp_path / "a.png")
 
 
@@ -91,10 +91,10 @@ def test_with_masks_or_among_maps_they_stay_ambiguous(tmp_path):
             Image.new("L", (4, 4)).save(tmp_path / folder / name)
     for images, gts, maps in (("images", "one", None), ("one", "two", None), ("one", None, "two")):
         given = [folder and tmp_path / folder for folder in (images, gts, maps)]
-        with pytest.raises(DataError, match=r"a.jpg and a.png would share the name a; rename one"):
+        with pytest.raises(DataError, match="a.jpg.*a.png"):
             scan_groups(*given)
     Image.new("L", (4, 4)).save(tmp_path / "images/a.jpg.bmp")
-    with pytest.raises(DataError, match=r"a.jpg and a.jpg.bmp would share the name a.jpg; rename one"):
+    with pytest.raises(DataError, match="a.jpg.*a.jpg.bmp"):
         scan_groups(tmp_path / "images")
 
 
@@ -124,11 +124,11 @@ def test_without_the_extra_it_is_named(run, checkpoint, tmp_path, monkeypatch, s
     (tmp_path / "in").mkdir()
     (tmp_path / f"in/a.{suffix}").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     PHOTO.save(tmp_path / "in/b.jpg")
-    with pytest.raises(DataError, match=re.escape(f".{suffix} pictures need pip install {needed}")):
+    with pytest.raises(DataError, match=re.escape(needed)):
         load_image(tmp_path / f"in/a.{suffix}")
     options = ["--checkpoint", checkpoint, "--images", tmp_path / "in", "--output", tmp_path / "out"]
     done = run("test.py", *options, "--device", "cpu", status=1)
-    assert f"pip install {needed}" in done.stderr and (tmp_path / "out/in/b.png").is_file()
+    assert needed in done.stderr and (tmp_path / "out/in/b.png").is_file()
 
 
 # --- letters in figures ---

@@ -123,13 +123,9 @@ def test_pictures_pair_with_masks_of_their_stem_or_an_error_says_which_do_not(im
 
 @bounded
 @given(
-    st.lists(st.integers(1, 40), min_size=2, max_size=8),
-    st.integers(0, 2**32 - 1),
-    st.integers(1, 20),
-    st.integers(0, 1000),
-    st.floats(0, 1),
-    st.floats(0, 180),
-)
+    st.lists(st.integers(1, 40), min_size=2, max_size=8), st.integers(0, 2**32 - 1), st.integers(1, 20),
+    st.integers(0, 1000), st.floats(0, 1), st.floats(0, 180),
+)  # fmt: skip
 def test_episodes_are_pairs_of_distinct_images_of_two_classes(sizes, seed, group_size, epoch, flip, rotation):
     episodes = DrawnEpisodes(
         sizes=tuple(sizes), seed=seed, group_size=group_size, flip=flip, rotation=rotation

@@ -74,14 +74,11 @@ def make_batch(size, seed):
     return Batch(
         images=torch.randint(0, 256, (size, 3, 4, 4), dtype=torch.uint8, generator=random),
         masks=torch.randint(0, 256, (size, 1, 4, 4), dtype=torch.uint8, generator=random),
-        labels=torch.randint(0, 5, (size,), generator=random),
-        angles=torch.rand(size, generator=random),
-        flips=torch.rand(size, generator=random) < 0.5,
-        others=torch.empty(0, 3, 4, 4, dtype=torch.uint8),
-        other_masks=torch.empty(0, 1, 4, 4, dtype=torch.uint8),
-        kinds=torch.empty(0, dtype=torch.int64),
+        labels=torch.randint(0, 5, (size,), generator=random), angles=torch.rand(size, generator=random),
+        flips=torch.rand(size, generator=random) < 0.5, others=torch.empty(0, 3, 4, 4, dtype=torch.uint8),
+        other_masks=torch.empty(0, 1, 4, 4, dtype=torch.uint8), kinds=torch.empty(0, dtype=torch.int64),
         numbers=torch.empty(0, 0),
-    )
+    )  # fmt: skip
 
 
 class Network(nn.Module):

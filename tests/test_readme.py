@@ -94,6 +94,9 @@ def test_links_exist():
                 anchor,
             )
     assert README.count("](") > 8 and len(README) <= 8000
+    assert all(
+        len(text) < 6000 for page, text in TEXTS.items() if page.name not in ("README.md", "experiments.md")
+    )
 
 
 def test_results_are_filled_in():

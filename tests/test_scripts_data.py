@@ -71,6 +71,7 @@ def test_import_gives_the_recorded_episodes(
     with np.load(out, allow_pickle=False) as file:
         arrays = dict(file)
     assert {k: a.tolist() for k, a in arrays.items()} == {
+        "format": "gconet-episodes-1",
         "names": ["21/x", "21/y", "21/z", "9/a", "9/b"],
         "labels": [[[1, 0], [0, 1]], [[0, 1], [1, 0]]],
         "label_folder": ["21", "9"],
@@ -92,7 +93,7 @@ def test_import_wants_a_whole_checkout(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = load_script("tools/import_release_episodes")
-    with pytest.raises(DataError, match="clone of the authors' repository"):
+    with pytest.raises(DataError, match=tmp_path.name):
         run_main(module, monkeypatch, tmp_path, tmp_path / "out.npz")
     (checkout / "df_dir" / "df_group_1.csv").unlink()
     with pytest.raises(FileNotFoundError, match="df_group_1.csv"):

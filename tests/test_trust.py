@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 import time
@@ -23,9 +24,9 @@ from tests.test_corpus import png_header
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "..", ".", "", "a\\b", "nul\0"])
 def test_names_that_lead_elsewhere_are_refused(tmp_path, name):
-    with pytest.raises(DataError, match="is not a usable name for a group or a picture"):
+    with pytest.raises(DataError, match=re.escape(repr(name))):
         Group(name, ())
-    with pytest.raises(DataError, match="is not a usable name for a group or a picture"):
+    with pytest.raises(DataError, match=re.escape(repr(name))):
         Item(name, tmp_path / "a.png")
 
 
@@ -66,7 +67,7 @@ def test_traps_are_refused_soon_and_in_little_memory(tmp_path):
         done, seconds, peak = measured(
             "test.py", "--checkpoint", checkpoint, "--images", "data/demo/images", "--output", tmp_path / "o"
         )
-        assert done.returncode == 1 and "could run code and is refused" in done.stderr and not marker.exists()
+        assert done.returncode == 1 and checkpoint.name in done.stderr and not marker.exists()
         assert seconds - start < 2 and peak - idle < 500
     Image.new("L", (4, 4)).save(tmp_path / "m.png")
     (tmp_path / "maps").mkdir()
@@ -74,7 +75,7 @@ def test_traps_are_refused_soon_and_in_little_memory(tmp_path):
     done, seconds, peak = measured(
         "scripts/cosegment.py", "--images", images, "--maps", tmp_path / "maps", "--output", tmp_path / "c"
     )
-    assert done.returncode == 1 and "more pixels than are safe" in done.stderr
+    assert done.returncode == 1 and "giga.png" in done.stderr
     assert seconds < 2 and peak < 500
     print(f"start of test.py {start:.1f} s, {idle} MiB; a gigapixel header {seconds:.1f} s, {peak} MiB")
 
@@ -84,12 +85,12 @@ def test_the_pixel_limit_can_be_raised_and_is_checked(tmp_path, monkeypatch):
     before = Image.MAX_IMAGE_PIXELS
     try:
         monkeypatch.setenv("GCONET_MAX_PIXELS", "1000")
-        with pytest.raises(DataError, match="more pixels than are safe"):
+        with pytest.raises(DataError, match="a.png.*GCONET_MAX_PIXELS"):
             load_image(tmp_path / "a.png")
         monkeypatch.setenv("GCONET_MAX_PIXELS", "6000")
         assert load_image(tmp_path / "a.png").size == (60, 50)
         monkeypatch.setenv("GCONET_MAX_PIXELS", "many")
-        with pytest.raises(Exception, match="GCONET_MAX_PIXELS=many: give a whole number"):
+        with pytest.raises(ConfigError, match="GCONET_MAX_PIXELS=many"):
             load_image(tmp_path / "a.png")
     finally:
         Image.MAX_IMAGE_PIXELS = before
@@ -110,7 +111,7 @@ def page_of(checkpoint, tmp_path):
 def test_nothing_is_written_through_links_out_of_the_output_folder(run, page_of, tmp_path, overwrite):
     before = (tmp_path / "images/b/0.png").read_bytes()
     (tmp_path / "out/b").symlink_to(tmp_path / "images/b")
-    assert "holds a link that leads out of it" in run(*page_of, *overwrite, status=2).stderr
+    assert str(tmp_path / "out") in run(*page_of, *overwrite, status=2).stderr
     assert (tmp_path / "images/b/0.png").read_bytes() == before
 
 
@@ -119,7 +120,7 @@ def test_a_group_named_as_the_page_is_refused_first(run, page_of, tmp_path, name
     (tmp_path / "images/b").rename(tmp_path / "images" / name)
     images = tmp_path / "images" / name
     done = run(*page_of[:4], images, *page_of[5:], status=2)
-    assert f"a group is named {name}" in done.stderr and not list((tmp_path / "out").iterdir())
+    assert name in done.stderr and not list((tmp_path / "out").iterdir())
 
 
 def test_weights_in_the_download_cache_run_no_code_and_must_be_torchvisions(monkeypatch, tmp_path):
@@ -127,14 +128,9 @@ def test_weights_in_the_download_cache_run_no_code_and_must_be_torchvisions(monk
     cached, marker = tmp_path / "hub/checkpoints/vgg16-397923af.pth", tmp_path / "ran"
     cached.parent.mkdir(parents=True)
     encoder = VGG16Encoder()
-    contents = (
-        (Bomb(marker), "is not torchvision's"),
-        (encoder.state_dict(), "is not torchvision's"),
-        ([1], "is not"),
-    )
-    for content, text in contents:
+    for content in (Bomb(marker), encoder.state_dict(), [1]):
         torch.save(content, cached)
-        with pytest.raises(CheckpointError, match=text) as caught:
+        with pytest.raises(CheckpointError, match=cached.name) as caught:
             load_encoder(encoder, "imagenet")
         assert not marker.exists() and "\n" not in str(caught.value)
 
@@ -168,19 +164,11 @@ def test_damaged_training_states_are_named(run, tiny, tmp_path):
     run("train.py", "--resume", "runs/r", cwd=tmp_path)
 
 
-def test_weights_that_are_no_numbers_are_refused(run, checkpoint, tmp_path):
-    content = torch.load(checkpoint, weights_only=True)
-    content["model"]["side1.layers.4.bias"] = torch.tensor([float("nan")])
-    torch.save(content, tmp_path / "nan.pt")
-    done = run("test.py", "--checkpoint", tmp_path / "nan.pt", "--output", tmp_path / "o", status=1)
-    assert "damaged: side1.layers.4.bias" in done.stderr
-
-
 def test_a_new_run_stays_out_of_a_folder_that_came_to_be_meanwhile(tmp_path):
     config = load_config()
     run = Run(tmp_path / "r")
     (tmp_path / "r").mkdir()
-    with pytest.raises(ConfigError, match="was created by another process"):
+    with pytest.raises(ConfigError, match=f"{tmp_path.name}/r"):
         run.start(config, first=0)
 
 
@@ -197,17 +185,11 @@ def test_visualize_deletes_only_what_it_wrote(run, page_of, tmp_path):
 def test_names_lead_out_of_no_folder_of_curves(run, toy, tmp_path):
     gts = toy / "gts/toy"
     command = [
-        "scripts/evaluate.py",
-        "--maps",
-        f"../../escaped={gts}",
-        "--gts",
-        gts,
-        "--tensorboard",
-        tmp_path,
-    ]
-    assert "not a plain folder name" in run(*command, status=2).stderr and not list(tmp_path.iterdir())
+        "scripts/evaluate.py", "--maps", f"../../escaped={gts}", "--gts", gts, "--tensorboard", tmp_path,
+    ]  # fmt: skip
+    assert "escaped" in run(*command, status=2).stderr and not list(tmp_path.iterdir())
     command = ["scripts/evaluate.py", "--sets", "../up", "--maps", gts, "--gts", gts]
-    assert "--sets '../up': not a plain folder name" in run(*command, status=2).stderr
+    assert "../up" in run(*command, status=2).stderr
 
 
 def test_tables_take_names_that_are_no_text_and_replace_files_whole(run, tmp_path):
@@ -217,15 +199,9 @@ def test_tables_take_names_that_are_no_text_and_replace_files_whole(run, tmp_pat
     files = [f"--{kind}={tmp_path / kind}" for kind in ("csv", "markdown", "latex", "json")]
     for overwrite in ((), ("--overwrite",)):
         run(
-            "scripts/evaluate.py",
-            "--maps",
-            folder.parent,
-            "--gts",
-            folder.parent,
-            "--groups",
-            *files,
+            "scripts/evaluate.py", "--maps", folder.parent, "--gts", folder.parent, "--groups", *files,
             *overwrite,
-        )
+        )  # fmt: skip
     assert r"caf\udce9" in (tmp_path / "csv").read_text()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["csv", "json", "latex", "maps", "markdown"]
 

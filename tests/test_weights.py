@@ -53,7 +53,7 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch, change):
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
     monkeypatch.setitem(checkpoint.PRETRAINED, "paper", (path, digest))
-    with pytest.raises(CheckpointError, match="gconet.pt: damaged or altered"):
+    with pytest.raises(CheckpointError, match="gconet.pt"):
         gconet.load_pretrained("paper")
 
 
@@ -81,7 +81,7 @@ def test_weights_by_name(run, tmp_path):
     weight = "encoder.features.28.weight"
     assert torch.equal(default.state_dict()[weight], distractors.state_dict()[weight])
     assert not torch.equal(default.state_dict()[weight], paper.state_dict()[weight])
-    with pytest.raises(CheckpointError, match="best: no such checkpoint; gconet ships distractors and paper"):
+    with pytest.raises(CheckpointError, match="best.*paper"):
         gconet.load_pretrained("best")
     run("test.py", "--checkpoint", "paper", "--output", tmp_path / "maps", cwd=ROOT)
     j_half = score_folders(tmp_path / "maps", DEMO / "gts").figures["j_half"]

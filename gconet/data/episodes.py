@@ -67,44 +67,36 @@ class DrawnEpisodes:
         return episodes
 
 
+FORMAT = "gconet-episodes-1"
+
+
 class RecordedEpisodes:
     """Replays a file made by scripts/tools/import_release_episodes.py; its docstring describes the format."""
 
     def __init__(self, path: Path, groups: Sequence[Group]) -> None:
         """Raises DataError if the file cannot be read or names images that `groups` lack."""
-        kinds = {"names": "U", "labels": "iu", "label_folder": "U", "sizes": "iu", "image": "iu",
-                 "angle": "f", "flip": "b"}  # fmt: skip
         try:
             with np.load(path, allow_pickle=False) as file:
-                record = {name: file[name] for name in kinds}
+                record = dict(file)
+            if str(record.get("format", FORMAT)) != FORMAT:  # files from before the tag have none
+                raise ValueError(f"its format is {record['format']}")
+            sizes, flips = record["sizes"], record["flip"].astype(bool)
+            names, angles = record["names"][record["image"]].astype(str), record["angle"].astype(np.float32)
+            first, second = record["label_folder"][record["labels"].reshape(-1, 2)].T.astype(str).tolist()
+            odd = len(first) != sizes.size or (sizes < 2).any() or (sizes % 2).any()
+            if odd or not len(names) == len(angles) == len(flips) == sizes.sum():
+                raise ValueError("its arrays do not add up")
+            self.steps = sizes.shape[1]
+            cuts = np.cumsum(sizes)[:-1]
         except Exception as error:  # zip, zlib and NumPy raise many unrelated types
             make = "make it with scripts/tools/import_release_episodes.py"
             raise DataError(f"data.episodes: {path} cannot be read as episodes ({error}); {make}") from None
-        names, labels, folders, sizes, image, angle, flip = record.values()
-        sound = (
-            all(record[name].dtype.kind in kind for name, kind in kinds.items())
-            and names.ndim == folders.ndim == 1
-            and sizes.ndim == 2
-            and sizes.size
-            and labels.shape == (*sizes.shape, 2)
-            and ((sizes >= 2) & (sizes % 2 == 0)).all()
-            and image.shape == angle.shape == flip.shape == (sizes.sum(dtype=np.int64),)
-            and ((image >= 0) & (image < len(names))).all()
-            and ((labels >= 0) & (labels < len(folders))).all()
-            and np.isfinite(angle).all()
-        )
-        if not sound:
-            raise DataError(f"data.episodes: {path} is damaged: its arrays do not add up")
         items = [f"{group.name}/{item.stem}" for group in groups for item in group.items]
         place = _places(names, items, f"{path} names images")
-        label = _places(folders, [group.name for group in groups], f"{path} names classes")
-        cuts = np.cumsum(sizes, dtype=np.int64)[:-1]
-        parts = (np.split(array, cuts) for array in (place[image], angle, flip))
-        episodes = [
-            Episode((first, second), *part)
-            for (first, second), *part in zip(label[labels].reshape(-1, 2).tolist(), *parts, strict=True)
-        ]
-        self.steps = sizes.shape[1]
+        label = _places([*first, *second], [group.name for group in groups], f"{path} names classes")
+        parts = (np.split(array, cuts) for array in (place, angles, flips))
+        pairs = label.reshape(2, -1).T.tolist()
+        episodes = [Episode((a, b), *part) for (a, b), *part in zip(pairs, *parts, strict=True)]
         self._epochs = [episodes[i : i + self.steps] for i in range(0, len(episodes), self.steps)]
 
     def __len__(self) -> int:
@@ -135,9 +127,9 @@ def make_episodes(config: Config, groups: Sequence[Group]) -> Episodes:
     return recorded
 
 
-def _places(wanted: np.ndarray, known: list[str], what: str) -> np.ndarray:
+def _places(wanted: Sequence[str] | np.ndarray, known: list[str], what: str) -> np.ndarray:
     """Return the index in `known` of each name in `wanted`."""
     place = {name: i for i, name in enumerate(known)}
-    if missing := [name for name in wanted if name not in place]:
+    if missing := list(dict.fromkeys(name for name in wanted if name not in place)):
         raise DataError(f"{what} that the data set lacks: {name_some(missing)}")
     return np.array([place[name] for name in wanted], np.int64)

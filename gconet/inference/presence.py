@@ -19,7 +19,7 @@ class Maps(list[Map]):
     `presence`: (N,) float32 in [0,1], higher if a picture holds the group's object; NaN for a single picture.
     The commands call a picture a likely stray if it is .2 below its group's median. It is the cosine
     similarity of the picture's stage-5 features, averaged under its map, to the sum of the others', each of
-    length 1. docs/distractors.md measures it. With a reference, it is the cosine to the reference's pictures.
+    length 1. docs/results.md measures it. With a reference, it is the cosine to the reference's pictures.
     """
 
     names: Sequence[str]

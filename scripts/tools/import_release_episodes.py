@@ -14,6 +14,7 @@ an image and a first label counts, and the flip comes before the rotation.
 The file holds (E epochs of T steps, in the order of the recording; L labels; K images in all):
   names (M,) "class/stem", sorted     labels (E, T, 2)       label_folder (L,) label → class
   sizes (E, T) images in a step       image (K,) into names  angle (K,) degrees  flip (K,)
+  format "gconet-episodes-1"
 """
 
 import csv
@@ -23,6 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gconet.cli import new_parser
+from gconet.data.episodes import FORMAT
 from gconet.errors import DataError, run_command
 from gconet.files import check_files
 
@@ -68,6 +70,7 @@ def main() -> int:
     with args.out.open("wb") as file:  # savez appends .npz to a name, not to an open file
         np.savez_compressed(
             file,
+            format=FORMAT,
             names=ordered,
             labels=np.array(labels, np.int16).reshape(epochs, -1, 2),
             sizes=np.array(sizes, np.int16).reshape(epochs, -1),
