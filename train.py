@@ -55,7 +55,7 @@ from gconet.config import Config, load_config
 from gconet.data.compose import compose
 from gconet.data.dataset import Batch, EpisodeDataset
 from gconet.data.episodes import make_episodes
-from gconet.data.groups import scan_set
+from gconet.data.groups import scan_set, scan_sets
 from gconet.data.transforms import augment
 from gconet.device import (
     autocast,
@@ -110,12 +110,13 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     if device.type == "cuda" and device.index is not None:
         use_gpu(device.index)  # streams and events are created on the current GPU
     precision = pick_precision(config.train.precision, device)
-    groups = scan_set(Path(config.data.root), config.data.train_set)
+    groups, counts = scan_sets(Path(config.data.root), config.data.train_set)
     held_out = scan_set(Path(config.data.root), config.validation.set) if config.validation.set else ()
     dataset = EpisodeDataset(
         groups,
-        make_episodes(config, groups),
+        make_episodes(config, groups, counts),
         size=config.data.image_size,
+        counts=counts,
         distractors=config.data.distractors,
         seed=config.seed,
         rank=rank,

@@ -25,7 +25,8 @@ class DataConfig:
     """Where the groups are and how an episode is drawn from them."""
 
     root: str = "data"  # folder that holds images/ and gts/
-    train_set: str = "DUTS_class"  # the folder of class folders in both
+    train_set: tuple[str, ...] = ("DUTS_class",)  # one name or a list: folders in both
+    shares: tuple[float, ...] = ()  # of the episodes, for each of several sets; default: by number of classes
     image_size: int = 224  # network input, pixels per side
     group_size: int = 16  # most images per class in an episode, which has two classes
     flip: float = 0.5  # probability of a horizontal flip
@@ -134,8 +135,15 @@ class Config:
                     raise ConfigError(f"{key}: {number} is {wrong}")
         if Path(self.name).name != self.name or self.name in ("", ".", "..") or not self.name.isprintable():
             raise ConfigError(f"name: {self.name!r:.80} is not a plain folder name")
-        if self.validation.set is not None and self.validation.set == self.data.train_set:
-            raise ConfigError("validation.set and data.train_set are the same; name a held-out set")
+        sets, shares = self.data.train_set, self.data.shares
+        if not sets or len(set(sets)) < len(sets):
+            raise ConfigError(f"data.train_set: {list(sets)}; give one or more different names")
+        if shares and (len(shares) != len(sets) or min(shares) <= 0):
+            raise ConfigError(f"data.shares: {list(shares)}; give a number above 0 for each of {list(sets)}")
+        if self.validation.set in sets:
+            raise ConfigError("validation.set is also in data.train_set; name a held-out set")
+        if len(sets) > 1 and self.data.episodes is not None:
+            raise ConfigError("data.train_set and data.episodes: recorded episodes are of a single set")
         if self.init is not None and self.encoder.weights != EncoderConfig.weights:
             raise ConfigError("init and encoder.weights: init includes the encoder's weights; set only one")
         for key in ("group_size", "flip", "rotation"):
@@ -144,26 +152,14 @@ class Config:
 
 
 RANGES = {
-    "seed": (0, 2**32 - 1),
-    "data.image_size": (32, 2048),  # larger values in a checkpoint could exhaust memory
-    "data.group_size": (1, math.inf),
-    "data.flip": (0, 1),
-    "data.rotation": (0, 180),
-    "data.distractors": (0, 1),
-    "data.workers": (0, math.inf),
-    "loss.saliency": (0, 1e9),
-    "loss.collaboration": (0, 1e9),
-    "loss.classification": (0, 1e9),
-    "loss.bce": (0, 1e9),
-    "optimizer.lr": (0, 1e3),
-    "optimizer.encoder_lr_scale": (0, 1e9),
-    "optimizer.betas": (0, 0.9999999),
-    "optimizer.drop_at": (0, 1),
-    "train.epochs": (1, math.inf),
-    "train.steps": (1, math.inf),
-    "train.save_minutes": (0, 1e9),
-    "validation.every": (1, math.inf),
-}
+    "seed": (0, 2**32 - 1), "data.image_size": (32, 2048),  # larger values could exhaust memory
+    "data.group_size": (1, math.inf), "data.flip": (0, 1), "data.rotation": (0, 180), "data.shares": (0, 1e9),
+    "data.distractors": (0, 1), "data.workers": (0, math.inf),
+    "loss.saliency": (0, 1e9), "loss.collaboration": (0, 1e9), "loss.classification": (0, 1e9),
+    "loss.bce": (0, 1e9), "optimizer.lr": (0, 1e3), "optimizer.encoder_lr_scale": (0, 1e9),
+    "optimizer.betas": (0, 0.9999999), "optimizer.drop_at": (0, 1), "train.epochs": (1, math.inf),
+    "train.steps": (1, math.inf), "train.save_minutes": (0, 1e9), "validation.every": (1, math.inf),
+}  # fmt: skip
 
 
 SECTIONS: dict[str, Any] = {f.name: f.type for f in fields(Config) if is_dataclass(f.type)}
@@ -239,6 +235,8 @@ def check(kind: Any, value: Any, key: str) -> Any:
         if (type(value), value) not in [(type(arg), arg) for arg in args]:
             raise ConfigError(f"{key}: {value!r:.80} is not one of {', '.join(map(str, args))}")
         return value
+    if origin is tuple and args[-1] is ...:  # a single value is a list of one
+        return tuple(check(args[0], v, key) for v in (value if isinstance(value, list | tuple) else [value]))
     if origin is tuple:
         if not isinstance(value, list | tuple) or len(value) != len(args):
             raise ConfigError(f"{key}: expected a list of {len(args)}, got {value!r:.80}")
@@ -257,4 +255,7 @@ def config_to_dict(config: Config) -> dict[str, Any]:
     """Return a nested dict of lists and scalars, for YAML, JSON and checkpoints."""
     plain = asdict(config)
     plain["optimizer"]["betas"] = list(config.optimizer.betas)
+    plain["data"]["shares"] = list(config.data.shares)
+    sets = list(config.data.train_set)
+    plain["data"]["train_set"] = sets[0] if len(sets) == 1 else sets
     return plain

@@ -39,6 +39,13 @@ def test_round_trip(tmp_path):
     assert config.train.steps == 7 and config.optimizer.betas == (0.5, 0.6)
 
 
+def test_one_training_set_is_a_name_and_several_are_a_list():
+    one, two = load_config(None, ["data.train_set=a"]), load_config(None, ["data.train_set=[a, b]"])
+    assert (one.data.train_set, two.data.train_set) == (("a",), ("a", "b"))
+    assert [config_to_dict(c)["data"]["train_set"] for c in (one, two)] == ["a", ["a", "b"]]
+    assert all(config_from_dict(config_to_dict(c)) == c for c in (one, two))
+
+
 def test_settings_of_earlier_versions_are_read():
     assert [load_config(None, [f"data.cache={old}"]).data.cache for old in ("true", "false")] == [
         "memory", "none",
@@ -78,6 +85,10 @@ def test_overrides_change_one_key_and_no_default():
         ("seed=5000000000", "seed"),
         ("name=", "name"),
         ("validation.set=DUTS_class", "validation.set.*data.train_set"),
+        ("data.train_set=[a, a]", "data.train_set"),
+        ("data.train_set=[]", "data.train_set"),
+        ("data.shares=[1, 2]", "data.shares"),
+        ("data.shares=[0]", "data.shares"),
         ("name=2001-99-99", "name|seed"),
         ("seed=" + 5000 * "9", "name|seed"),
         ("name=" + 2000 * "[", "name|seed"),

@@ -1,6 +1,7 @@
 """Episodes: a pure function of (sizes, seed, epoch), and faithful replay of a record."""
 
 import contextlib
+import shutil
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ import torch
 
 from gconet.data import dataset as dataset_module
 from gconet.data.ahead import read_ahead
+from gconet.data.compose import PLAIN
 from gconet.data.dataset import EpisodeDataset
 from gconet.data.episodes import DrawnEpisodes, RecordedEpisodes
-from gconet.data.groups import Group, Item, scan_set
+from gconet.data.groups import Group, Item, scan_set, scan_sets
+from gconet.data.toy import make_toy_set
 from gconet.errors import DataError
 from gconet.machine import processors
 from tests.official import SHARED
@@ -68,9 +71,52 @@ def test_flips_and_angles_follow_their_settings():
     assert not any(e.flips.any() or e.angles.any() for e in still)
 
 
-def test_one_class_cannot_be_paired():
-    with pytest.raises(DataError, match="two classes"):
-        drawn(sizes=(9,))
+@pytest.mark.parametrize(("sizes", "counts"), [((9,), ()), ((9, 9, 9), (2, 1))])
+def test_one_class_of_a_set_cannot_be_paired(sizes, counts):
+    with pytest.raises(DataError):
+        drawn(sizes=sizes, counts=counts)
+
+
+def test_a_single_set_draws_the_same_episodes_with_and_without_its_count():
+    assert flat(drawn().epoch(2)) == flat(drawn(counts=(5,), shares=(3.0,)).epoch(2))
+
+
+@pytest.mark.parametrize(("shares", "steps"), [((), (3, 2)), ((1.0, 1.0), (2, 3)), ((0.2, 0.8), (1, 4))])
+def test_several_sets_share_the_episodes_and_their_classes_take_turns(shares, steps):
+    first = [e for epoch in range(30) for e in drawn(counts=(3, 2), shares=shares).epoch(epoch)]
+    assert all((a < 3) == (b < 3) for a, b in (e.labels for e in first))  # both classes from one set
+    for part in (first[i : i + 5] for i in range(0, 150, 5)):
+        assert sum(e.labels[0] < 3 for e in part) == steps[0]
+    for own, count in ((range(3), steps[0]), (range(3, 5), steps[1])):
+        turns = [sum(e.labels[0] == label for e in first) for label in own]
+        assert sum(turns) == 30 * count and max(turns) - min(turns) <= 1
+
+
+def test_classes_of_several_sets_stay_apart_and_share_photographs_without_harm(tmp_path):
+    """A photograph that stands in two classes is never pasted into a picture of the other one."""
+    for name in ("one", "two"):
+        make_toy_set(tmp_path, name, classes=3, images_per_class=2, size=32, seed=1)
+    for side in ("images", "gts"):
+        a, b, c = sorted((tmp_path / side / "two").iterdir())
+        for path in sorted(a.iterdir()):  # all photographs of `a` stand in `b` too, and one in `c`
+            shutil.copy(path, b / f"both{path.name}")
+            shutil.move(path, path.with_name(f"both{path.name}"))
+        shutil.copy(sorted(a.iterdir())[0], c)
+    groups, counts = scan_sets(tmp_path, ("one", "two"))
+    assert counts == (3, 3) and [g.name for g in groups[:3]] == [g.name for g in groups[3:]]
+    episodes = drawn(tuple(len(g.items) for g in groups), counts=counts)
+    data = EpisodeDataset(groups, episodes, size=32, counts=counts, distractors=1.0)
+    starts = np.cumsum([0, *(len(group.items) for group in groups)])
+    pixels = [data._load(i)[:3] for i in range(starts[-1])]
+    composed = set()
+    for step in range(60):
+        labels, batch = data.episode(step).labels, data[step]
+        for i, (kind, other) in enumerate(zip(batch.kinds.tolist(), batch.others, strict=True)):
+            own = labels[i >= len(batch.kinds) // 2]
+            if kind != PLAIN:
+                assert not any(torch.equal(other, pixels[k]) for k in range(starts[own], starts[own + 1]))
+                composed.add(own)
+    assert composed == set(range(6))
 
 
 def test_ranks_share_an_epoch_and_steps_run_across_epochs():

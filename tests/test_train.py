@@ -386,3 +386,13 @@ def test_the_smoke_config_learns_in_under_a_minute(tmp_path, run):
     print(f"{seconds:.0f} s, mean IoU {np.mean(ious):.3f}, an all-grey map's {np.mean(greys):.3f}")
     assert np.mean(ious) > 2 * np.mean(greys)
     assert seconds < 60
+
+
+def test_a_run_on_several_sets_resumes_to_the_same_bits(train, tmp_path):
+    several = ["data.train_set=[toy, toy_test]", "data.shares=[1, 2]", "data.distractors=0.5"]
+    assert train(*several, "train.steps=6", name="whole") == 0
+    assert train(*several, "train.steps=2") == 0
+    assert train("--resume", "runs/r", "train.steps=6", fresh=False) == 0
+    (whole, state), (parts, _) = weights(tmp_path / "runs/whole"), weights(tmp_path / "runs/r")
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert len(state["classes"]) == 6 and len(set(state["classes"])) == 3

@@ -7,7 +7,7 @@ object is pasted into another class's picture. So the seam, size and position of
 not reveal which object to mark. (The idea comes from CADC, Zhang et al., ICCV 2021.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +31,14 @@ class Composition(NamedTuple):
 
 
 def draw_composition(
-    sizes: Sequence[int], labels: tuple[int, int], count: int, *, share: float, seed: tuple[int, ...]
+    sizes: Sequence[int],
+    labels: tuple[int, int],
+    count: int,
+    *,
+    share: float,
+    seed: tuple[int, ...],
+    classes: range | None = None,
+    showing: Sequence[Container[int]] = ((), ()),
 ) -> Composition:
     """Draw a composition for `count` pictures: the first half of class labels[0], the second of labels[1].
 
@@ -39,24 +46,31 @@ def draw_composition(
     in each way. Within a group every distractor comes from a different class, so that only the object
     is common; if there are fewer classes than pictures, classes repeat. A pure function of its
     arguments.
+
+    `classes`: those of the group's set, default all; other sets may have the group's class under another
+    name. `showing`: for each label, pictures of other classes that show its object too. If a class has
+    no others, the picture stays plain.
     """
     if not count:
         return Composition(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 0), np.float32))
     r = np.random.RandomState(list(seed))
     starts = np.cumsum((0, *sizes[:-1]))
-    classes = np.setdiff1d(np.arange(len(sizes)), labels)
-    if not len(classes):
-        classes = np.array(labels)[::-1]  # only two classes: each is the other's distractor
-        chosen = np.repeat(classes, count // 2)
+    half = count // 2
+    known = np.setdiff1d(np.arange(len(sizes)) if classes is None else classes, labels)
+    if not len(known):
+        chosen = np.repeat(np.array(labels)[::-1], half)  # only two classes: each is the other's distractor
     else:
-        half = count // 2
-        rounds = -(-half // len(classes))
+        rounds = -(-half // len(known))
         chosen = np.concatenate(
-            [np.concatenate([r.permutation(classes) for _ in range(rounds)])[:half] for _ in range(2)]
+            [np.concatenate([r.permutation(known) for _ in range(rounds)])[:half] for _ in range(2)]
         )
     others = starts[chosen] + (r.rand(count) * np.asarray(sizes)[chosen]).astype(np.int64)
     composed, swapped = r.rand(count) < share, r.rand(count) < 0.5
     kinds = np.where(composed, np.where(swapped, OBJECT_PASTED, DISTRACTOR_PASTED), PLAIN)
+    for i, c in enumerate(chosen):
+        after = (starts[c] + (others[i] - starts[c] + k) % sizes[c] for k in range(sizes[c]))
+        usable = next((item for item in after if item not in showing[i // half]), None)
+        others[i], kinds[i] = (others[i], PLAIN) if usable is None else (usable, kinds[i])
     return Composition(others, kinds, r.rand(count, 2 + 2 * PLACES).astype(np.float32))
 
 

@@ -1,7 +1,8 @@
 """Turns the episodes of a run into tensors, step by step."""
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from gconet.data.ahead import read_ahead
 from gconet.data.compose import draw_composition
-from gconet.data.episodes import Episode, Episodes
+from gconet.data.episodes import Episode, Episodes, class_ranges
 from gconet.data.groups import Group
 from gconet.data.images import load_with_mask
 from gconet.data.transforms import resize_image, resize_mask
@@ -50,17 +51,20 @@ class EpisodeDataset:
         episodes: Episodes,
         *,
         size: int,
+        counts: Sequence[int] = (),
         distractors: float = 0.0,
         seed: int = 0,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        """`distractors`: the share of pictures to compose; `seed` seeds that draw."""
+        """`counts`: the number of groups in each of several sets, which follow each other.
+        `distractors`: the share of pictures to compose; `seed` seeds that draw."""
         self.items = [item for group in groups for item in group.items]
         self.size, self.rank, self.world = size, rank, world
         self.distractors, self.seed = distractors, seed
         self.steps_per_epoch = -(-episodes.steps // world)
         self._sizes = [len(group.items) for group in groups]
+        self._sets = class_ranges(counts or [len(groups)])
         self._epoch = lru_cache(2)(episodes.epoch)
         self._cache: Tensor | None = None
 
@@ -109,6 +113,8 @@ class EpisodeDataset:
             len(episode.images) if self.distractors else 0,
             share=self.distractors,
             seed=(self.seed, epoch, i * self.world + self.rank),
+            classes=next(own for own in self._sets if episode.labels[0] in own),
+            showing=[self._showing(label) if self.distractors else () for label in episode.labels],
         )
         pixels, others = self._pixels(episode.images), self._pixels(drawn.others)
         return Batch(
@@ -122,6 +128,23 @@ class EpisodeDataset:
             kinds=self._send(drawn.kinds),
             numbers=self._send(drawn.numbers),
         )
+
+    def _showing(self, label: int) -> set[int]:
+        """The pictures whose photograph is also in class `label`: its object is in them too."""
+        start = sum(self._sizes[:label])
+        own = range(start, start + self._sizes[label])
+        return {i for places in self._copies if any(i in own for i in places) for i in places}
+
+    @cached_property
+    def _copies(self) -> list[list[int]]:
+        """The pictures that are copies of one file, for each photograph that stands in several classes."""
+        alike: dict[tuple[str, int], list[int]] = {}
+        for i, item in enumerate(self.items):
+            alike.setdefault((item.stem, item.image.stat().st_size), []).append(i)
+        copies: dict[bytes, list[int]] = {}
+        for i in (i for places in alike.values() if len(places) > 1 for i in places):
+            copies.setdefault(sha256(self.items[i].image.read_bytes()).digest(), []).append(i)
+        return [places for places in copies.values() if len(places) > 1]
 
     def _pixels(self, places: np.ndarray) -> Tensor:
         """(n,4,S,S) uint8 of the items at `places`: RGB and mask."""

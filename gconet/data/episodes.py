@@ -4,7 +4,7 @@ Drawn episodes are a pure function of (group sizes, seed, epoch), so a run can r
 recorded episodes replay a list, such as the authors'.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -33,17 +33,22 @@ class DrawnEpisodes:
 
     The order of first groups is shuffled but fixed, like the directory listing in the release: sorted
     by name, similar classes would follow each other and an epoch would end on one kind.
+
+    With several sets, an episode takes both classes from one set, and each set has its share of the
+    episodes. Its classes still take turns, also across epochs.
     """
 
     sizes: tuple[int, ...]  # images in each class
+    counts: tuple[int, ...] = ()  # classes of each set, whose classes follow each other; (): one set
+    shares: tuple[float, ...] = ()  # each set's share of the episodes, up to a factor; (): `counts`
     seed: int
     group_size: int  # most images of one class
     flip: float  # probability
     rotation: float  # degrees, uniform in ±
 
     def __post_init__(self) -> None:
-        if len(self.sizes) < 2:
-            raise DataError(f"a pair needs two classes, found {len(self.sizes)}; add class folders")
+        if (least := min(self.counts or [len(self.sizes)])) < 2:
+            raise DataError(f"a pair needs two classes of a set, found {least}; add class folders")
 
     @property
     def steps(self) -> int:
@@ -55,9 +60,9 @@ class DrawnEpisodes:
         r = np.random.RandomState([self.seed, epoch])  # its streams stay the same in all NumPy versions
         starts = np.cumsum((0, *self.sizes[:-1]))
         episodes = []
-        for first in np.random.RandomState(0).permutation(len(self.sizes)).tolist():
-            second = int(r.randint(len(self.sizes) - 1))
-            second += second >= first  # any class but the first
+        for first, own in self._first_classes(epoch):
+            second = own[int(r.randint(len(own) - 1))]
+            second += second >= first  # any class of the set but the first
             n = min(self.group_size, self.sizes[first], self.sizes[second])
             images = [starts[g] + r.permutation(self.sizes[g])[:n] for g in (first, second)]
             angles = r.uniform(-self.rotation, self.rotation, 2 * n).astype(np.float32)
@@ -65,6 +70,23 @@ class DrawnEpisodes:
                 Episode((first, second), np.concatenate(images), angles, r.rand(2 * n) < self.flip)
             )
         return episodes
+
+    def _first_classes(self, epoch: int) -> Iterator[tuple[int, range]]:
+        """Yield the first class of each step, and all classes of its set."""
+        sets = class_ranges(self.counts or [len(self.sizes)])
+        ends = np.cumsum(self.shares or [len(own) for own in sets])
+        steps = np.diff(np.rint(ends / ends[-1] * self.steps).astype(int), prepend=0)
+        orders = [np.random.RandomState(0).permutation(own).tolist() for own in sets]
+        done = (epoch * steps).tolist()
+        for k in np.random.RandomState(0).permutation(np.repeat(np.arange(len(sets)), steps)).tolist():
+            yield orders[k][done[k] % len(sets[k])], sets[k]
+            done[k] += 1
+
+
+def class_ranges(counts: Sequence[int]) -> list[range]:
+    """Number of classes in each set → the indices of its classes."""
+    ends = np.cumsum(counts).tolist()
+    return [range(end - count, end) for count, end in zip(counts, ends, strict=True)]
 
 
 FORMAT = "gconet-episodes-1"
@@ -113,13 +135,22 @@ class RecordedEpisodes:
 Episodes: TypeAlias = DrawnEpisodes | RecordedEpisodes
 
 
-def make_episodes(config: Config, groups: Sequence[Group]) -> Episodes:
-    """Return the recorded episodes that `config` names, or drawn ones if it names none."""
+def make_episodes(config: Config, groups: Sequence[Group], counts: tuple[int, ...] = ()) -> Episodes:
+    """Return the recorded episodes that `config` names, or drawn ones if it names none.
+
+    `groups`, `counts`: as `scan_sets` returns them; (): the groups are one set.
+    """
     data = config.data
     if data.episodes is None:
         sizes = tuple(len(group.items) for group in groups)
         return DrawnEpisodes(
-            sizes=sizes, seed=config.seed, group_size=data.group_size, flip=data.flip, rotation=data.rotation
+            sizes=sizes,
+            counts=counts,
+            shares=data.shares,
+            seed=config.seed,
+            group_size=data.group_size,
+            flip=data.flip,
+            rotation=data.rotation,
         )
     recorded = RecordedEpisodes(Path(data.episodes), groups)
     if config.train.epochs > len(recorded):

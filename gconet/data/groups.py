@@ -58,6 +58,15 @@ def scan_set(root: Path, name: str) -> tuple[Group, ...]:
     return scan_groups(root / "images" / name, root / "gts" / name)
 
 
+def scan_sets(root: Path, names: Sequence[str]) -> tuple[tuple[Group, ...], tuple[int, ...]]:
+    """The groups of each data set, one set after another, and each set's number of groups.
+
+    Groups of one name in two sets are different groups. Raises DataError as `scan_set` does.
+    """
+    sets = [scan_set(root, name) for name in names]
+    return tuple(group for groups in sets for group in groups), tuple(map(len, sets))
+
+
 def no_set(root: Path, name: str) -> DataError:
     """Return the error to raise if `root` lacks the data set `name`."""
     there = ", ".join(list_sets(root)) or "none"
