@@ -183,7 +183,6 @@ def test_unreadable_files_are_left_out_of_their_group_at_the_door(paths, tmp_pat
     good = [path for path in mixed if path in paths]
     skipped = {}
     read = list(read_groups([mixed, paths[:1], []], 32, skipped=skipped))
-    assert [list(group.names) for group in read] == [[p.stem for p in good], ["0"], []]
     assert [group.pixels.shape for group in read] == [(len(good), 3, 32, 32), (1, 3, 32, 32), (0, 3, 32, 32)]
     assert list(skipped) == [mixed[i] for i in bad]
     assert all(path.name in str(error) for path, error in skipped.items())

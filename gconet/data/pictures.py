@@ -31,7 +31,6 @@ class Pictures:
 
     pixels: Tensor  # (N,3,S,S) uint8, RGB
     sizes: Sequence[tuple[int, int]]  # (H,W) of each original picture
-    names: Sequence[str]  # a file's stem, or its full name if two share a stem; in memory "0", "1", …
 
 
 def list_pictures(source: Picture | Sequence[Picture]) -> Sequence[Picture]:
@@ -50,6 +49,13 @@ def list_pictures(source: Picture | Sequence[Picture]) -> Sequence[Picture]:
     if not listed:
         raise DataError("no pictures; a group needs at least one")
     return listed
+
+
+def name_pictures(pictures: Sequence[Picture]) -> list[str]:
+    """A file's stem, or its full name if two share a stem; "0", "1", … for pictures in memory."""
+    names = [Path(p).name if isinstance(p, str | Path) else str(i) for i, p in enumerate(pictures)]
+    shared = Counter(Path(name).stem for name in names)
+    return [name if shared[Path(name).stem] > 1 else Path(name).stem for name in names]
 
 
 def read_groups(
@@ -72,22 +78,18 @@ def read_groups(
     for pictures in groups:
         pixels = torch.empty(len(pictures), 3, size, size, dtype=torch.uint8, device="cpu")
         sizes: list[tuple[int, int]] = []
-        names: list[str] = []
         for picture, (place, result) in zip(pictures, read):  # noqa: B905, `read` has all groups
             file = Path(picture) if isinstance(picture, str | Path) else None
             if not isinstance(result, DataError):
                 pixels[len(sizes)], own = result
                 sizes.append(own)
-                names.append(file.name if file else str(place))
             elif file is None:
                 raise DataError(f"picture {place}: {result}")
             elif skipped is None:
                 raise result
             else:
                 skipped[file] = result
-        shared = Counter(Path(name).stem for name in names)
-        names = [name if shared[Path(name).stem] > 1 else Path(name).stem for name in names]
-        yield Pictures(pixels[: len(sizes)], sizes, names)
+        yield Pictures(pixels[: len(sizes)], sizes)
 
 
 def read_parts(source: Picture | Sequence[Picture], size: int, part: int) -> Iterator[Pictures]:

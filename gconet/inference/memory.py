@@ -6,11 +6,17 @@ import torch
 
 from gconet.device import free_memory, sharing
 from gconet.errors import ConfigError
+from gconet.machine import free_main_memory
 from gconet.models.affinity import BLOCK
 from gconet.models.decoder import WIDTH
 from gconet.models.encoder import Encoder
 
 MODEST = 2**30  # bytes; on a CPU it is rarely worth taking more from other programs
+
+
+def known_memory(device: torch.device) -> int | None:
+    """Return this process's share of the free bytes; None if the system does not say how much is free."""
+    return None if free_main_memory() is None else free_memory(device) // sharing(device)
 
 
 @dataclass(frozen=True)

@@ -18,27 +18,19 @@ from torch import Tensor, nn
 
 from gconet.checkpoint import digest_weights, find_checkpoint, load_model
 from gconet.data.ahead import lock
-from gconet.data.pictures import Picture, Pictures, list_pictures, read_groups, read_parts
-from gconet.device import (
-    autocast,
-    free_memory,
-    pick_device,
-    pick_memory_format,
-    pick_precision,
-    settle_threads,
-    sharing,
-    tf32,
-)
+from gconet.data.pictures import Picture, Pictures, list_pictures, name_pictures, read_groups, read_parts
+from gconet.device import autocast, pick_device, pick_memory_format, pick_precision, settle_threads, tf32
 from gconet.errors import ConfigError
-from gconet.inference.memory import Plan, plan_group
+from gconet.inference.memory import Plan, known_memory, plan_group
 from gconet.inference.presence import Floats, Map, Maps, average_under, cosine_to_others
 from gconet.inference.reference import Reference, is_saved
-from gconet.machine import free_main_memory
 from gconet.models import GCoNet
 from gconet.models.affinity import Consensus, GroupAffinityModule
 from gconet.models.decoder import upsample
 
-Source: TypeAlias = Picture | Sequence[Picture] | Pictures  # one group, as a call takes it or already read
+Given: TypeAlias = Picture | Sequence[Picture]  # one group, as a call takes it
+Source: TypeAlias = Given | Pictures  # or already read
+Sizes: TypeAlias = Sequence[tuple[int, int]]
 Take: TypeAlias = Callable[[Map], None]
 Model: TypeAlias = Source | Reference  # the object to find: pictures of it, or what was made from them
 PART = 16  # pictures that are read together, and on a GPU computed together, if each stands alone
@@ -109,7 +101,7 @@ class Predictor:
         return cls(model, size=size, device=device, precision=precision, memory=memory)
 
     def __call__(
-        self, pictures: Source, *, reference: Model | None = None, include_group: bool = False
+        self, pictures: Given, *, reference: Model | None = None, include_group: bool = False
     ) -> Maps:
         """Return the maps of one group; all its pictures are processed together, however many there are.
 
@@ -117,10 +109,9 @@ class Predictor:
         them, or its file. Then a map does not depend on the other pictures, unless `include_group`, which
         uses the mean of both E. Raises ConfigError for a reference of other weights.
         """
-        group = self._read(pictures)
-        maps = Maps()
-        maps.presence = self.predict(group, maps.append, reference=reference, include_group=include_group)
-        maps.names = group.names
+        listed, maps = list_pictures(pictures), Maps()
+        maps.presence = self.predict(listed, maps.append, reference=reference, include_group=include_group)
+        maps.names = name_pictures(listed)
         return maps
 
     def predict(
@@ -150,12 +141,7 @@ class Predictor:
         """Return a reference made from pictures, or loaded; raises ConfigError if other weights made it."""
         if isinstance(reference, str | Path) and is_saved(Path(reference)):
             reference = Reference.load(reference)
-        if not isinstance(reference, Reference):
-            return self.remember(reference)
-        if reference.weights != self.digest:
-            what = f"the reference {reference.name!r} was made with other weights or another input size"
-            raise ConfigError(f"{what}; use those weights, or make it again from its pictures")
-        return reference
+        return reference.of(self.digest) if isinstance(reference, Reference) else self.remember(reference)
 
     @cached_property
     def digest(self) -> str:
@@ -195,12 +181,7 @@ class Predictor:
         return np.concatenate(seen)
 
     def _decode(
-        self,
-        laterals: list[Tensor],
-        features: Tensor,
-        vector: Tensor,
-        sizes: Sequence[tuple[int, int]],
-        take: Take,
+        self, laterals: list[Tensor], features: Tensor, vector: Tensor, sizes: Sizes, take: Take
     ) -> Floats:
         """Decode a batch, which may be padded, to maps of `sizes`; returns `average_under` them, (n,C)."""
         with self._compute():
@@ -241,8 +222,7 @@ class Predictor:
 
     def check(self, images: int) -> None:
         """Raise ConfigError if a group of so many `images` needs more memory than is allowed or free."""
-        free = free_memory(self.device) // sharing(self.device)
-        self._plan(images, self.memory or (None if free_main_memory() is None else free))
+        self._plan(images, self.memory or known_memory(self.device))
 
     def _plan(self, images: int, memory: int | None) -> Plan:
         return plan_group(

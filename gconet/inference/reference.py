@@ -28,6 +28,13 @@ class Reference:
     name: str  # what it was made from
     weights: str  # `Predictor.digest` of the network
 
+    def of(self, weights: str) -> "Reference":
+        """Return this reference if it was made with `weights`; raises ConfigError."""
+        if self.weights != weights:
+            what = f"the reference {self.name!r} was made with other weights or another input size"
+            raise ConfigError(f"{what}; use those weights, or make it again from its pictures")
+        return self
+
     def save(self, path: str | Path) -> None:
         """Write a file of a few KB, atomically; raises OSError."""
         write_references(Path(path), [self])
