@@ -110,19 +110,12 @@ def configs(*names):
     return ["--configs", *(str(ROOT / f"configs/ablation/{name}.yaml") for name in names)]
 
 
-@pytest.mark.parametrize(
-    ("changed", "named", "status"),
-    [
-        (["--seeds", "a"], "seed", 2),
-        (["--seeds", "0,4294967296"], "seed", 2),
-        (["--steps", "0"], "train.epochs", 2),
-        (configs("7-all"), "7-all", 2),
-        (configs("2-gam", "2-gam"), "--configs", 2),
-        (["seed=3"], "seed=3", 2),
-        (["data.rot=1"], "data.rot", 2),
-        (["--sets", "nothing"], "nothing", 1),
-    ],
-)
+@pytest.mark.parametrize(("changed", "named", "status"), [
+    (["--seeds", "a"], "seed", 2), (["--seeds", "0,4294967296"], "seed", 2),
+    (["--steps", "0"], "train.epochs", 2), (configs("7-all"), "7-all", 2),
+    (configs("2-gam", "2-gam"), "--configs", 2), (["seed=3"], "seed=3", 2), (["data.rot=1"], "data.rot", 2),
+    (["--sets", "nothing"], "nothing", 1),
+])  # fmt: skip
 def test_wrong_arguments_are_named_before_anything_is_trained(run, toy, tmp_path, changed, named, status):
     assert named in run("scripts/ablate.py", *arguments(toy), *changed, cwd=tmp_path, status=status).stderr
     assert not list(tmp_path.iterdir())

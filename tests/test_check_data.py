@@ -21,20 +21,20 @@ SCRIPT = Path(__file__).parents[1] / "scripts" / "check_data.py"
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path):
     make_toy_set(tmp_path, "toy", classes=3, images_per_class=3, size=32)
     return tmp_path
 
 
-def find_problems(root: Path, name: str = "toy") -> set[tuple[str, str]]:
+def find_problems(root, name="toy"):
     return {(p.kind, p.path.relative_to(root).as_posix()) for p in check_set(root, name).problems}
 
 
-def run_script(*args: object) -> subprocess.CompletedProcess[str]:
+def run_script(*args):
     return subprocess.run([sys.executable, str(SCRIPT), *map(str, args)], capture_output=True, text=True)
 
 
-def test_names_pair_in_either_unicode_form(root: Path) -> None:
+def test_names_pair_in_either_unicode_form(root):
     """As in training: macOS decomposes é, other systems do not."""
     group = sorted((root / "images/toy").iterdir())[0]
     for side, form in (("images", "NFD"), ("gts", "NFC")):
@@ -50,7 +50,7 @@ def test_names_pair_in_either_unicode_form(root: Path) -> None:
     assert [p.kind for p in check_set(root, "toy").problems] == ["double group"]
 
 
-def test_everything_wrong_is_listed(root: Path) -> None:
+def test_everything_wrong_is_listed(root):
     a, b, c = (p.name for p in sorted((root / "images/toy").iterdir()))
     images, gts = root / "images/toy", root / "gts/toy"
     (images / a / "000.jpg").write_bytes((images / a / "000.jpg").read_bytes()[:400])  # truncated
@@ -75,7 +75,7 @@ def test_everything_wrong_is_listed(root: Path) -> None:
     }
 
 
-def test_an_image_rotated_by_exif_has_its_upright_size(root: Path) -> None:
+def test_an_image_rotated_by_exif_has_its_upright_size(root):
     folder = sorted((root / "images/toy").iterdir())[0]
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90°
@@ -84,14 +84,14 @@ def test_an_image_rotated_by_exif_has_its_upright_size(root: Path) -> None:
     assert not find_problems(root)
 
 
-def test_a_missing_side_is_a_problem_and_not_a_crash(root: Path) -> None:
+def test_a_missing_side_is_a_problem_and_not_a_crash(root):
     (root / "gts").rename(root / "elsewhere")
     found = find_problems(root)
     assert ("missing folder", "gts/toy") in found
     assert sum(kind == "no mask" for kind, _ in found) == 9
 
 
-def test_masks_of_distractors_are_checked_if_they_are_there(root: Path) -> None:
+def test_masks_of_distractors_are_checked_if_they_are_there(root):
     a, b, c = (p.name for p in sorted((root / "images/toy").iterdir()))
     others = root / "distractors/toy"
     shutil.copytree(root / "gts/toy", others)
@@ -112,7 +112,7 @@ def test_masks_of_distractors_are_checked_if_they_are_there(root: Path) -> None:
     assert len(check_set(root, "toy").problems) == 5
 
 
-def test_known_totals(root: Path) -> None:
+def test_known_totals(root):
     for side in ("images", "gts"):
         (root / side / "toy").rename(root / side / "CoCA")
     assert find_problems(root, "CoCA") == {("wrong total", "images/CoCA")}
@@ -127,7 +127,7 @@ def test_known_totals(root: Path) -> None:
         assert known.images is None or f"| {known.images:,} | {known.groups} |" in rows[name]
 
 
-def test_a_set_or_root_that_is_not_there(root: Path, tmp_path: Path) -> None:
+def test_a_set_or_root_that_is_not_there(root, tmp_path):
     assert list_sets(root) == ["toy"]
     with pytest.raises(DataError, match="CoCA.*toy"):
         check_set(root, "CoCA")
@@ -135,7 +135,7 @@ def test_a_set_or_root_that_is_not_there(root: Path, tmp_path: Path) -> None:
     assert done.returncode == 1 and "nowhere" in done.stderr
 
 
-def test_command(root: Path) -> None:
+def test_command(root):
     done = run_script("--root", root)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "toy: 3 groups, 9 images, 9 masks: no problems\n"

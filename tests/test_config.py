@@ -59,45 +59,24 @@ def test_overrides_change_one_key_and_no_default():
     assert config.optimizer.betas == Config().optimizer.betas
 
 
-@pytest.mark.parametrize(
-    ("override", "named"),
-    [
-        ("optimizer.learning_rate=1", "optimizer.learning_rate"),
-        ("optimiser.lr=1", "optimiser.lr.*optimizer"),
-        ("train.epochs=many", "train.epochs"),
-        ("train.epochs=2.5", "train.epochs"),
-        ("train.epochs=true", "train.epochs"),
-        ("data.cache=1", "data.cache.*auto, device, memory, none"),
-        ("train.graph=yes please", "train.graph.*auto, True, False"),
-        ("gam.softmax=all", "gam.softmax.*image, group"),
-        ("optimizer.betas=[0.9]", "optimizer.betas"),
-        ("data=3", "data"),
-        ("seed", "'seed'"),
-        ("name.x=1", "name.x"),
-        ("train.epochs=0", "train.epochs"),
-        ("name=../up", "name.*../up"),
-        ("data.flip=2", "data.flip"),
-        ("train.steps=0", "train.steps"),
-        ("gam.kernel_size=1.0", "gam.kernel_size"),
-        ("optimizer.lr=-1", "optimizer.lr"),
-        ("optimizer.lr=nan", "optimizer.lr"),
-        ("optimizer.betas=[1.5, 2]", "optimizer.betas"),
-        ("seed=5000000000", "seed"),
-        ("name=", "name"),
-        ("validation.set=DUTS_class", "validation.set.*data.train_set"),
-        ("data.train_set=[a, a]", "data.train_set"),
-        ("data.train_set=[]", "data.train_set"),
-        ("data.shares=[1, 2]", "data.shares"),
-        ("data.shares=[0]", "data.shares"),
-        ("name=2001-99-99", "name|seed"),
-        ("seed=" + 5000 * "9", "name|seed"),
-        ("name=" + 2000 * "[", "name|seed"),
-        ("optimizer.lr=1" + 400 * "0", "optimizer.lr"),
-        ('name="a\\0b"', "name"),
-        ('name="a\\nb"', "name"),
-        ("data.image_size=60000", "data.image_size.*32 and 2048"),
-    ],
-)
+@pytest.mark.parametrize(("override", "named"), [
+    ("optimizer.learning_rate=1", "optimizer.learning_rate"), ("optimiser.lr=1", "optimiser.lr.*optimizer"),
+    ("train.epochs=many", "train.epochs"), ("train.epochs=2.5", "train.epochs"),
+    ("train.epochs=true", "train.epochs"), ("data.cache=1", "data.cache.*auto, device, memory, none"),
+    ("train.graph=yes please", "train.graph.*auto, True, False"),
+    ("gam.softmax=all", "gam.softmax.*image, group"), ("optimizer.betas=[0.9]", "optimizer.betas"),
+    ("data=3", "data"), ("seed", "'seed'"), ("name.x=1", "name.x"), ("train.epochs=0", "train.epochs"),
+    ("name=../up", "name.*../up"), ("data.flip=2", "data.flip"), ("train.steps=0", "train.steps"),
+    ("gam.kernel_size=1.0", "gam.kernel_size"), ("optimizer.lr=-1", "optimizer.lr"),
+    ("optimizer.lr=nan", "optimizer.lr"), ("optimizer.betas=[1.5, 2]", "optimizer.betas"),
+    ("seed=5000000000", "seed"), ("name=", "name"),
+    ("data.train_set=[a, a]", "data.train_set"), ("data.train_set=[]", "data.train_set"),
+    ("data.shares=[1, 2]", "data.shares"), ("data.shares=[0]", "data.shares"),
+    ("validation.set=DUTS_class", "validation.set.*data.train_set"), ("name=2001-99-99", "name|seed"),
+    ("seed=" + 5000 * "9", "name|seed"), ("name=" + 2000 * "[", "name|seed"),
+    ("optimizer.lr=1" + 400 * "0", "optimizer.lr"), ('name="a\\0b"', "name"), ('name="a\\nb"', "name"),
+    ("data.image_size=60000", "data.image_size.*32 and 2048"),
+])  # fmt: skip
 def test_a_wrong_setting_is_named(override, named):
     with pytest.raises(ConfigError, match=named) as caught:
         load_config(None, ["name=x", override])

@@ -13,17 +13,14 @@ from gconet.errors import ConfigError
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
-@pytest.mark.parametrize(
-    ("device", "precision", "capability", "allowed", "expected"),
-    [
-        (CPU, torch.float32, "AVX2", True, torch.contiguous_format),
-        (CPU, torch.float32, "AVX512", False, torch.channels_last),
-        (CPU, torch.bfloat16, "AVX2", False, torch.channels_last),
-        (GPU, torch.float32, "AVX2", False, torch.contiguous_format),
-        (GPU, torch.float32, "AVX2", True, torch.channels_last),
-        (GPU, torch.bfloat16, "AVX2", False, torch.channels_last),
-    ],
-)
+@pytest.mark.parametrize(("device", "precision", "capability", "allowed", "expected"), [
+    (CPU, torch.float32, "AVX2", True, torch.contiguous_format),
+    (CPU, torch.float32, "AVX512", False, torch.channels_last),
+    (CPU, torch.bfloat16, "AVX2", False, torch.channels_last),
+    (GPU, torch.float32, "AVX2", False, torch.contiguous_format),
+    (GPU, torch.float32, "AVX2", True, torch.channels_last),
+    (GPU, torch.bfloat16, "AVX2", False, torch.channels_last),
+])  # fmt: skip
 def test_networks_are_channels_last_but_for_true_float32_on_a_gpu_and_in_training_on_avx2(
     monkeypatch, device, precision, capability, allowed, expected
 ):

@@ -3,15 +3,14 @@
 import csv
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from io import StringIO
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gconet.evaluation import Scores, format_table, score_folders, score_map
+from gconet.evaluation import format_table, score_folders, score_map
 from gconet.evaluation.metrics import measure_response
 from gconet.evaluation.scores import format_csv, format_json, summarise
 from gconet.evaluation.tables import DISTRACTOR_COLUMNS as DISTRACTORS
@@ -20,21 +19,21 @@ from tests.conftest import Done
 Run = Callable[..., Done]
 
 
-def save(path: Path, values: list[list[int]]) -> None:
+def save(path, values):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.array(values, np.uint8)).save(path)
 
 
-def score(root: Path, distractors: Path | None = None) -> Scores:
+def score(root, distractors=None):
     return score_folders(root / "maps", root / "gts", distractors=distractors)
 
 
-def load(path: Path) -> np.ndarray:
+def load(path):
     return np.asarray(Image.open(path))
 
 
 @pytest.fixture
-def responses(tmp_path: Path) -> Path:
+def responses(tmp_path):
     """maps, gts and distractors, 4x4, of two images of group cat and one, without distractors, of dog."""
     map_ = [[255, 51, 0, 0], [255, 51, 0, 0], [0, 0, 102, 102], [0, 0, 0, 0]]
     empty = [[0] * 4] * 4
@@ -51,14 +50,14 @@ def responses(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def averages(pictures: Sequence[Sequence[np.ndarray]]) -> list[float]:
+def averages(pictures):
     """The figures on distractors of several maps, each with its two masks."""
     scores = [score_map(map_, gt, distractors_u8=others) for map_, gt, others in pictures]
     figures = summarise(scores, convention="toolbox").figures
     return [figures[name] for name in DISTRACTORS]
 
 
-def test_the_response_by_hand(responses: Path) -> None:
+def test_the_response_by_hand(responses):
     pictures = [
         [load(responses / f"{side}/{name}.png") for side in ("maps", "gts", "distractors")]
         for name in ("cat/a", "cat/b", "dog/a")
@@ -71,14 +70,14 @@ def test_the_response_by_hand(responses: Path) -> None:
     assert averages([black]) == pytest.approx([0, 0, math.nan], nan_ok=True)
 
 
-def test_distractors_are_scored_by_image_group_and_set(responses: Path) -> None:
+def test_distractors_are_scored_by_image_group_and_set(responses):
     plain = score(responses)
     scores = score(responses, distractors=responses / "distractors")
     assert scores.figures.items() >= plain.figures.items() and not plain.distractors
     document = json.loads(format_json(scores))
     cat, dog = document["groups"]["cat"], document["groups"]["dog"]
 
-    def figures(one: dict[str, float | None]) -> list[float | None]:
+    def figures(one):
         return [one[name] for name in DISTRACTORS]
 
     assert figures(document) == pytest.approx([1.6 / 3, 0.7, 1.6 / 2.1])  # over images, not groups
@@ -97,7 +96,7 @@ def test_distractors_are_scored_by_image_group_and_set(responses: Path) -> None:
         assert "on/off" not in text and "on_object" not in text
 
 
-def test_a_mask_of_distractors_that_does_not_fit_is_named(responses: Path, run: Run) -> None:
+def test_a_mask_of_distractors_that_does_not_fit_is_named(responses, run):
     sides = [part for side in ("maps", "gts", "distractors") for part in (f"--{side}", responses / side)]
     done = run("scripts/evaluate.py", *sides)
     assert "on/off" in done.stdout and "  cat" in done.stdout  # a row for each group
@@ -111,7 +110,7 @@ def test_a_mask_of_distractors_that_does_not_fit_is_named(responses: Path, run: 
     assert "cat/b" in failed and failed.count("\n") == 1
 
 
-def test_each_set_has_its_folder_of_distractors(responses: Path, run: Run) -> None:
+def test_each_set_has_its_folder_of_distractors(responses, run):
     sides = ("maps", "gts", "distractors")
     for side in sides:
         (responses / side).rename(responses / "sub")

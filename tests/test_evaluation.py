@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from gconet.errors import DataError
-from gconet.evaluation import CONVENTIONS, Scores, format_table, score_arrays, score_folders, score_map
+from gconet.evaluation import CONVENTIONS, format_table, score_arrays, score_folders, score_map
 from gconet.evaluation.latex import mark
 from gconet.evaluation.plots import plot_curves, write_tensorboard
 from gconet.evaluation.published import published_results
@@ -34,7 +34,7 @@ METRICS = GOLDEN / "metrics"
 Run = Callable[..., Done]
 
 
-def write_pair(root: Path, name: str, seed: int, size: tuple[int, int] = (20, 16)) -> None:
+def write_pair(root, name, seed, size=(20, 16)):
     """A random map and mask (width, height) as `root`/maps and `root`/gts/<group>/<stem>.png."""
     noise = np.random.RandomState(seed)
     mask = np.where(noise.rand(*size[::-1]) > 0.6, 255, 0)
@@ -45,23 +45,23 @@ def write_pair(root: Path, name: str, seed: int, size: tuple[int, int] = (20, 16
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> Path:
+def folders(tmp_path):
     """maps and gts: three maps of group cat, one of group dog."""
     for seed, name in enumerate(("cat/a", "cat/b", "cat/c", "dog/a")):
         write_pair(tmp_path, name, seed)
     return tmp_path
 
 
-def score(root: Path, **options: bool) -> Scores:
+def score(root, **options):
     return score_folders(root / "maps", root / "gts", **options)
 
 
-def load(path: Path) -> np.ndarray:
+def load(path):
     return np.asarray(Image.open(path).convert("L"))
 
 
 @needs_golden
-def test_golden_maps_score_as_eval_co_sod_prints() -> None:
+def test_golden_maps_score_as_eval_co_sod_prints():
     expected = json.loads((METRICS / "expected.json").read_text())
     scores = score(METRICS)
     near = 1e-5 if int(PIL.__version__.split(".")[0]) >= 13 else 1e-4  # Pillow 13 resizes maps otherwise
@@ -79,7 +79,7 @@ def test_golden_maps_score_as_eval_co_sod_prints() -> None:
 
 
 @needs_golden
-def test_golden_maps_score_as_pysodmetrics() -> None:
+def test_golden_maps_score_as_pysodmetrics():
     theirs = []
     for path in sorted((METRICS / "gts").rglob("*.png")):
         mask = Image.open(path).convert("L")
@@ -96,7 +96,7 @@ def test_golden_maps_score_as_pysodmetrics() -> None:
     assert ours.figures["max_e"] == pytest.approx(e.max(), abs=1e-6)
 
 
-def test_the_set_is_averaged_over_images_not_groups(folders: Path) -> None:
+def test_the_set_is_averaged_over_images_not_groups(folders):
     scores = score(folders)
     maes = {
         name: score_map(load(folders / f"maps/{name}.png"), load(folders / f"gts/{name}.png")).figures["mae"]
@@ -111,7 +111,7 @@ def test_the_set_is_averaged_over_images_not_groups(folders: Path) -> None:
     assert scores.figures["max_f"] == scores.curves["f"].max() != np.mean(of_groups)
 
 
-def test_arrays_score_as_files_in_any_order(folders: Path) -> None:
+def test_arrays_score_as_files_in_any_order(folders):
     names = ["dog/a", "cat/c", "cat/a", "cat/b"]  # the files are read in another order
     maps = [
         (*name.split("/"), load(folders / f"maps/{name}.png"), load(folders / f"gts/{name}.png"))
@@ -123,7 +123,7 @@ def test_arrays_score_as_files_in_any_order(folders: Path) -> None:
         assert ours.figures == pytest.approx(files.figures, abs=1e-12)
 
 
-def test_workers_change_nothing(tmp_path: Path) -> None:
+def test_workers_change_nothing(tmp_path):
     for seed in range(2 * MAPS_PER_WORKER):
         write_pair(tmp_path, f"group{seed % 3}/{seed}", seed, size=(12, 9))
     alone, shared = (
@@ -132,14 +132,14 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     assert alone.to_dict() == shared.to_dict()
 
 
-def test_one_group_pairs_whatever_the_folders_names(folders: Path) -> None:
+def test_one_group_pairs_whatever_the_folders_names(folders):
     scores = score_folders(folders / "maps/cat", folders / "gts/cat")
     assert scores.images == 3
     renamed = (folders / "maps/cat").rename(folders / "feline")
     assert score_folders(renamed, folders / "gts/cat").figures == scores.figures
 
 
-def test_a_map_of_another_size_is_resized_to_its_mask(folders: Path) -> None:
+def test_a_map_of_another_size_is_resized_to_its_mask(folders):
     path = folders / "maps/dog/a.png"
     small = Image.open(path).resize((7, 5))
     small.save(path)
@@ -148,7 +148,7 @@ def test_a_map_of_another_size_is_resized_to_its_mask(folders: Path) -> None:
     assert score(folders).groups["dog"].figures["mae"] == expected.figures["mae"]
 
 
-def test_what_does_not_pair_is_an_error_that_lists_it(folders: Path) -> None:
+def test_what_does_not_pair_is_an_error_that_lists_it(folders):
     (folders / "maps/cat/b.png").unlink()
     write_pair(folders, "dog/z", 9)
     (folders / "gts/dog/z.png").unlink()
@@ -162,17 +162,11 @@ def test_what_does_not_pair_is_an_error_that_lists_it(folders: Path) -> None:
     assert "1 left out, without a mask: dog/z" in table
 
 
-@pytest.mark.parametrize(
-    ("broken", "names"),
-    [
-        (["maps/cat/b.png", "maps/dog/a.png"], ("cat/b", "dog/a")),
-        (["gts/cat/b.png"], ("cat/b",)),
-        (["-maps/dog/a.png"], ("dog/a",)),  # a group without maps
-    ],
-)
-def test_what_cannot_be_scored_is_an_error_that_lists_it(
-    folders: Path, broken: list[str], names: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize(("broken", "names"), [
+    (["maps/cat/b.png", "maps/dog/a.png"], ("cat/b", "dog/a")), (["gts/cat/b.png"], ("cat/b",)),
+    (["-maps/dog/a.png"], ("dog/a",)),  # a group without maps
+])  # fmt: skip
+def test_what_cannot_be_scored_is_an_error_that_lists_it(folders, broken, names):
     for name in broken:
         path = folders / name.removeprefix("-")
         path.unlink()
@@ -185,14 +179,14 @@ def test_what_cannot_be_scored_is_an_error_that_lists_it(
     assert len(scores.unreadable) == (len(names) if broken[0][0] != "-" else 0)
 
 
-def test_folders_that_share_nothing_are_an_error(folders: Path) -> None:
+def test_folders_that_share_nothing_are_an_error(folders):
     for path in (folders / "maps").rglob("*.png"):
         path.rename(path.with_stem(f"{path.stem}_map"))
     with pytest.raises(DataError, match=folders.name):
         score(folders, allow_missing=True)
 
 
-def test_published_rows_stand_in_the_table(folders: Path) -> None:
+def test_published_rows_stand_in_the_table(folders):
     scores = score_folders(folders / "maps", folders / "gts", dataset="coca")
     row = next(line for line in format_table(scores).splitlines() if line.startswith("GCoNet (CVPR 2021)"))
     assert row.split()[-4:] == ["0.760", "0.673", "0.544", "0.105"]  # max E, S, max F, MAE: Table 2
@@ -202,7 +196,7 @@ def test_published_rows_stand_in_the_table(folders: Path) -> None:
         assert len(published_results(dataset)) == 18
 
 
-def test_the_table_in_its_styles(folders: Path) -> None:
+def test_the_table_in_its_styles(folders):
     scores = score_folders(folders / "maps", folders / "gts", method="my_maps", dataset="toy")
     figures = [f"{scores.figures[name]:.3f}" for name in ("max_e", "s_measure", "max_f", "mae")]
     text = format_table(scores, groups=True).splitlines()
@@ -221,7 +215,7 @@ def test_the_table_in_its_styles(folders: Path) -> None:
         format_table(scores, style="html")
 
 
-def test_latex_is_a_papers_table(folders: Path) -> None:
+def test_latex_is_a_papers_table(folders):
     """By hand: the sets side by side, and per column the best and the second best as printed."""
     one = score_folders(folders / "maps", folders / "gts", method="ours", dataset="CoCA")
     figures = {"max_e": 0.7804, "s_measure": 0.6, "max_f": 0.5741, "mae": 0.1131}
@@ -250,7 +244,7 @@ def test_latex_is_a_papers_table(folders: Path) -> None:
     assert mark([math.nan, math.nan], "on_object") == ["--", "--"] and mark([0.3], "mae") == [".300"]
 
 
-def test_only_some_published_rows(folders: Path, run: Run) -> None:
+def test_only_some_published_rows(folders, run):
     one = score_folders(folders / "maps", folders / "gts", method="ours", dataset="CoCA")
     rows = [line.split()[0] for line in format_table(one, rows=["GICD"]).splitlines()[2:4]]
     assert rows == ["ours", "GICD"] and "GCoNet" not in format_table(one, rows=["GICD"])
@@ -258,7 +252,7 @@ def test_only_some_published_rows(folders: Path, run: Run) -> None:
     assert "Nobody" in refused.stderr and "CBCD" in refused.stderr
 
 
-def test_csv_has_a_line_per_set_group_and_image(folders: Path) -> None:
+def test_csv_has_a_line_per_set_group_and_image(folders):
     rows = list(csv.DictReader(StringIO(format_csv(score(folders)))))
     names = [(row["group"], row["image"]) for row in rows]
     assert names == [("", ""), ("cat", ""), *(("cat", s) for s in "abc"), ("dog", ""), ("dog", "a")]
@@ -268,7 +262,7 @@ def test_csv_has_a_line_per_set_group_and_image(folders: Path) -> None:
     )
 
 
-def test_json_keeps_the_contract(folders: Path) -> None:
+def test_json_keeps_the_contract(folders):
     document = json.loads(format_json(score(folders)))
     keys = {"images", "mae", "max_f", "mean_f", "max_e", "mean_e", "s_measure", "ap", "auc"}
     assert keys <= document.keys()
@@ -278,7 +272,7 @@ def test_json_keeps_the_contract(folders: Path) -> None:
     assert len(json.loads(format_json(score(folders), score(folders)))["results"]) == 2
 
 
-def test_plot_and_tensorboard_show_the_curves(folders: Path) -> None:
+def test_plot_and_tensorboard_show_the_curves(folders):
     pytest.importorskip("matplotlib")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
@@ -300,7 +294,7 @@ def test_plot_and_tensorboard_show_the_curves(folders: Path) -> None:
     assert make_ndarray(events.Tensors("scores/mae")[0].tensor_proto) == pytest.approx(scores.figures["mae"])
 
 
-def test_command_writes_what_is_asked_and_never_over_it(folders: Path, run: Run) -> None:
+def test_command_writes_what_is_asked_and_never_over_it(folders, run):
     maps, gts, out = folders / "maps", folders / "gts", folders / "out"
     options = ["--maps", maps, "--gts", gts, "--json", out / "a.json", "--csv", out / "a.csv"]
     done = run("scripts/evaluate.py", *options, "--latex", out / "a.tex", "--workers", 1)
@@ -318,7 +312,7 @@ def test_command_writes_what_is_asked_and_never_over_it(folders: Path, run: Run)
         assert str(place) in blocked.stderr and not blocked.stdout
 
 
-def test_command_scores_several_methods_on_several_sets(folders: Path, run: Run) -> None:
+def test_command_scores_several_methods_on_several_sets(folders, run):
     for kind in ("maps", "gts"):
         (folders / kind).rename(folders / "sub")
         (folders / kind).mkdir()
@@ -335,7 +329,7 @@ def test_command_scores_several_methods_on_several_sets(folders: Path, run: Run)
     assert "NAME=DIR" in twice.stderr
 
 
-def test_command_fails_in_one_line(folders: Path, run: Run) -> None:
+def test_command_fails_in_one_line(folders, run):
     (folders / "maps/cat/b.png").unlink()
     failed = run("scripts/evaluate.py", "--maps", folders / "maps", "--gts", folders / "gts", status=1)
     assert "cat/b" in failed.stderr and failed.stderr.count("\n") == 1
@@ -345,7 +339,7 @@ def test_command_fails_in_one_line(folders: Path, run: Run) -> None:
     run("scripts/evaluate.py", "--convention", "matlab", status=2)
 
 
-def test_scoring_loads_no_torch(folders: Path) -> None:
+def test_scoring_loads_no_torch(folders):
     command = f"""
 import runpy, sys
 sys.argv = ["evaluate.py", "--maps", {str(folders / "maps")!r}, "--gts", {str(folders / "gts")!r},
@@ -363,7 +357,7 @@ sys.exit("torch" in sys.modules)
 
 
 @pytest.mark.slow
-def test_speed_against_the_loop_and_pysodmetrics(capsys: pytest.CaptureFixture[str]) -> None:
+def test_speed_against_the_loop_and_pysodmetrics(capsys):
     time_scorers(40)
     lines = capsys.readouterr().out.splitlines()[1:]
     _, pysodmetrics, loop = (float(line.split()[-3]) for line in lines)
@@ -371,7 +365,7 @@ def test_speed_against_the_loop_and_pysodmetrics(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.slow
-def test_the_three_benchmarks_total_in_a_minute_and_a_gigabyte(tmp_path: Path) -> None:
+def test_the_three_benchmarks_total_in_a_minute_and_a_gigabyte(tmp_path):
     """6,626 maps with two workers, as if each of the three processes were as large as the largest one."""
     r = np.random.RandomState(0)
     for number in range(6626):

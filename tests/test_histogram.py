@@ -19,16 +19,12 @@ def test_by_hand():
     assert figures([[0, 0]], [[0, 128]], 128) == (0.5, 0)
 
 
-@pytest.mark.parametrize(
-    ("m", "level"),
-    [
-        ([0, 0, 0, 0], 1),  # nothing is object
-        ([255, 255], 255),  # twice the mean, but at most the maximum
-        ([9, 9, 9], 9),
-        ([0, 0, 0, 100], 50),
-        ([0, 0, 0, 101], 51),  # 50.5: level 50 lies below
-    ],
-)
+@pytest.mark.parametrize(("m", "level"), [
+    ([0, 0, 0, 0], 1),  # nothing is object
+    ([255, 255], 255),  # twice the mean, but at most the maximum
+    ([9, 9, 9], 9), ([0, 0, 0, 100], 50),
+    ([0, 0, 0, 101], 51),  # 50.5: level 50 lies below
+])  # fmt: skip
 def test_the_adaptive_level(m, level):
     assert adaptive_level(np.bincount(m, minlength=256)) == level
 

@@ -14,18 +14,15 @@ def maps(*rows):
     return torch.tensor(rows).view(len(rows), 1, 1, -1)
 
 
-@pytest.mark.parametrize(
-    ("m", "g", "loss"),
-    [
-        ([1.0, 0.0], [1.0, 0.0], 0.0),  # equal
-        ([1.0, 0.0], [0.0, 1.0], 1.0),  # disjoint
-        ([0.5, 0.0], [1.0, 0.0], 0.5),  # 1 - 0.5 / (0.5 + 1 - 0.5)
-        ([0.5, 0.5], [1.0, 0.0], 1 - 0.5 / 1.5),
-        ([0.5, 0.5], [0.5, 0.0], 1 - 0.25 / 1.25),  # a grey mask
-        ([0.0, 0.0], [0.0, 0.0], 0.0),  # both empty: agreement, and no NaN
-        ([0.3, 0.0], [0.0, 0.0], 1.0),
-    ],
-)
+@pytest.mark.parametrize(("m", "g", "loss"), [
+    ([1.0, 0.0], [1.0, 0.0], 0.0),  # equal
+    ([1.0, 0.0], [0.0, 1.0], 1.0),  # disjoint
+    ([0.5, 0.0], [1.0, 0.0], 0.5),  # 1 - 0.5 / (0.5 + 1 - 0.5)
+    ([0.5, 0.5], [1.0, 0.0], 1 - 0.5 / 1.5),
+    ([0.5, 0.5], [0.5, 0.0], 1 - 0.25 / 1.25),  # a grey mask
+    ([0.0, 0.0], [0.0, 0.0], 0.0),  # both empty: agreement, and no NaN
+    ([0.3, 0.0], [0.0, 0.0], 1.0),
+])  # fmt: skip
 def test_soft_iou(m, g, loss):
     assert soft_iou_loss(maps(m), maps(g)).tolist() == pytest.approx([loss])
 

@@ -21,23 +21,21 @@ sides = st.integers(1, 24)
 seeds = st.integers(0, 2**31)
 
 
-def draw(height: int, width: int, seed: int, levels: int) -> np.ndarray:
+def draw(height, width, seed, levels):
     """A random 8-bit picture (H, W) of that many grey levels, anywhere in 0 to 255."""
     noise = np.random.RandomState(seed)
     palette = noise.choice(256, levels, replace=False).astype(np.uint8)
     return palette[noise.randint(0, levels, (height, width))]
 
 
-def test_thresholds_are_torchs_to_the_bit() -> None:
+def test_thresholds_are_torchs_to_the_bit():
     expected = torch.linspace(0, 1 - 1e-10, 255).double().numpy()
     assert thresholds("toolbox").tobytes() == expected.tobytes()
 
 
 @bounded
 @given(sides, sides, seeds, st.sampled_from([1, 2, 3, 128, 256]), st.sampled_from([1, 2, 5, 256]))
-def test_toolbox_equals_the_thresholding_loop(
-    height: int, width: int, seed: int, map_levels: int, mask_levels: int
-) -> None:
+def test_toolbox_equals_the_thresholding_loop(height, width, seed, map_levels, mask_levels):
     map_u8 = draw(height, width, seed, map_levels)
     gt_u8 = draw(height, width, seed + 1, mask_levels)
     if height * width == 1:  # the loop's E divides by pixels - 1
@@ -53,7 +51,7 @@ def test_toolbox_equals_the_thresholding_loop(
 
 @pytest.mark.parametrize("span", [1, 2, 127, 254])
 @pytest.mark.parametrize("low", [0, 1])
-def test_levels_that_coincide_with_thresholds(span: int, low: int) -> None:
+def test_levels_that_coincide_with_thresholds(span, low):
     levels = np.arange(low, low + span + 1, dtype=np.uint8)
     map_u8, gt_u8 = np.stack([levels, levels]), np.stack([255 - levels, levels])
     loop = score_by_thresholding(map_u8, gt_u8, torch.float64)
@@ -61,7 +59,7 @@ def test_levels_that_coincide_with_thresholds(span: int, low: int) -> None:
     np.testing.assert_allclose(recall, loop["recall"], rtol=0, atol=1e-12)
 
 
-def score_by_pysodmetrics(map_u8: np.ndarray, gt_u8: np.ndarray) -> dict[str, np.ndarray]:
+def score_by_pysodmetrics(map_u8, gt_u8):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         metrics = [getattr(py_sod_metrics, name)() for name in ("MAE", "Fmeasure", "Emeasure", "Smeasure")]
@@ -81,9 +79,7 @@ def score_by_pysodmetrics(map_u8: np.ndarray, gt_u8: np.ndarray) -> dict[str, np
 
 @bounded
 @given(st.integers(2, 40), st.integers(2, 40), seeds, st.booleans(), st.sampled_from([2, 256]))
-def test_pysodmetrics_equals_the_package(
-    height: int, width: int, seed: int, black_and_white: bool, mask_levels: int
-) -> None:
+def test_pysodmetrics_equals_the_package(height, width, seed, black_and_white, mask_levels):
     # few grey levels would leave quadrants of one grey, whose S hangs on pysodmetrics' rounding noise
     map_u8 = draw(height, width, seed, 256)
     if black_and_white:
@@ -97,7 +93,7 @@ def test_pysodmetrics_equals_the_package(
         assert ours.figures["s_measure"] == pytest.approx(theirs["s_measure"], abs=1e-9)
 
 
-def test_two_by_two_by_hand() -> None:
+def test_two_by_two_by_hand():
     map_u8, gt_u8 = np.array([[255, 128], [0, 0]], np.uint8), np.array([[255, 0], [0, 0]], np.uint8)
     ours = score_map(map_u8, gt_u8)
     f, e, precision, recall, fpr = ours.curves
@@ -111,7 +107,7 @@ def test_two_by_two_by_hand() -> None:
     assert e[[0, 254]] == pytest.approx([4 / 4 / 3, 4 / 3])
 
 
-def test_a_perfect_map() -> None:
+def test_a_perfect_map():
     gt_u8 = np.zeros((20, 30), np.uint8)
     gt_u8[5:12, 8:20] = 255
     for convention in CONVENTIONS:
@@ -121,7 +117,7 @@ def test_a_perfect_map() -> None:
         assert perfect == pytest.approx([1, 1, 1, 1])
 
 
-def test_pysodmetrics_leaves_a_constant_map_as_it_is() -> None:
+def test_pysodmetrics_leaves_a_constant_map_as_it_is():
     map_u8, gt_u8 = np.full((6, 5), 100, np.uint8), draw(6, 5, seed=3, levels=2)
     ours, theirs = score_map(map_u8, gt_u8, "pysodmetrics"), score_by_pysodmetrics(map_u8, gt_u8)
     assert ours.figures["mae"] == pytest.approx(theirs["mae"])
@@ -132,13 +128,13 @@ def test_pysodmetrics_leaves_a_constant_map_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
-def test_a_map_that_contradicts_its_mask_scores_zero_not_less(convention: str) -> None:
+def test_a_map_that_contradicts_its_mask_scores_zero_not_less(convention):
     gt_u8 = np.zeros((20, 30), np.uint8)
     gt_u8[5:12, 8:20] = 255
     assert score_map(255 - gt_u8, gt_u8, convention).figures["s_measure"] == 0
 
 
-def test_areas_by_hand() -> None:
+def test_areas_by_hand():
     # the envelope of precision is 0.8 up to recall 0.5, 0.6 up to 0.75, then 0
     precision, recall = np.array([0.6, 0.5, 0.8, 0.1]), np.array([0.75, 0.6, 0.5, 0.25])
     assert average_precision(precision, recall) == pytest.approx(0.5 * 0.8 + 0.25 * 0.6)
@@ -148,21 +144,19 @@ def test_areas_by_hand() -> None:
 
 
 EDGES = {
-    "nothing": np.zeros((9, 7), np.uint8),
-    "everything": np.full((9, 7), 255, np.uint8),
-    "grey": np.full((9, 7), 100, np.uint8),
-    "light grey": np.full((9, 7), 200, np.uint8),
+    "nothing": np.zeros((9, 7), np.uint8), "everything": np.full((9, 7), 255, np.uint8),
+    "grey": np.full((9, 7), 100, np.uint8), "light grey": np.full((9, 7), 200, np.uint8),
     "first pixel": np.pad(np.full((1, 1), 255, np.uint8), ((0, 8), (0, 6))),
     "last pixel": np.pad(np.full((1, 1), 255, np.uint8), ((8, 0), (6, 0))),
     "all but one pixel": np.pad(np.zeros((1, 1), np.uint8), ((4, 4), (3, 3)), constant_values=255),
     "ramp": np.arange(63, dtype=np.uint8).reshape(9, 7),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
 @pytest.mark.parametrize("mask", EDGES)
 @pytest.mark.parametrize("map_", EDGES)
-def test_edges_are_defined(map_: str, mask: str, convention: str) -> None:
+def test_edges_are_defined(map_, mask, convention):
     score = score_map(EDGES[map_], EDGES[mask], convention)
     pixels = EDGES[map_].size
     assert np.isfinite(score.curves).all()
@@ -172,14 +166,14 @@ def test_edges_are_defined(map_: str, mask: str, convention: str) -> None:
         assert 0 <= figure <= pixels / (pixels - 1) + 1e-12
 
 
-def test_a_mask_without_object_scores_what_is_dark() -> None:
+def test_a_mask_without_object_scores_what_is_dark():
     ramp, nothing, everything = EDGES["ramp"], EDGES["nothing"], EDGES["everything"]
     assert score_map(ramp, nothing).figures["s_measure"] == pytest.approx(1 - (ramp / 62).mean())
     assert score_map(ramp, everything).figures["s_measure"] == pytest.approx((ramp / 62).mean())
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (2, 2)])
-def test_tiny_pictures_and_any_memory_layout(shape: tuple[int, int]) -> None:
+def test_tiny_pictures_and_any_memory_layout(shape):
     map_u8, gt_u8 = draw(*shape, seed=1, levels=9), draw(*shape, seed=2, levels=9)
     plain = score_map(map_u8, gt_u8)
     other = score_map(np.asfortranarray(map_u8), np.repeat(gt_u8, 2, axis=1)[:, ::2])
@@ -188,21 +182,18 @@ def test_tiny_pictures_and_any_memory_layout(shape: tuple[int, int]) -> None:
     np.testing.assert_array_equal(other.curves, plain.curves)
 
 
-def test_histogram_is_exact_beyond_float32() -> None:
+def test_histogram_is_exact_beyond_float32():
     side = 4097  # side² is odd and above 2^24
     nothing = np.zeros((side, side), np.uint8)
     assert joint_histogram(nothing, nothing)[0, 0] == side**2
 
 
-@pytest.mark.parametrize(
-    ("map_u8", "gt_u8", "convention", "message"),
-    [
-        (np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), "toolbox", "one .H, W."),
-        (np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.uint8), "toolbox", "one .H, W."),
-        (np.zeros((2, 3)), np.zeros((2, 3), np.uint8), "toolbox", "8-bit"),
-        (np.zeros((2, 3), np.uint8), np.zeros((2, 3), np.uint8), "matlab", "toolbox, pysodmetrics"),
-    ],
-)
-def test_wrong_input_is_refused(map_u8: np.ndarray, gt_u8: np.ndarray, convention: str, message: str) -> None:
+@pytest.mark.parametrize(("map_u8", "gt_u8", "convention", "message"), [
+    (np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), "toolbox", "one .H, W."),
+    (np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.uint8), "toolbox", "one .H, W."),
+    (np.zeros((2, 3)), np.zeros((2, 3), np.uint8), "toolbox", "8-bit"),
+    (np.zeros((2, 3), np.uint8), np.zeros((2, 3), np.uint8), "matlab", "toolbox, pysodmetrics"),
+])  # fmt: skip
+def test_wrong_input_is_refused(map_u8, gt_u8, convention, message):
     with pytest.raises(ValueError, match=message):
         score_map(map_u8, gt_u8, convention)

@@ -147,16 +147,11 @@ def training_gradients(*overrides, precision=torch.float32):
     return model, output
 
 
-@pytest.mark.parametrize(
-    ("overrides", "trained"),
-    [
-        ((), 2),
-        (("encoder.trainable=all",), 26),
-        (("encoder.trainable=none",), 0),
-        (("gam.enabled=false", "gcm.enabled=false", "acm.enabled=false"), 2),
-        (("gam.kernel_size=3", "gam.softmax=group", "gam.output_conv=false"), 2),
-    ],
-)
+@pytest.mark.parametrize(("overrides", "trained"), [
+    ((), 2), (("encoder.trainable=all",), 26), (("encoder.trainable=none",), 0),
+    (("gam.enabled=false", "gcm.enabled=false", "acm.enabled=false"), 2),
+    (("gam.kernel_size=3", "gam.softmax=group", "gam.output_conv=false"), 2),
+])  # fmt: skip
 def test_every_trainable_parameter_gets_a_finite_gradient_and_no_frozen_one_does(overrides, trained):
     model, _ = training_gradients(*overrides)
     for name, parameter in model.named_parameters():

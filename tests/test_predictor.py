@@ -233,16 +233,10 @@ def test_arrays_that_are_not_pictures_are_refused_by_place(model, paths, tmp_pat
         predict(model, "nowhere.jpg")
 
 
-@pytest.mark.parametrize(
-    ("given", "named"),
-    [
-        ({"size": 10}, "size.*10"),
-        ({"size": 224.0}, "size.*224.0"),
-        ({"memory": "2G"}, "memory.*2G"),
-        ({"device": "gpu"}, "gpu.*auto, cpu"),
-        ({"model": "paper"}, "paper.*Predictor.load"),
-    ],
-)
+@pytest.mark.parametrize(("given", "named"), [
+    ({"size": 10}, "size.*10"), ({"size": 224.0}, "size.*224.0"), ({"memory": "2G"}, "memory.*2G"),
+    ({"device": "gpu"}, "gpu.*auto, cpu"), ({"model": "paper"}, "paper.*Predictor.load"),
+])  # fmt: skip
 def test_wrong_arguments_are_named(model, given, named):
     with pytest.raises(ConfigError, match=named):
         Predictor(**{"model": model, "device": "cpu"} | given)

@@ -101,13 +101,10 @@ def test_no_two_steps_of_a_run_are_composed_alike(toy):
     assert len({tuple(numbers.flatten().tolist()) for numbers in drawn}) == len(drawn) == 8
 
 
-@pytest.mark.parametrize(
-    ("settings", "full"),
-    [
-        (("train.epochs=2", "optimizer.drop_at=0.5"), 3),  # of 6 steps
-        (("train.epochs=2", "train.steps=5", "optimizer.drop_at=0.34"), 2),  # 1.7, rounded
-    ],
-)
+@pytest.mark.parametrize(("settings", "full"), [
+    (("train.epochs=2", "optimizer.drop_at=0.5"), 3),  # of 6 steps
+    (("train.epochs=2", "train.steps=5", "optimizer.drop_at=0.34"), 2),  # 1.7, rounded
+])  # fmt: skip
 def test_rates_drop_at_the_step_that_drop_at_names(train, tmp_path, settings, full):
     assert train(*settings) == 0
     steps = [r for r in log(tmp_path / "runs/r") if r["event"] == "step"]

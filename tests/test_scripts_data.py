@@ -3,7 +3,6 @@
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from gconet.errors import ConfigError, DataError
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
-def load_script(name: str) -> ModuleType:
+def load_script(name):
     spec = importlib.util.spec_from_file_location(Path(name).name, SCRIPTS / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -21,7 +20,7 @@ def load_script(name: str) -> ModuleType:
     return module
 
 
-def run_main(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
+def run_main(module, monkeypatch, *args):
     monkeypatch.setattr(sys, "argv", ["script", *map(str, args)])
     return module.main()
 
@@ -31,16 +30,16 @@ def run_main(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *args: object)
 HEADER = "img_3,angle,img_2,flip,img_1,img_path,item,other_item\n"
 
 
-def locate(name: str) -> str:
+def locate(name):
     return f"./data/images/DUTS_class/{name}.jpg"
 
 
-def format_row(name: str, angle: float, flip: int, first: int, second: int) -> str:
+def format_row(name, angle, flip, first, second):
     return f'"1,2,3",{angle},"1,2,3",{flip},"4,5,6",{locate(name)},{first},{second}\n'
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+def checkout(tmp_path):
     """Two epochs of two steps: label 0 is class 21, label 1 class 9; tables in another order."""
     steps = [
         [(1, 0, ["9/b", "9/a", "21/x", "21/z"]), (0, 1, ["21/y", "9/b"])],
@@ -63,9 +62,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path / "repo"
 
 
-def test_import_gives_the_recorded_episodes(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_import_gives_the_recorded_episodes(checkout, tmp_path, monkeypatch):
     out = tmp_path / "episodes.npz"
     assert run_main(load_script("tools/import_release_episodes"), monkeypatch, checkout, out) == 0
     with np.load(out, allow_pickle=False) as file:
@@ -89,9 +86,7 @@ def test_import_gives_the_recorded_episodes(
         run_main(load_script("tools/import_release_episodes"), monkeypatch, checkout, out)
 
 
-def test_import_wants_a_whole_checkout(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_import_wants_a_whole_checkout(checkout, tmp_path, monkeypatch):
     module = load_script("tools/import_release_episodes")
     with pytest.raises(DataError, match=tmp_path.name):
         run_main(module, monkeypatch, tmp_path, tmp_path / "out.npz")

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,11 +22,11 @@ from gconet.data.toy import (
 from gconet.errors import ConfigError, DataError
 
 
-def read_tree(root: Path) -> dict[str, bytes]:
+def read_tree(root):
     return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*.*"))}
 
 
-def test_published_layout_and_binary_masks(tmp_path: Path) -> None:
+def test_published_layout_and_binary_masks(tmp_path):
     make_toy_set(tmp_path, "toy", classes=3, images_per_class=4, size=64)
     groups = scan_set(tmp_path, "toy")
     assert [len(group.items) for group in groups] == [4, 4, 4]
@@ -38,7 +37,7 @@ def test_published_layout_and_binary_masks(tmp_path: Path) -> None:
         assert set(np.unique(mask)) == {0, 255}
 
 
-def test_same_seed_same_bytes_and_another_seed_other_pictures(tmp_path: Path) -> None:
+def test_same_seed_same_bytes_and_another_seed_other_pictures(tmp_path):
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
         make_toy_set(tmp_path / folder, "toy", classes=3, images_per_class=2, size=48, seed=seed)
     first, again, other = (read_tree(tmp_path / folder) for folder in "abc")
@@ -47,7 +46,7 @@ def test_same_seed_same_bytes_and_another_seed_other_pictures(tmp_path: Path) ->
     assert not any(first[path] == other[path] for path in first)
 
 
-def test_masks_are_exact_under_occlusion(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_are_exact_under_occlusion(monkeypatch):
     """Painting each object in a colour of its own shows which pixels it really has."""
 
     def paint_flat(random, index, size):
@@ -70,21 +69,21 @@ def test_masks_are_exact_under_occlusion(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_outlines_lie_in_the_unit_circle(shape: str) -> None:
+def test_outlines_lie_in_the_unit_circle(shape):
     v, u = np.mgrid[-1.5:1.5:301j, -1.5:1.5:301j]
     inside = SHAPES[shape](u, v)
     assert 0.05 < inside.mean() < 0.4
     assert np.hypot(u, v)[inside].max() <= 1.001
 
 
-def test_every_class_looks_different() -> None:
+def test_every_class_looks_different():
     assert len({name_class(k) for k in range(MOST_CLASSES)}) == MOST_CLASSES
     v, u = np.mgrid[-0.8:0.8:65j, -0.8:0.8:65j]
     assert len({lit(u, v).tobytes() for lit in SURFACES.values()}) == len(SURFACES)
     assert 0 < LEAST_VISIBLE < 1
 
 
-def test_refuses_a_set_that_is_there(tmp_path: Path) -> None:
+def test_refuses_a_set_that_is_there(tmp_path):
     make_toy_set(tmp_path, "toy", classes=2, images_per_class=1, size=32)
     before = read_tree(tmp_path)
     with pytest.raises(DataError, match="toy"):
@@ -95,13 +94,13 @@ def test_refuses_a_set_that_is_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"classes": 1}, {"classes": 41}, {"images_per_class": 0}, {"size": 8}, {"seed": -1}]
 )
-def test_refuses_numbers_out_of_range(tmp_path: Path, wrong: dict[str, int]) -> None:
+def test_refuses_numbers_out_of_range(tmp_path, wrong):
     with pytest.raises(ConfigError, match="toy set"):
         make_toy_set(tmp_path, "toy", **wrong)
     assert not any(tmp_path.iterdir())
 
 
-def test_command_writes_both_sets_without_torch(tmp_path: Path) -> None:
+def test_command_writes_both_sets_without_torch(tmp_path):
     code = (
         "import runpy, sys; sys.modules['torch'] = None; "
         f"sys.argv = ['toy', {str(tmp_path)!r}, '--classes=2','--images-per-class=1','--size=32'];"
