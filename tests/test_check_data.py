@@ -75,15 +75,6 @@ def test_everything_wrong_is_listed(root):
     }
 
 
-def test_an_image_rotated_by_exif_has_its_upright_size(root):
-    folder = sorted((root / "images/toy").iterdir())[0]
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90°
-    Image.new("RGB", (20, 10)).save(folder / "009.jpg", exif=exif)
-    Image.new("L", (10, 20)).save(root / "gts/toy" / folder.name / "009.png")
-    assert not find_problems(root)
-
-
 def test_a_missing_side_is_a_problem_and_not_a_crash(root):
     (root / "gts").rename(root / "elsewhere")
     found = find_problems(root)

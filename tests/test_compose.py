@@ -20,27 +20,18 @@ def draw(share=0.6, count=16, labels=(3, 7), seed=(0, 1, 2), sizes=SIZES):
     return draw_composition(sizes, labels, count, share=share, seed=seed)
 
 
-def test_a_composition_is_a_function_of_its_seed():
+def test_compositions_are_drawn_by_seed_share_and_class():
     first, again, other = draw(), draw(), draw(seed=(0, 1, 3))
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
     assert (first.numbers != other.numbers).all()
-
-
-def test_every_picture_of_a_group_has_a_distractor_from_a_class_of_its_own():
     for step in range(50):
         classes = draw(seed=(0, 0, step)).others // 5
         for half in classes[:8], classes[8:]:
             assert len(set(half)) == 8 and not {3, 7} & set(half)
-
-
-def test_few_classes_repeat_but_are_never_the_groups_own():
     classes = draw(sizes=[5] * 4, labels=(0, 1)).others // 5
     assert sorted(set(classes[:8])) == sorted(set(classes[8:])) == [2, 3]
     classes = draw(sizes=[5, 5], labels=(1, 0)).others // 5
     assert classes.tolist() == [0] * 8 + [1] * 8
-
-
-def test_the_share_is_kept_and_both_kinds_are_as_frequent():
     kinds = np.concatenate([draw(seed=(0, 0, step)).kinds for step in range(200)])
     shares = [(kinds == kind).mean() for kind in (PLAIN, DISTRACTOR_PASTED, OBJECT_PASTED)]
     np.testing.assert_allclose(shares, [0.4, 0.3, 0.3], atol=0.025)
@@ -59,10 +50,19 @@ def pictures(kind):
     return x, g, y, h, torch.tensor([kind]), numbers
 
 
-def test_plain_pictures_are_untouched():
+def test_plain_pictures_hidden_objects_and_empty_masks_paste_nothing():
     x, g, *rest = pictures(PLAIN)
     picture, mask = compose(x, g, *rest)
     assert torch.equal(picture, x) and torch.equal(mask, g)
+    x, g, y, h, kinds, numbers = pictures(DISTRACTOR_PASTED)
+    h[:], numbers[:, 1] = 255, 0  # a distractor as large as the picture
+    picture, mask = compose(x, g, y, h, kinds, numbers)
+    assert torch.equal(picture, x) and torch.equal(mask, g)
+    for kind in (DISTRACTOR_PASTED, OBJECT_PASTED):
+        x, g, y, h, kinds, numbers = pictures(kind)
+        (h if kind == DISTRACTOR_PASTED else g).zero_()
+        picture, mask = compose(x, g, y, h, kinds, numbers)
+        assert torch.equal(picture, x) and torch.equal(mask, g)
 
 
 def test_a_pasted_distractor_leaves_the_object_and_its_mask():
@@ -93,21 +93,6 @@ def test_holes_in_a_mask_show_what_lies_below():
     whole = compose(x, torch.where(x[:, :1] > 0, 255, 0).to(torch.uint8), y, h, kinds, numbers)[0][0].float()
     dark = (red + blue < 60) & (whole[0] + whole[2] > 80)
     assert not dark.any() and mask.min() == 0
-
-
-def test_what_would_hide_most_of_the_object_is_not_pasted():
-    x, g, y, h, kinds, numbers = pictures(DISTRACTOR_PASTED)
-    h[:], numbers[:, 1] = 255, 0  # a distractor as large as the picture
-    picture, mask = compose(x, g, y, h, kinds, numbers)
-    assert torch.equal(picture, x) and torch.equal(mask, g)
-
-
-def test_an_empty_mask_pastes_nothing():
-    for kind in (DISTRACTOR_PASTED, OBJECT_PASTED):
-        x, g, y, h, kinds, numbers = pictures(kind)
-        (h if kind == DISTRACTOR_PASTED else g).zero_()
-        picture, mask = compose(x, g, y, h, kinds, numbers)
-        assert torch.equal(picture, x) and torch.equal(mask, g)
 
 
 def test_one_picture_does_not_depend_on_its_batch():

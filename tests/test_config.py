@@ -19,11 +19,8 @@ def test_every_shipped_config_loads_and_says_how_to_run_it(path):
     assert path.read_text().startswith("# python ")
 
 
-def test_the_defaults_are_the_release_recipe():
+def test_shipped_configs_differ_from_the_defaults_only_where_they_say():
     assert load_config(ROOT / "configs/gconet.yaml") == Config()
-
-
-def test_the_paper_config_differs_only_where_the_paper_does():
     ours, release = config_to_dict(load_config(ROOT / "configs/gconet_paper.yaml")), config_to_dict(Config())
     changed = {f"{section}.{key}" for section in ours if isinstance(ours[section], dict)
                for key in ours[section] if ours[section][key] != release[section][key]}  # fmt: skip
@@ -31,12 +28,19 @@ def test_the_paper_config_differs_only_where_the_paper_does():
                        "optimizer.lr", "optimizer.encoder_lr_scale", "loss.iou_reduction"}  # fmt: skip
 
 
-def test_round_trip(tmp_path):
+def test_settings_are_read_saved_and_overridden(tmp_path):
     config = load_config(None, ["data.root=/d", "optimizer.betas=[0.5, 0.6]", "train.steps=7"])
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump(config_to_dict(config)))
     assert load_config(path) == config
     assert config.train.steps == 7 and config.optimizer.betas == (0.5, 0.6)
+    assert [load_config(None, [f"data.cache={old}"]).data.cache for old in ("true", "false")] == [
+        "memory", "none",
+    ]  # fmt: skip
+    assert load_config(None, ["train.graph=false"]).train.graph is False
+    config = load_config(None, ["optimizer.lr=1e-5", "gam.kernel_size=3", "train.steps=null"])
+    assert (config.optimizer.lr, config.gam.kernel_size, config.train.steps) == (1e-5, 3, None)
+    assert config.optimizer.betas == Config().optimizer.betas
 
 
 def test_one_training_set_is_a_name_and_several_are_a_list():
@@ -44,19 +48,6 @@ def test_one_training_set_is_a_name_and_several_are_a_list():
     assert (one.data.train_set, two.data.train_set) == (("a",), ("a", "b"))
     assert [config_to_dict(c)["data"]["train_set"] for c in (one, two)] == ["a", ["a", "b"]]
     assert all(config_from_dict(config_to_dict(c)) == c for c in (one, two))
-
-
-def test_settings_of_earlier_versions_are_read():
-    assert [load_config(None, [f"data.cache={old}"]).data.cache for old in ("true", "false")] == [
-        "memory", "none",
-    ]  # fmt: skip
-    assert load_config(None, ["train.graph=false"]).train.graph is False
-
-
-def test_overrides_change_one_key_and_no_default():
-    config = load_config(None, ["optimizer.lr=1e-5", "gam.kernel_size=3", "train.steps=null"])
-    assert (config.optimizer.lr, config.gam.kernel_size, config.train.steps) == (1e-5, 3, None)
-    assert config.optimizer.betas == Config().optimizer.betas
 
 
 @pytest.mark.parametrize(("override", "named"), [

@@ -149,7 +149,7 @@ def test_the_applications_go_on_from_there(run, corpus, checkpoint, tmp_path):
         assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
-def test_composed_and_decomposed_names_pair(tmp_path):
+def test_unicode_forms_of_a_name_pair_or_are_named(tmp_path):
     for kind, form, suffix in (("images", "NFD", "jpg"), ("gts", "NFC", "png")):
         folder = tmp_path / kind / unicodedata.normalize(form, "Äpfel")
         folder.mkdir(parents=True)
@@ -238,13 +238,10 @@ def test_no_memory_is_not_blamed_on_the_picture(tmp_path, monkeypatch):
                 load_image(tmp_path / "a.png")
 
 
-def test_a_pipe_is_no_picture(tmp_path):
+def test_pipes_and_what_other_programs_would_decode_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(DataError, match="pipe.png"):
         load_image(tmp_path / "pipe.png")
-
-
-def test_what_other_programs_would_decode_is_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 24\n%%EndComments\nshowpage\n"
     )

@@ -60,12 +60,3 @@ def test_the_script_composes_the_same_pictures_each_time(run, packages, tmp_path
     assert not ((image[..., 0] - image[..., 1]) > 100).any()
     outside = image[~mask & (np.asarray(load_mask(tmp_path / "one/others/car/00.png")) == 0)]
     assert abs(np.median(outside) - 115) < 3 and outside.min() < 70  # the ground, and a shadow on it
-
-
-def test_what_is_missing_is_named_and_nothing_overwritten(run, packages, tmp_path):
-    (tmp_path / "there").mkdir()
-    done = run("scripts/tools/make_demo.py", "--packages", packages, "--output", tmp_path / "there", status=2)
-    assert "there" in done.stderr
-    (packages / "a/yak.png").unlink()
-    done = run("scripts/tools/make_demo.py", "--packages", packages, "--output", tmp_path / "new", status=1)
-    assert "yak.png" in done.stderr and not (tmp_path / "new").exists()

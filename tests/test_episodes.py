@@ -56,13 +56,10 @@ def test_first_groups_come_in_one_shuffled_order():
     assert 60 < np.median(np.abs(np.diff(orders[0]))) < 120
 
 
-def test_pure_function_of_seed_and_epoch():
+def test_episodes_follow_their_seed_epoch_and_settings():
     assert flat(drawn().epoch(3)) == flat(drawn().epoch(3))
     assert flat(drawn().epoch(3)) != flat(drawn().epoch(4))
     assert flat(drawn().epoch(3)) != flat(drawn(seed=1).epoch(3))
-
-
-def test_flips_and_angles_follow_their_settings():
     episodes = [e for epoch in range(40) for e in drawn().epoch(epoch)]
     angles, flips = np.concatenate([e.angles for e in episodes]), np.concatenate([e.flips for e in episodes])
     assert -90 <= angles.min() < -85 and 85 < angles.max() <= 90

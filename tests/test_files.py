@@ -134,16 +134,13 @@ def test_without_the_extra_it_is_named(run, checkpoint, tmp_path, monkeypatch, s
 # --- letters in figures ---
 
 
-def test_letters_outside_ascii_are_drawn(tmp_path):
+def test_letters_are_drawn_or_spelled(tmp_path, monkeypatch):
     for text in ("café", "Äpfel", "naïve Œuvre"):
         font, [shown] = legible([text])
         assert shown == text and all(has_letter(font, letter) for letter in text if letter != " ")
     picture = np.zeros((20, 200, 3), np.uint8)
     drawn = [draw_grid([[picture]], [title]) for title in ("ecole", "école", "\U0010fffd")]
     assert not np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[1], drawn[2])
-
-
-def test_letters_that_no_font_has_are_spelled(monkeypatch):
     monkeypatch.setattr(drawing, "FONTS", ())  # Pillow's own font alone
     _, shown = legible(["bike", "école", "猫"])
     assert shown == ["bike", "ecole", r"\u732b"]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gconet.config import Config, config_from_dict, config_to_dict, load_config
-from gconet.data.episodes import DrawnEpisodes, RecordedEpisodes
+from gconet.data.episodes import DrawnEpisodes
 from gconet.data.groups import SUFFIXES, Group, Item, scan_groups
 from gconet.errors import ConfigError, DataError
 from gconet.evaluation import CONVENTIONS, score_arrays
@@ -148,39 +148,6 @@ def test_episodes_are_pairs_of_distinct_images_of_two_classes(sizes, seed, group
 
 
 GROUPS = [Group(name, tuple(Item(f"{i}", Path(f"{name}{i}.png")) for i in range(3))) for name in "ab"]
-
-
-@bounded
-@given(st.sampled_from(["names", "labels", "label_folder", "sizes", "image", "angle", "flip"]), st.data())
-def test_damaged_episodes_are_refused_or_harmless(name, data):
-    record = {
-        "names": [f"{g}/{i}" for g in "ab" for i in range(3)], "label_folder": ["b", "a"],
-        "labels": np.array([[[0, 1], [1, 0]]]), "sizes": np.array([[2, 4]]),
-        "image": np.array([0, 3, 4, 5, 1, 2]), "angle": np.zeros(6, np.float32), "flip": np.zeros(6, bool),
-    }  # fmt: skip
-    array = np.array(record[name])
-    if array.dtype.kind == "U":
-        record[name] = data.draw(st.lists(st.sampled_from(["a", "b", "a/0", "b/2", "c"]), max_size=7))
-    else:
-        size = data.draw(st.integers(0, 8))
-        kind = data.draw(st.sampled_from([array.dtype, "f4", "U3"]))
-        drawn = np.array(data.draw(st.lists(st.integers(-9, 9), min_size=size, max_size=size))).astype(kind)
-        record[name] = (
-            drawn.reshape(data.draw(st.sampled_from([(-1,), (1, -1), array.shape])))
-            if drawn.size == array.size
-            else drawn
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        np.savez(Path(folder) / "e.npz", **record)
-        try:
-            episodes = RecordedEpisodes(Path(folder) / "e.npz", GROUPS)
-        except DataError as error:
-            assert str(error)
-            return
-        for epoch in range(len(episodes)):
-            for episode in episodes.epoch(epoch):
-                assert len(episode.images) % 2 == 0 and set(episode.images) <= set(range(6))
-                assert set(episode.labels) <= {0, 1}
 
 
 sides = st.integers(1, 12)

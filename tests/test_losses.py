@@ -27,34 +27,25 @@ def test_soft_iou(m, g, loss):
     assert soft_iou_loss(maps(m), maps(g)).tolist() == pytest.approx([loss])
 
 
-def test_soft_iou_of_empty_images_has_a_finite_gradient():
+def test_soft_iou_is_reduced_and_has_a_finite_gradient():
+    m, g = maps([1.0, 0.0], [0.0, 1.0], [0.5, 0.0]), maps([1.0, 0.0], [1.0, 0.0], [1.0, 0.0])
+    four = (m, m, m, m)  # per image 0, 1, 0.5
+    assert saliency_loss(four, g, reduction="sum").item() == pytest.approx(4 * 1.5)
+    assert saliency_loss(four, g, reduction="mean").item() == pytest.approx(4 * 0.5)
     m = torch.zeros(2, 1, 2, 2, requires_grad=True)
     soft_iou_loss(m, torch.zeros(2, 1, 2, 2)).sum().backward()
     assert m.grad is not None and m.grad.isfinite().all()
 
 
-def test_saliency_loss_reductions():
-    m, g = maps([1.0, 0.0], [0.0, 1.0], [0.5, 0.0]), maps([1.0, 0.0], [1.0, 0.0], [1.0, 0.0])
-    four = (m, m, m, m)  # per image 0, 1, 0.5
-    assert saliency_loss(four, g, reduction="sum").item() == pytest.approx(4 * 1.5)
-    assert saliency_loss(four, g, reduction="mean").item() == pytest.approx(4 * 0.5)
-
-
-def test_focal_loss_and_the_pairing_of_its_halves():
+def test_focal_loss_of_both_halves_grey_pixels_and_binary_masks():
     logits = maps([0.0], [math.log(3)])  # sigmoid: 0.5 own, 0.75 crossed
     masks = maps([1.0])
     own, crossed = 0.5**2 * math.log(2), 0.75**2 * math.log(4)  # (1-pt)^2 * -log(pt)
     assert collaboration_loss(logits, masks).item() == pytest.approx((own + crossed) / 2)
-
-
-def test_focal_loss_on_a_grey_pixel():
     bce = -0.5 * (math.log(0.75) + math.log(0.25))  # target 0.5, sigmoid 0.75
     own, crossed = (1 - math.exp(-bce)) ** 2 * bce, 0.5**2 * math.log(2)
     loss = collaboration_loss(maps([math.log(3)], [0.0]), maps([0.5]))
     assert loss.item() == pytest.approx((own + crossed) / 2)
-
-
-def test_focal_loss_on_binary_masks_is_torchvisions():
     logits, masks = 3 * torch.randn(4, 1, 5, 5), (torch.rand(2, 1, 5, 5) > 0.5).float()
     target = torch.cat([masks, torch.zeros_like(masks)])
     theirs = sigmoid_focal_loss(logits, target, alpha=-1, gamma=2, reduction="mean")

@@ -78,7 +78,7 @@ def test_a_mask_of_other_numbers_is_refused(tmp_path, name):
         assert np.asarray(load_map(path)).any()  # a map may be dark
 
 
-def test_a_dark_map_of_16_bits_stays_dark(tmp_path):
+def test_dark_maps_stay_dark_and_masks_of_any_greys_stay_masks(tmp_path):
     dim = np.full((20, 30), 4000, np.uint16)
     assert np.asarray(load_map(save(tmp_path, dim))).max() == 15
     with pytest.raises(DataError, match="a.png.*200"):
@@ -86,9 +86,6 @@ def test_a_dark_map_of_16_bits_stays_dark(tmp_path):
     black = np.zeros((20, 30, 3), np.uint16)
     cv2.imwrite(str(tmp_path / "a.png"), black)
     assert np.asarray(load_image(tmp_path / "a.png")).max() == 0
-
-
-def test_masks_of_few_or_many_greys_stay_masks(tmp_path):
     soft = cv2.GaussianBlur(WHITE_ON_BLACK, (0, 0), 2)
     thin = np.tile(np.uint8([60, 200, 255, 60, 0]), (20, 6))
     for mask in (soft, thin, np.zeros_like(WHITE_ON_BLACK), np.full_like(WHITE_ON_BLACK, 255)):

@@ -28,9 +28,12 @@ def draw(height, width, seed, levels):
     return palette[noise.randint(0, levels, (height, width))]
 
 
-def test_thresholds_are_torchs_to_the_bit():
+def test_thresholds_and_histogram_are_exact():
     expected = torch.linspace(0, 1 - 1e-10, 255).double().numpy()
     assert thresholds("toolbox").tobytes() == expected.tobytes()
+    side = 4097  # side² is odd and above 2^24
+    nothing = np.zeros((side, side), np.uint8)
+    assert joint_histogram(nothing, nothing)[0, 0] == side**2
 
 
 @bounded
@@ -180,12 +183,6 @@ def test_tiny_pictures_and_any_memory_layout(shape):
     assert np.isfinite(plain.curves).all()
     assert other.figures == plain.figures
     np.testing.assert_array_equal(other.curves, plain.curves)
-
-
-def test_histogram_is_exact_beyond_float32():
-    side = 4097  # side² is odd and above 2^24
-    nothing = np.zeros((side, side), np.uint8)
-    assert joint_histogram(nothing, nothing)[0, 0] == side**2
 
 
 @pytest.mark.parametrize(("map_u8", "gt_u8", "convention", "message"), [

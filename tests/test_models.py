@@ -34,20 +34,14 @@ def gam(C=8, **changes):
     )
 
 
-def test_inference_needs_16_83_million_parameters(net):
+def test_the_networks_parameters_stages_and_encoder(net, group):
     assert round(sum(p.numel() for p in net.parameters()) / 1e6, 2) == 16.83
-
-
-def test_stages_have_their_channels_and_strides(net):
     with torch.inference_mode():
         stages = net.encode(torch.rand(2, 3, 64, 96))
     assert [tuple(s.shape) for s in stages] == [
         (2, c, 64 // stride, 96 // stride)
         for c, stride in zip((64, 128, 256, 512, 512), (1, 2, 4, 8, 16), strict=True)
     ]
-
-
-def test_the_encoder_is_torchvisions_vgg16_on_normalised_images(net, group):
     theirs = vgg16(weights=None).eval()
     theirs.features.load_state_dict(
         {k.removeprefix("features."): v for k, v in net.encoder.state_dict().items()}

@@ -31,23 +31,16 @@ def plan(monkeypatch):
     return plan
 
 
-def test_a_large_gpu_holds_everything(plan):
+def test_images_lie_where_they_fit(plan, monkeypatch):
     assert plan() == plan(precision=torch.float32) == (True, GPU)
-
-
-def test_an_11_gb_card_holds_the_images_beside_a_step(plan):
     assert plan(gpu=10.5) == (True, GPU)  # bf16, 2.6 GiB a step
     assert plan(gpu=10.5, precision=torch.float32) == (False, GPU)  # 6.3 GiB a step, no graphs
-
-
-def test_else_memory_else_files(plan):
     assert plan(gpu=7.0, precision=torch.float32) == (False, CPU)
     assert plan(gpu=7.0, cpu=3.0, precision=torch.float32) == (False, None)
     assert plan(device=CPU) == (False, CPU) and plan(device=CPU, cpu=3.0) == (False, None)
-
-
-def test_a_run_that_reads_less_than_all_images_keeps_none(plan):
     assert plan(steps=257) == (True, None) and plan(steps=258) == (True, GPU)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert plan(device=CPU, world=2, cpu=4.0)[1] is None and plan(device=CPU, world=2, cpu=8.0)[1] == CPU
 
 
 def test_settings_decide_before_memory_does(plan):
@@ -58,8 +51,3 @@ def test_settings_decide_before_memory_does(plan):
         assert plan(**elsewhere)[0] is False
         with pytest.raises(ConfigError, match="train.graph"):
             plan("train.graph=true", **elsewhere)
-
-
-def test_processes_share_a_machines_memory(plan, monkeypatch):
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert plan(device=CPU, world=2, cpu=4.0)[1] is None and plan(device=CPU, world=2, cpu=8.0)[1] == CPU

@@ -59,14 +59,11 @@ def predict(model, pictures, precision="fp32", memory=None):
     )
 
 
-def test_maps_are_the_reference_paths(model, paths, tmp_path):
+def test_maps_are_the_reference_paths_and_depend_on_the_whole_group(model, paths, tmp_path):
     reference_path.predict_files(model.state_dict(), paths, tmp_path, 32)
     for path, m in zip(paths, predict(model, paths), strict=True):
         with Image.open(tmp_path / path.name) as theirs:
             assert np.abs(m.astype(int) - np.asarray(theirs)).max() <= 1
-
-
-def test_the_maps_depend_on_the_whole_group(model, paths):
     whole = predict(model, paths)
     part = predict(model, paths[:2])
     assert max(np.abs(a.astype(int) - b).max() for a, b in zip(whole[:2], part, strict=True)) > 10
@@ -131,23 +128,17 @@ def test_a_predictors_maps_are_those_of_the_network_under_autocast(model, paths,
     assert ready.model.mean.dtype == torch.float32  # the normalisation keeps its precision
 
 
-def test_more_memory_keeps_more():
+def test_memory_decides_what_is_kept_and_too_little_is_refused(model, paths, monkeypatch):
     cpu = torch.device("cpu")
     roomy, tight = (plan(100, 224, device=cpu, memory=m * 2**20) for m in (4000, 300))
     assert roomy.kept == 4 and roomy.block == BLOCK and tight.kept < 4
     kept = [plan(100, 224, device=cpu, memory=m * 2**20).kept for m in range(250, 4000, 50)]
     assert kept == sorted(kept) and set(kept) == {0, 1, 2, 3, 4}
     assert plan(1, 224, device=cpu, memory=2**28).batch == 1
-
-
-def test_too_little_memory_is_refused_with_what_is_needed(model, paths):
     with pytest.raises(ConfigError, match=r"1000 images of 224 .*1\.\d+ GiB.*0\.50"):
         plan(1000, 224, device=torch.device("cpu"), memory=2**29)
     with pytest.raises(ConfigError, match="5 images of 32"):
         predict(model, paths, memory=1000)
-
-
-def test_the_default_takes_half_of_what_is_free_at_most_what_is_modest(monkeypatch):
     cpu = torch.device("cpu")
     for free in (2**29, 2**31, 2**36):
         monkeypatch.setattr(memory, "free_memory", lambda device, free=free: free)
@@ -160,10 +151,6 @@ def test_the_default_takes_half_of_what_is_free_at_most_what_is_modest(monkeypat
 
 def plan(images, size, **how):
     return plan_group(images, size, encoder=VGG16Encoder(), precision=torch.float32, **how)
-
-
-def test_free_memory_is_plausible():
-    assert 2**20 < memory.free_memory(torch.device("cpu")) < 2**50
 
 
 def test_one_picture_and_an_unreadable_one(model, paths, tmp_path):

@@ -41,16 +41,13 @@ def test_equals_pillow_within_rounding(pictures, flip):
         assert (np.rint(masks[i, 0].numpy() * 255) != theirs).mean() < 0.002  # ties on pixel borders
 
 
-def test_image_and_mask_stay_aligned():
+def test_masks_turn_with_their_images_and_outside_is_zero():
     r = np.random.RandomState(1)
     grey = cv2.resize(r.randint(0, 2, (6, 6)).astype(np.uint8) * 255, (96, 96), interpolation=0)
     images, masks = batch(([np.stack([grey] * 3, 2)] * 4, [grey] * 4), [30.0, -80.0, 5.0, 90.0],
                           [True, False, True, True])  # fmt: skip
     differ = ((images[:, :1] > 0.5) != (masks > 0.5)).float().mean((1, 2, 3))
     assert (differ < 0.03).all()  # but for the pixels along edges
-
-
-def test_what_comes_from_outside_is_zero():
     white = ([np.full((96, 96, 3), 255, np.uint8)], [np.full((96, 96), 255, np.uint8)])
     images, masks = batch(white, [45.0], [False])
     assert images[0, :, 0, 0].max() == 0 and masks[0, 0, 0, 0] == 0

@@ -45,7 +45,7 @@ def test_distances_by_hand():
     assert np.isnan(group_distances([np.float32([x, y])])[1]).all()
 
 
-def test_attention_is_laid_where_it_is():
+def test_figures_are_drawn_as_they_are():
     attention = np.zeros((4, 4), np.float32)
     attention[0, 3] = 0.7
     m = spread_attention(attention, 40, 80)
@@ -53,18 +53,12 @@ def test_attention_is_laid_where_it_is():
     shown = overlay(np.full((40, 80, 3), 100, np.uint8), m).astype(int)
     assert shown[2, 78].sum() > 2 * shown[30, 10].sum()
     assert spread_attention(np.zeros((4, 4), np.float32), 5, 5).max() == 0
-
-
-def test_a_grid_holds_every_picture_at_one_height():
     red, green = (
         np.full((h, w, 3), c, np.uint8) for h, w, c in ((30, 60, (200, 0, 0)), (90, 30, (0, 200, 0)))
     )
     grid = draw_grid([[red, green], [green, red]], ["one", "a very long title " * 9], height=40)
     for colour, area in (((200, 0, 0), 40 * 80), ((0, 200, 0), 40 * 13)):
         assert (grid == colour).all(2).sum() == 2 * area
-
-
-def test_a_matrix_shows_its_values_by_names():
     drawn = draw_matrix(np.float32([[1, 0.5], [0.5, 1]]), ["Äpfel", "b" * 40], "title")
     colours, counts = np.unique(drawn.reshape(-1, 3), axis=0, return_counts=True)
     assert sorted(counts[(counts >= 1500) & (colours.min(1) < 255)]) == [2 * 28 * 28] * 2
