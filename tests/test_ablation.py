@@ -38,7 +38,7 @@ def test_the_rows_differ_only_in_their_modules():
     assert modules == ["---", "+--", "-+-", "--+", "++-", "+++"]
 
 
-def test_shared_parts_start_alike_in_every_row():
+def test_shared_parts_start_alike_and_building_draws_nothing_from_the_global_generator():
     states = [build_training_model(load_config(row, ["seed=3"]), classes=5).state_dict() for row in ROWS]
     full = states[-1]
     for state in states[:-1]:
@@ -46,9 +46,6 @@ def test_shared_parts_start_alike_in_every_row():
     other = build_training_model(load_config(ROWS[-1], ["seed=4"]), classes=5).state_dict()
     for name in ("net.decoder.top.0", "net.affinity.query", "gcm.layers.0", "acm.linear"):
         assert not torch.equal(full[f"{name}.weight"], other[f"{name}.weight"])
-
-
-def test_building_a_network_draws_nothing_from_the_global_generator():
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)

@@ -75,11 +75,16 @@ def test_everything_wrong_is_listed(root):
     }
 
 
-def test_a_missing_side_is_a_problem_and_not_a_crash(root):
+def test_missing_sides_sets_and_roots_are_named(root, tmp_path):
     (root / "gts").rename(root / "elsewhere")
     found = find_problems(root)
     assert ("missing folder", "gts/toy") in found
     assert sum(kind == "no mask" for kind, _ in found) == 9
+    assert list_sets(root) == ["toy"]
+    with pytest.raises(DataError, match="CoCA.*toy"):
+        check_set(root, "CoCA")
+    done = run_script("--root", tmp_path / "nowhere")
+    assert done.returncode == 1 and "nowhere" in done.stderr
 
 
 def test_masks_of_distractors_are_checked_if_they_are_there(root):
@@ -116,14 +121,6 @@ def test_known_totals(root):
     for name, known in known_sets().items():
         assert f"| {known.use} |" in rows[name]
         assert known.images is None or f"| {known.images:,} | {known.groups} |" in rows[name]
-
-
-def test_a_set_or_root_that_is_not_there(root, tmp_path):
-    assert list_sets(root) == ["toy"]
-    with pytest.raises(DataError, match="CoCA.*toy"):
-        check_set(root, "CoCA")
-    done = run_script("--root", tmp_path / "nowhere")
-    assert done.returncode == 1 and "nowhere" in done.stderr
 
 
 def test_command(root):

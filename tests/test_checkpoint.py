@@ -78,7 +78,7 @@ def test_what_is_no_checkpoint_of_ours_is_refused(saved, tmp_path, capsys):
     assert "\n" not in str(caught.value)
 
 
-def test_weights_that_ship_are_half_as_large_and_checked(saved, tmp_path, run):
+def test_weights_that_ship_are_half_as_large_checked_and_without_paths(saved, tmp_path, run):
     path, config, model = saved
     weights = tmp_path / "w.pt"
     out = run("scripts/tools/ship_weights.py", path, weights).stdout
@@ -90,9 +90,6 @@ def test_weights_that_ship_are_half_as_large_and_checked(saved, tmp_path, run):
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor.half().float()), name
     assert "w.pt" in run("scripts/tools/ship_weights.py", path, weights, status=2).stderr
-
-
-def test_of_machine_paths_only_names_ship(tmp_path):
     config = load_config(None, ["data.root=/home/me/data", "encoder.weights=/home/me/vgg.pth"])
     save_checkpoint(tmp_path / "a.pt", config=config, model=build_model(config))
     ship_weights(tmp_path / "a.pt", tmp_path / "new/w.pt")

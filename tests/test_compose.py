@@ -65,16 +65,13 @@ def test_plain_pictures_hidden_objects_and_empty_masks_paste_nothing():
         assert torch.equal(picture, x) and torch.equal(mask, g)
 
 
-def test_a_pasted_distractor_leaves_the_object_and_its_mask():
+def test_a_pasted_distractor_or_object_has_an_exact_mask():
     x, g, *rest = pictures(DISTRACTOR_PASTED)
     picture, mask = compose(x, g, *rest)
     assert torch.equal(mask, g)  # there is room beside it
     assert torch.equal(picture[:, 0], x[:, 0])
     blue = picture[0, 2] > 200
     assert 16**2 / 2.2**2 * 0.6 < blue.sum() <= 16**2 and not (picture[:, :, blue][:, 1] > 0).any()
-
-
-def test_a_pasted_object_takes_its_mask_along_and_no_background():
     x, g, *rest = pictures(OBJECT_PASTED)
     picture, mask = compose(x, g, *rest)
     red, alpha = picture[0, 0].float(), mask[0, 0].float() / 255
@@ -83,9 +80,6 @@ def test_a_pasted_object_takes_its_mask_along_and_no_background():
     assert 16**2 / 2.2**2 * 0.6 < (alpha > 0.5).sum() <= 16**2
     assert ((alpha > 0.05) & (alpha < 0.95)).any()  # a soft edge
     torch.testing.assert_close(picture[0, 2].float(), rest[0][0, 2].float() * (1 - alpha), atol=1.5, rtol=0)
-
-
-def test_holes_in_a_mask_show_what_lies_below():
     x, g, y, h, kinds, numbers = pictures(OBJECT_PASTED)
     g[:, :, 12, 12], numbers[:, 1] = 0, 0  # one pixel, pasted at full size
     picture, mask = compose(x, g, y, h, kinds, numbers)

@@ -80,7 +80,7 @@ def test_a_contradiction_names_both_keys(key):
         load_config(None, ["data.episodes=e.npz", key])
 
 
-def test_a_config_that_is_not_there_or_no_mapping(tmp_path):
+def test_files_that_are_missing_no_mapping_or_full_of_aliases_are_named(tmp_path):
     with pytest.raises(ConfigError, match="none.yaml"):
         load_config(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="expected a section"):
@@ -95,9 +95,6 @@ def test_a_config_that_is_not_there_or_no_mapping(tmp_path):
         (tmp_path / "other.yaml").write_text(other)
         with pytest.raises(ConfigError, match="expected a section"):
             load_config(tmp_path / "other.yaml")
-
-
-def test_a_few_lines_of_aliases_do_not_fill_the_memory(tmp_path):
     lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
     lines += [f"{b}: &{b} [{', '.join(9 * [f'*{a}'])}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
     (tmp_path / "laughs.yaml").write_text("\n".join(lines))

@@ -149,26 +149,23 @@ def test_the_applications_go_on_from_there(run, corpus, checkpoint, tmp_path):
         assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
-def test_unicode_forms_of_a_name_pair_or_are_named(tmp_path):
+def test_folders_pair_in_any_unicode_form_and_only_one_level_deep(tmp_path):
     for kind, form, suffix in (("images", "NFD", "jpg"), ("gts", "NFC", "png")):
         folder = tmp_path / kind / unicodedata.normalize(form, "Äpfel")
         folder.mkdir(parents=True)
         Image.new("RGB", (4, 4)).save(folder / f"{unicodedata.normalize(form, 'grün')}.{suffix}")
     [group] = scan_groups(tmp_path / "images", tmp_path / "gts")
     assert group.name == unicodedata.normalize("NFC", "Äpfel") and group.items[0].mask.is_file()
+    (tmp_path / "deep/a/b").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(tmp_path / "deep/a/b/c.png")
+    with pytest.raises(DataError, match="deep"):
+        scan_groups(tmp_path / "deep")
 
 
 def test_folders_that_differ_in_the_unicode_form_alone_are_named(tmp_path):
     for form in ("NFC", "NFD"):
         (tmp_path / unicodedata.normalize(form, "Äpfel")).mkdir()
         Image.new("RGB", (4, 4)).save(tmp_path / unicodedata.normalize(form, "Äpfel") / f"{form}.png")
-    with pytest.raises(DataError, match=tmp_path.name):
-        scan_groups(tmp_path)
-
-
-def test_folders_in_folders_are_no_groups(tmp_path):
-    (tmp_path / "a/b").mkdir(parents=True)
-    Image.new("RGB", (4, 4)).save(tmp_path / "a/b/c.png")
     with pytest.raises(DataError, match=tmp_path.name):
         scan_groups(tmp_path)
 

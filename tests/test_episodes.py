@@ -30,7 +30,7 @@ def flat(episodes):
     return [(e.labels, *e.images, *e.angles, *e.flips) for e in episodes]
 
 
-def test_every_class_comes_first_once_with_another_as_partner():
+def test_first_groups_come_once_in_one_shuffled_order_each_with_another():
     starts = np.cumsum((0, *SIZES))
     partners = set()
     for epoch in range(30):
@@ -45,10 +45,7 @@ def test_every_class_comes_first_once_with_another_as_partner():
                 assert ((starts[label] <= half) & (half < starts[label + 1])).all()
             partners.add(e.labels)
     assert len(partners) == 5 * 4  # every pair comes up
-
-
-def test_first_groups_come_in_one_shuffled_order():
-    """Sorted, they would be 1 apart; the authors' recorded ones are 84 places apart on median."""
+    # Sorted, they would be 1 apart; the authors' recorded ones are 84 places apart on median.
     orders = [
         [e.labels[0] for e in drawn(291 * (2,), seed).epoch(epoch)] for seed in (0, 1) for epoch in (0, 5)
     ]
@@ -179,7 +176,7 @@ def groups(*names):
     return [Group(g, tuple(Item(s, None) for s in stems.split())) for g, stems in names]
 
 
-def test_replay_maps_their_names_and_labels_to_ours(tmp_path):
+def test_replay_maps_names_and_labels_to_ours_or_names_what_is_missing(tmp_path):
     ours = groups(("a", "w x"), ("b", "y z"))  # items end to end: a/w a/x b/y b/z
     replay = RecordedEpisodes(record(tmp_path), ours)
     assert len(replay) == 2
@@ -189,14 +186,11 @@ def test_replay_maps_their_names_and_labels_to_ours(tmp_path):
     assert second.angles.tolist() == [2, 3, 4, 5] and second.flips.tolist() == [0, 0, 1, 1]
     with pytest.raises(DataError, match="2 epochs"):
         replay.epoch(2)
+    with pytest.raises(DataError, match="b/z"):
+        RecordedEpisodes(record(tmp_path), groups(("a", "w x"), ("b", "y")))
 
 
 OURS = groups(("a", "w x"), ("b", "y z"))
-
-
-def test_replay_names_what_the_data_set_lacks(tmp_path):
-    with pytest.raises(DataError, match="b/z"):
-        RecordedEpisodes(record(tmp_path), groups(("a", "w x"), ("b", "y")))
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,12 @@ def test_the_set_is_averaged_over_images_not_groups(folders):
     assert scores.figures["max_f"] == scores.curves["f"].max() != np.mean(of_groups)
 
 
-def test_arrays_score_as_files_in_any_order(folders):
+def test_workers_and_arrays_change_nothing(tmp_path, folders):
+    for seed in range(2 * MAPS_PER_WORKER):
+        write_pair(tmp_path / "many", f"group{seed % 3}/{seed}", seed, size=(12, 9))
+    many = tmp_path / "many/maps", tmp_path / "many/gts"
+    alone, shared = (score_folders(*many, workers=workers) for workers in (0, 2))
+    assert alone.to_dict() == shared.to_dict()
     names = ["dog/a", "cat/c", "cat/a", "cat/b"]  # the files are read in another order
     maps = [
         (*name.split("/"), load(folders / f"maps/{name}.png"), load(folders / f"gts/{name}.png"))
@@ -123,16 +128,13 @@ def test_arrays_score_as_files_in_any_order(folders):
         assert ours.figures == pytest.approx(files.figures, abs=1e-12)
 
 
-def test_workers_change_nothing(tmp_path):
-    for seed in range(2 * MAPS_PER_WORKER):
-        write_pair(tmp_path, f"group{seed % 3}/{seed}", seed, size=(12, 9))
-    alone, shared = (
-        score_folders(tmp_path / "maps", tmp_path / "gts", workers=workers) for workers in (0, 2)
-    )
-    assert alone.to_dict() == shared.to_dict()
-
-
-def test_folders_pair_by_name_and_are_named_if_they_do_not(folders):
+def test_maps_pair_by_name_and_take_their_masks_size(folders):
+    path = folders / "maps/dog/a.png"
+    small = Image.open(path).resize((7, 5))
+    small.save(path)
+    resized = np.asarray(small.resize((20, 16), Image.Resampling.BILINEAR))
+    expected = score_map(resized, load(folders / "gts/dog/a.png"))
+    assert score(folders).groups["dog"].figures["mae"] == expected.figures["mae"]
     scores = score_folders(folders / "maps/cat", folders / "gts/cat")
     assert scores.images == 3
     renamed = (folders / "maps/cat").rename(folders / "feline")
@@ -141,15 +143,6 @@ def test_folders_pair_by_name_and_are_named_if_they_do_not(folders):
         path.rename(path.with_stem(f"{path.stem}_map"))
     with pytest.raises(DataError, match=folders.name):
         score(folders, allow_missing=True)
-
-
-def test_a_map_of_another_size_is_resized_to_its_mask(folders):
-    path = folders / "maps/dog/a.png"
-    small = Image.open(path).resize((7, 5))
-    small.save(path)
-    resized = np.asarray(small.resize((20, 16), Image.Resampling.BILINEAR))
-    expected = score_map(resized, load(folders / "gts/dog/a.png"))
-    assert score(folders).groups["dog"].figures["mae"] == expected.figures["mae"]
 
 
 def test_what_does_not_pair_is_an_error_that_lists_it(folders):

@@ -154,15 +154,18 @@ def test_another_encoder_stays_within_the_memory_plan(tmp_path, name):
     assert 0.1 < large - small < 0.75 and small < 1.5
 
 
-def test_the_memory_plan_reads_the_encoder():
+def test_the_memory_plan_and_the_pages_lists_read_the_encoders():
     how = {"device": torch.device("cpu"), "precision": torch.float32, "memory": 2**31}
     plans = {name: plan_group(100, 224, encoder=encoder(), **how) for name, encoder in ENCODERS.items()}
     assert plans["vgg16"] == plans["vgg16_bn"]
     # at half of the size, all laterals of ResNet-50 fit
     assert plans["resnet50"].kept == 4 > plans["vgg16"].kept
+    assert all(f"`{name}`" in DOC for name in (*ENCODERS, *CONSENSUS)) and len(ENCODERS) == 3
+    [line] = re.findall(r"```yaml\n(.*?)```", DOC, re.S)
+    assert KnownSet(**yaml.safe_load(line)["mine"]).images == 1200
 
 
-def test_wrong_names_are_refused_with_those_that_exist():
+def test_wrong_names_and_weights_of_another_encoder_are_refused(tmp_path):
     for setting, named in (
         ("encoder.name=vgg17", "vgg17.*vgg16, vgg16_bn, resnet50"),
         ("gam.kind=max", "gam.kind.*max.*affinity, mean"),
@@ -170,9 +173,6 @@ def test_wrong_names_are_refused_with_those_that_exist():
     ):
         with pytest.raises(ConfigError, match=named):
             build_model(load_config(None, [setting]))
-
-
-def test_weights_of_another_encoder_are_refused(tmp_path):
     torch.save(ENCODERS["vgg16"]().state_dict(), tmp_path / "vgg16.pth")
     for name in OTHERS:
         with pytest.raises(CheckpointError, match="vgg16.pth"):
@@ -258,9 +258,3 @@ def test_the_pages_code_runs(extended, train, tmp_path, toy, monkeypatch):
     assert extended["printed"] == re.search(r"```\n```\n(.*?)```", DOC, re.S)[1]
     maps = torch.tensor([[[[1.0, 0.5]]]])
     assert extended["dice_loss"](maps, torch.tensor([[[[1.0, 0.0]]]])) == pytest.approx(1 - 2 / 2.5)
-
-
-def test_the_pages_lists_are_those_of_the_code():
-    assert all(f"`{name}`" in DOC for name in (*ENCODERS, *CONSENSUS)) and len(ENCODERS) == 3
-    [line] = re.findall(r"```yaml\n(.*?)```", DOC, re.S)
-    assert KnownSet(**yaml.safe_load(line)["mine"]).images == 1200

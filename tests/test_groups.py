@@ -28,11 +28,15 @@ def test_pairs_by_stem_whatever_the_suffix(tmp_path):
     assert all(item.mask is not None and item.mask.stem == item.stem for g in groups for item in g.items)
 
 
-def test_a_folder_of_pictures_is_one_group_and_pairs_whatever_the_masks_folder_is_called(tmp_path):
+def test_one_folder_is_one_group_unless_it_also_holds_folders(tmp_path):
     write(tmp_path / "bikes/1.jpg")
     write(tmp_path / "truth/1.png", mode="L")
     [group] = scan_groups(tmp_path / "bikes", tmp_path / "truth")
     assert group.name == "bikes" and group.items[0].mask == tmp_path / "truth/1.png"
+    write(tmp_path / "g/x.jpg")
+    write(tmp_path / "g/sub/y.png")
+    with pytest.raises(DataError, match=f"{tmp_path.name}/g"):
+        scan_groups(tmp_path / "g")
 
 
 def test_what_is_missing_is_named(tmp_path):
@@ -52,13 +56,6 @@ def test_what_is_missing_is_named(tmp_path):
     (tmp_path / "images/s/c").mkdir()
     with pytest.raises(DataError, match=r"\bc\b"):
         scan_set(tmp_path, "s")
-
-
-def test_ambiguous_folders_are_refused(tmp_path):
-    write(tmp_path / "g/x.jpg")
-    write(tmp_path / "g/sub/y.png")
-    with pytest.raises(DataError, match=f"{tmp_path.name}/g"):
-        scan_groups(tmp_path / "g")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])

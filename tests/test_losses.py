@@ -52,13 +52,7 @@ def test_focal_loss_of_both_halves_grey_pixels_and_binary_masks():
     torch.testing.assert_close(collaboration_loss(logits, masks), theirs)
 
 
-def test_cross_entropy():
-    logits = torch.tensor([[0.0, 0.0], [math.log(3), 0.0]])
-    expected = (math.log(2) + math.log(4 / 3)) / 2
-    assert classification_loss(logits, torch.tensor([1, 0])).item() == pytest.approx(expected)
-
-
-def test_the_criterion_names_the_terms_that_exist_and_weights_the_total():
+def test_outputs_and_terms_are_settings():
     m = maps([1.0, 0.0], [0.0, 1.0])
     both = torch.zeros(4, 1, 1, 2)
     full = TrainingOutput((m, m, m, m), both, torch.zeros(2, 3), m, m)
@@ -70,9 +64,6 @@ def test_the_criterion_names_the_terms_that_exist_and_weights_the_total():
     assert criterion.total(terms).item() == pytest.approx(8 + 2.5 * math.log(2) + 0.5 * math.log(3))
     bare = TrainingOutput((m, m, m, m), None, None, m, m)
     assert list(criterion(bare, m, torch.tensor([0, 2]))) == ["saliency"]
-
-
-def test_one_output_and_its_cross_entropy_are_settings():
     right, wrong = maps([1.0, 0.0], [0.0, 1.0]), maps([0.0, 1.0], [1.0, 0.0])
     logits = torch.tensor([0.0, math.log(3), 0.0, 0.0]).view(2, 1, 1, 2)
     output = TrainingOutput((wrong, wrong, wrong, right), None, None, right, logits)
@@ -82,3 +73,6 @@ def test_one_output_and_its_cross_entropy_are_settings():
     bce = (3 * math.log(2) + math.log(4)) / 4  # of log 2 thrice, and of a certain 3:1 that is wrong
     assert {n: t.item() for n, t in terms.items()} == pytest.approx({"saliency": 0.0, "bce": bce})
     assert criterion.total(terms).item() == pytest.approx(60 * bce)
+    logits = torch.tensor([[0.0, 0.0], [math.log(3), 0.0]])
+    expected = (math.log(2) + math.log(4 / 3)) / 2
+    assert classification_loss(logits, torch.tensor([1, 0])).item() == pytest.approx(expected)

@@ -96,7 +96,40 @@ def test_pysodmetrics_equals_the_package(height, width, seed, black_and_white, m
         assert ours.figures["s_measure"] == pytest.approx(theirs["s_measure"], abs=1e-9)
 
 
-def test_two_by_two_by_hand():
+def test_perfect_and_constant_maps():
+    gt_u8 = np.zeros((20, 30), np.uint8)
+    gt_u8[5:12, 8:20] = 255
+    for convention in CONVENTIONS:
+        whole = summarise([score_map(gt_u8, gt_u8, convention)], convention=convention)
+        assert whole.figures["mae"] == 0
+        perfect = [whole.figures[name] for name in ("s_measure", "max_f", "ap", "auc")]
+        assert perfect == pytest.approx([1, 1, 1, 1])
+    map_u8, gt_u8 = np.full((6, 5), 100, np.uint8), draw(6, 5, seed=3, levels=2)
+    ours, theirs = score_map(map_u8, gt_u8, "pysodmetrics"), score_by_pysodmetrics(map_u8, gt_u8)
+    assert ours.figures["mae"] == pytest.approx(theirs["mae"])
+    np.testing.assert_allclose(ours.curves[CURVES.index("f")], theirs["f"], rtol=0, atol=1e-12)
+    assert score_map(map_u8, np.zeros_like(gt_u8), "pysodmetrics").figures["s_measure"] == pytest.approx(
+        155 / 255
+    )
+    ramp, nothing, everything = EDGES["ramp"], EDGES["nothing"], EDGES["everything"]
+    assert score_map(ramp, nothing).figures["s_measure"] == pytest.approx(1 - (ramp / 62).mean())
+    assert score_map(ramp, everything).figures["s_measure"] == pytest.approx((ramp / 62).mean())
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_a_map_that_contradicts_its_mask_scores_zero_not_less(convention):
+    gt_u8 = np.zeros((20, 30), np.uint8)
+    gt_u8[5:12, 8:20] = 255
+    assert score_map(255 - gt_u8, gt_u8, convention).figures["s_measure"] == 0
+
+
+def test_areas_and_maps_by_hand():
+    # the envelope of precision is 0.8 up to recall 0.5, 0.6 up to 0.75, then 0
+    precision, recall = np.array([0.6, 0.5, 0.8, 0.1]), np.array([0.75, 0.6, 0.5, 0.25])
+    assert average_precision(precision, recall) == pytest.approx(0.5 * 0.8 + 0.25 * 0.6)
+    # trapezoids from 0 to 0.5 and from 0.5 to 1; at 0 the point of the highest threshold counts
+    recall, fpr = np.array([1.0, 0.8, 0.4, 0.2]), np.array([1.0, 0.5, 0.0, 0.0])
+    assert area_under_roc(recall, fpr) == pytest.approx(0.5 * (0.2 + 0.8) / 2 + 0.5 * (0.8 + 1) / 2)
     map_u8, gt_u8 = np.array([[255, 128], [0, 0]], np.uint8), np.array([[255, 0], [0, 0]], np.uint8)
     ours = score_map(map_u8, gt_u8)
     f, e, precision, recall, fpr = ours.curves
@@ -108,42 +141,6 @@ def test_two_by_two_by_hand():
     assert f[[half, half + 1]] == pytest.approx([1.3 * 0.5 / (0.3 * 0.5 + 1), 1])
     # at threshold 0 the map is constant, so nothing aligns: 4 pixels at 1/4; a perfect one has 4 at 1
     assert e[[0, 254]] == pytest.approx([4 / 4 / 3, 4 / 3])
-
-
-def test_a_perfect_map():
-    gt_u8 = np.zeros((20, 30), np.uint8)
-    gt_u8[5:12, 8:20] = 255
-    for convention in CONVENTIONS:
-        whole = summarise([score_map(gt_u8, gt_u8, convention)], convention=convention)
-        assert whole.figures["mae"] == 0
-        perfect = [whole.figures[name] for name in ("s_measure", "max_f", "ap", "auc")]
-        assert perfect == pytest.approx([1, 1, 1, 1])
-
-
-def test_pysodmetrics_leaves_a_constant_map_as_it_is():
-    map_u8, gt_u8 = np.full((6, 5), 100, np.uint8), draw(6, 5, seed=3, levels=2)
-    ours, theirs = score_map(map_u8, gt_u8, "pysodmetrics"), score_by_pysodmetrics(map_u8, gt_u8)
-    assert ours.figures["mae"] == pytest.approx(theirs["mae"])
-    np.testing.assert_allclose(ours.curves[CURVES.index("f")], theirs["f"], rtol=0, atol=1e-12)
-    assert score_map(map_u8, np.zeros_like(gt_u8), "pysodmetrics").figures["s_measure"] == pytest.approx(
-        155 / 255
-    )
-
-
-@pytest.mark.parametrize("convention", CONVENTIONS)
-def test_a_map_that_contradicts_its_mask_scores_zero_not_less(convention):
-    gt_u8 = np.zeros((20, 30), np.uint8)
-    gt_u8[5:12, 8:20] = 255
-    assert score_map(255 - gt_u8, gt_u8, convention).figures["s_measure"] == 0
-
-
-def test_areas_by_hand():
-    # the envelope of precision is 0.8 up to recall 0.5, 0.6 up to 0.75, then 0
-    precision, recall = np.array([0.6, 0.5, 0.8, 0.1]), np.array([0.75, 0.6, 0.5, 0.25])
-    assert average_precision(precision, recall) == pytest.approx(0.5 * 0.8 + 0.25 * 0.6)
-    # trapezoids from 0 to 0.5 and from 0.5 to 1; at 0 the point of the highest threshold counts
-    recall, fpr = np.array([1.0, 0.8, 0.4, 0.2]), np.array([1.0, 0.5, 0.0, 0.0])
-    assert area_under_roc(recall, fpr) == pytest.approx(0.5 * (0.2 + 0.8) / 2 + 0.5 * (0.8 + 1) / 2)
 
 
 EDGES = {
@@ -167,12 +164,6 @@ def test_edges_are_defined(map_, mask, convention):
     assert score.curves.max() <= pixels / (pixels - 1) + 1e-12
     for figure in summarise([score], convention=convention).figures.values():
         assert 0 <= figure <= pixels / (pixels - 1) + 1e-12
-
-
-def test_a_mask_without_object_scores_what_is_dark():
-    ramp, nothing, everything = EDGES["ramp"], EDGES["nothing"], EDGES["everything"]
-    assert score_map(ramp, nothing).figures["s_measure"] == pytest.approx(1 - (ramp / 62).mean())
-    assert score_map(ramp, everything).figures["s_measure"] == pytest.approx((ramp / 62).mean())
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (2, 2)])

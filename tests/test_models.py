@@ -111,13 +111,7 @@ def test_gam_in_blocks_equals_the_whole_affinity_matrix(N, h, w, block):
         torch.testing.assert_close(a.double(), b, atol=1e-5, rtol=0)
 
 
-def test_the_baseline_is_the_plain_mean():
-    features = torch.rand(3, 8, 4, 4)
-    torch.testing.assert_close(MeanConsensus()(features).vector.flatten(), features.mean((0, 2, 3)))
-    assert isinstance(build_model(load_config(None, ["gam.enabled=false"])).affinity, MeanConsensus)
-
-
-def test_the_order_of_the_images_does_not_matter(net, group):
+def test_order_does_not_matter_and_the_baseline_is_the_mean(net, group):
     order = torch.tensor([2, 0, 1])
     with torch.inference_mode():
         features = net.encode(group)[-1]
@@ -126,6 +120,12 @@ def test_the_order_of_the_images_does_not_matter(net, group):
         others = [net.consensus(features[i : i + 1]).vector for i in range(3)]
         assert all((other - vector).abs().max() > 0.05 * vector.abs().max() for other in others)
         torch.testing.assert_close(net(group[order]), net(group)[order], atol=1e-5, rtol=1e-4)
+    features = torch.rand(3, 8, 4, 4)
+    torch.testing.assert_close(MeanConsensus()(features).vector.flatten(), features.mean((0, 2, 3)))
+    assert isinstance(build_model(load_config(None, ["gam.enabled=false"])).affinity, MeanConsensus)
+    model, output = training_gradients("gcm.enabled=false", "acm.enabled=false")
+    assert output.collaboration is None and output.class_logits is None
+    assert all(name.startswith("net.") for name, _ in model.named_parameters())
 
 
 def training_gradients(*overrides, precision=torch.float32):
@@ -183,12 +183,6 @@ def test_training_outputs_and_the_two_halves():
     crossed = [model.gcm.layers(F1 * E2), model.gcm.layers(F2 * E1)]
     expected = F.interpolate(torch.cat(own + crossed), (32, 32), mode="bilinear", align_corners=True)
     torch.testing.assert_close(logits, expected)
-
-
-def test_the_heads_exist_only_in_training_and_only_when_on():
-    model, output = training_gradients("gcm.enabled=false", "acm.enabled=false")
-    assert output.collaboration is None and output.class_logits is None
-    assert all(name.startswith("net.") for name, _ in model.named_parameters())
 
 
 def test_the_training_model_makes_the_maps_of_the_inference_model():

@@ -153,12 +153,18 @@ def plan(images, size, **how):
     return plan_group(images, size, encoder=VGG16Encoder(), precision=torch.float32, **how)
 
 
-def test_one_picture_and_an_unreadable_one(model, paths, tmp_path):
+def test_any_picture_goes_to_attention_and_consensus_too(model, paths, tmp_path):
     maps = predict(model, paths[:1])
     assert maps[0].shape == SIZES[0] and len(maps) == 1 and np.isnan(maps.presence).all()
     (tmp_path / "bad.png").write_bytes(b"x")
     with pytest.raises(DataError, match="bad.png"):
         predict(model, [*paths, tmp_path / "bad.png"])
+    predictor = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="fp32")
+    for given in (paths[0].parent, paths, [Image.open(path) for path in paths], read_group(paths, 32)):
+        assert predictor.attention(given).shape == (5, 2, 2) and predictor.consensus(given).shape == (5, 512)
+    assert len(predictor(path for path in paths)) == 5  # a generator
+    with pytest.raises(DataError, match="picture 0.*Tensor"):
+        predictor(torch.zeros(2, 3, 8, 8))
 
 
 @pytest.mark.parametrize("bad", [(0,), (2,), (4,), (1, 2, 3), (0, 1, 2, 3, 4)])
@@ -279,16 +285,15 @@ def test_threads_take_turns_each_with_its_own_switches(model, paths, monkeypatch
     assert allows_tf32() == before
 
 
-def test_a_picture_that_threads_share_is_decoded_once(model, tmp_path):
+def test_a_shared_picture_is_decoded_once_and_float32_computes_without_tf32(
+    model, tmp_path, paths, monkeypatch
+):
     noise = np.random.RandomState(0).randint(0, 256, (900, 900, 3)).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     for _ in range(3):
         lazy = Image.open(tmp_path / "a.png")
         pixels = read_group([lazy] * 8, 32).pixels
         assert (pixels == pixels[0]).all() and torch.equal(pixels[0], read_group([noise], 32).pixels[0])
-
-
-def test_a_float32_predictor_computes_without_tf32(model, paths, monkeypatch):
     shared = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="fp32")
     seen = []
     encode = shared.model.encode
@@ -313,7 +318,10 @@ def test_presence_by_hand():
     assert cosine_to_others(empty.numpy()).tolist() == [0, 0]
 
 
-def test_a_picture_without_the_groups_object_has_the_least_presence():
+def test_strays_are_found_by_their_presence():
+    assert find_strays([0.9, 0.8, 0.61, 0.59, 0.8], margin=0.2) == [False, False, False, True, False]
+    assert find_strays([0.1, 0.1]) == [False, False] and find_strays([]) == []
+    assert find_strays([float("nan")]) == [False]
     demo, shared, marked = ROOT / "data/demo/images", gconet.Predictor.load(device="cpu"), 0
     for name, other in {"bird": "cattle", "car": "bird", "cattle": "car", "guitar": "cattle"}.items():
         own = sorted((demo / name).iterdir())
@@ -325,18 +333,3 @@ def test_a_picture_without_the_groups_object_has_the_least_presence():
     for name, other in {"cattle": "guitar", "guitar": "car"}.items():
         presence = shared([*sorted((demo / name).iterdir()), demo / other / "03.jpg"]).presence
         assert not find_strays(presence.tolist())[-1], (name, presence)
-
-
-def test_strays_are_far_below_the_median_of_their_group():
-    assert find_strays([0.9, 0.8, 0.61, 0.59, 0.8], margin=0.2) == [False, False, False, True, False]
-    assert find_strays([0.1, 0.1]) == [False, False] and find_strays([]) == []
-    assert find_strays([float("nan")]) == [False]
-
-
-def test_attention_and_consensus_take_what_a_call_takes(model, paths):
-    predictor = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="fp32")
-    for given in (paths[0].parent, paths, [Image.open(path) for path in paths], read_group(paths, 32)):
-        assert predictor.attention(given).shape == (5, 2, 2) and predictor.consensus(given).shape == (5, 512)
-    assert len(predictor(path for path in paths)) == 5  # a generator
-    with pytest.raises(DataError, match="picture 0.*Tensor"):
-        predictor(torch.zeros(2, 3, 8, 8))

@@ -59,7 +59,7 @@ def test_every_command_of_the_readme_runs(run, tmp_path):
     assert "ours" in table and "GCoNet" in table and "CoSOD3k" in table
 
 
-def test_the_readmes_python_runs_and_prints_what_it_says(monkeypatch, capsys):
+def test_python_on_the_pages_prints_what_they_say(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     (code,) = (block.split("```")[0] for block in README.split("```python\n")[1:])
     names = {}
@@ -69,9 +69,6 @@ def test_the_readmes_python_runs_and_prints_what_it_says(monkeypatch, capsys):
     assert printed[0] == said[0] and printed[1] == said[1].split(",")[0]
     for path, m in zip(sorted((ROOT / "data/demo/images/guitar").iterdir()), names["maps"], strict=True):
         assert m.dtype == np.uint8 and m.shape[::-1] == Image.open(path).size
-
-
-def test_the_python_page_runs_and_prints_what_it_says(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     page = TEXTS[ROOT / "docs/python.md"]
     parts = re.findall(r"```python\n(.*?)```\n```\n(.*?)```", page, re.S)
@@ -82,7 +79,7 @@ def test_the_python_page_runs_and_prints_what_it_says(monkeypatch, capsys):
         assert capsys.readouterr().out == said
 
 
-def test_links_exist():
+def test_links_exist_and_results_are_filled_in():
     for page, text in TEXTS.items():
         links = [part.split(")")[0] for part in text.split("](")[1:]]
         assert all((page.parent / link.split("#")[0]).exists() for link in links), page
@@ -97,7 +94,4 @@ def test_links_exist():
     assert all(
         len(text) < 6000 for page, text in TEXTS.items() if page.name not in ("README.md", "experiments.md")
     )
-
-
-def test_results_are_filled_in():
     assert not re.search("TODO|^[A-Z]+ ?$", "\n".join(TEXTS.values()), re.M)

@@ -8,17 +8,7 @@ import pytest
 
 from gconet.data.groups import scan_set
 from gconet.data.images import load_image, load_mask
-from gconet.data.toy import (
-    LEAST_VISIBLE,
-    MOST_CLASSES,
-    SHAPES,
-    SURFACES,
-    draw_background,
-    draw_object,
-    draw_picture,
-    make_toy_set,
-    name_class,
-)  # fmt: skip
+from gconet.data.toy import draw_background, draw_object, draw_picture, make_toy_set
 from gconet.errors import ConfigError, DataError
 
 
@@ -26,7 +16,7 @@ def read_tree(root):
     return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*.*"))}
 
 
-def test_published_layout_and_binary_masks(tmp_path):
+def test_a_toy_set_is_whole_repeatable_and_never_overwritten(tmp_path):
     make_toy_set(tmp_path, "toy", classes=3, images_per_class=4, size=64)
     groups = scan_set(tmp_path, "toy")
     assert [len(group.items) for group in groups] == [4, 4, 4]
@@ -35,15 +25,16 @@ def test_published_layout_and_binary_masks(tmp_path):
         mask = np.asarray(load_mask(item.mask))
         assert load_image(item.image).size == (64, 64) and mask.shape == (64, 64)
         assert set(np.unique(mask)) == {0, 255}
-
-
-def test_same_seed_same_bytes_and_another_seed_other_pictures(tmp_path):
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
         make_toy_set(tmp_path / folder, "toy", classes=3, images_per_class=2, size=48, seed=seed)
     first, again, other = (read_tree(tmp_path / folder) for folder in "abc")
     assert first == again
     assert first.keys() == other.keys()
     assert not any(first[path] == other[path] for path in first)
+    before = read_tree(tmp_path)
+    with pytest.raises(DataError, match="toy"):
+        make_toy_set(tmp_path, "toy", classes=2, images_per_class=1, size=32, seed=5)
+    assert read_tree(tmp_path) == before
 
 
 def test_masks_are_exact_under_occlusion(monkeypatch):
@@ -66,29 +57,6 @@ def test_masks_are_exact_under_occlusion(monkeypatch):
         u = np.argwhere(mask)
         occluded += bool(len(u) and (picture[:, :, 0] > 0).sum() > len(u))
     assert occluded == 40  # distractors are in the picture, not in the mask
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_outlines_lie_in_the_unit_circle(shape):
-    v, u = np.mgrid[-1.5:1.5:301j, -1.5:1.5:301j]
-    inside = SHAPES[shape](u, v)
-    assert 0.05 < inside.mean() < 0.4
-    assert np.hypot(u, v)[inside].max() <= 1.001
-
-
-def test_every_class_looks_different():
-    assert len({name_class(k) for k in range(MOST_CLASSES)}) == MOST_CLASSES
-    v, u = np.mgrid[-0.8:0.8:65j, -0.8:0.8:65j]
-    assert len({lit(u, v).tobytes() for lit in SURFACES.values()}) == len(SURFACES)
-    assert 0 < LEAST_VISIBLE < 1
-
-
-def test_refuses_a_set_that_is_there(tmp_path):
-    make_toy_set(tmp_path, "toy", classes=2, images_per_class=1, size=32)
-    before = read_tree(tmp_path)
-    with pytest.raises(DataError, match="toy"):
-        make_toy_set(tmp_path, "toy", classes=2, images_per_class=1, size=32, seed=5)
-    assert read_tree(tmp_path) == before
 
 
 @pytest.mark.parametrize(

@@ -31,13 +31,6 @@ MEMORY_FORMAT = pick_memory_format(  # as train.py's on a CPU
 )
 
 
-def test_any_order_of_arguments_and_an_early_end_are_validated(train, tmp_path):
-    config = ROOT / "configs/gconet.yaml"
-    assert train("train.steps=1", "--config", config, "seed=3") == 0
-    assert "seed: 3" in (tmp_path / "runs/r/config.yaml").read_text()
-    assert read_checkpoint(tmp_path / "runs/r/last.pt")["training"]["step"] == 1
-
-
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
@@ -104,10 +97,14 @@ def test_best_is_the_epoch_with_the_highest_score(train, tmp_path, monkeypatch):
     assert (best["step"], best["best"]) == (6, 0.7)
 
 
-def test_a_run_that_train_steps_ends_is_validated(train, tmp_path):
+def test_an_early_end_is_validated_and_arguments_come_in_any_order(train, tmp_path):
     assert train("train.steps=2", "validation.set=toy_test") == 0
     assert [r["event"] for r in log(tmp_path / "runs/r")] == ["start", "step", "step", "validation", "done"]
     assert (tmp_path / "runs/r/best.pt").exists()
+    config = ROOT / "configs/gconet.yaml"
+    assert train("train.steps=1", "--config", config, "seed=3", name="any") == 0
+    assert "seed: 3" in (tmp_path / "runs/any/config.yaml").read_text()
+    assert read_checkpoint(tmp_path / "runs/any/last.pt")["training"]["step"] == 1
 
 
 def test_the_optimizer_is_the_recipes():
@@ -291,20 +288,20 @@ def test_a_bad_image_ends_in_its_name_also_from_a_loader_thread(train, tmp_path,
         assert "\n" not in str(caught.value)
 
 
+def two_ranks(folder, *args):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(ROOT / "train.py"), *args]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.slow
-def test_two_ranks_train_the_smoke_config(tmp_path, toy):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-               str(ROOT / "train.py")]  # fmt: skip
-    settings = ["--config", str(ROOT / "configs/smoke.yaml"), f"data.root={toy}", "train.device=cpu",
-                "validation.every=2"]  # fmt: skip
-
-    def train(*args):
-        done = subprocess.run([*command, *args], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    train(*settings, "train.epochs=2", "name=whole")
-    train(*settings, "train.epochs=2", "train.steps=1", "name=parts")
-    train("--resume", "runs/parts", "train.steps=null")
+def test_two_ranks_resume_bit_for_bit(tmp_path, toy):
+    settings = ["--config", str(ROOT / "configs/smoke.yaml"), f"data.root={toy}", "train.device=cpu"]
+    settings += ["validation.every=2", "train.epochs=2"]
+    two_ranks(tmp_path, *settings, "name=whole")
+    two_ranks(tmp_path, *settings, "train.steps=1", "name=parts")
+    two_ranks(tmp_path, "--resume", "runs/parts", "train.steps=null")
     assert same(weights(tmp_path / "runs/whole")[0], weights(tmp_path / "runs/parts")[0])
     events = [r["event"] for r in log(tmp_path / "runs/whole")]
     assert events == ["start", "step", "step", "epoch", "step", "step", "epoch", "validation", "done"]
@@ -314,14 +311,9 @@ def test_two_ranks_train_the_smoke_config(tmp_path, toy):
 def test_two_ranks_train_to_the_loss_of_one_with_the_same_pairs(tmp_path):
     """The smoke config: two ranks against one process that averages both pairs' gradients itself."""
     subprocess.run([sys.executable, "-m", "gconet.data.toy", "data"], cwd=tmp_path, check=True)
-    settings = ["--config", str(ROOT / "configs/smoke.yaml"), "train.device=cpu", "train.steps=24",
-                "validation.set=null"]  # fmt: skip
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*command, str(ROOT / "train.py"), *settings], cwd=tmp_path, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    settings = ["--config", str(ROOT / "configs/smoke.yaml"), "train.device=cpu", "train.steps=24"]
+    settings.append("validation.set=null")
+    two_ranks(tmp_path, *settings)
     ranks = [r["total"] for r in log(tmp_path / "runs/smoke") if r["event"] == "step"]  # of the first rank
 
     config = load_config(ROOT / "configs/smoke.yaml", settings[2:])

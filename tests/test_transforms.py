@@ -41,7 +41,7 @@ def test_equals_pillow_within_rounding(pictures, flip):
         assert (np.rint(masks[i, 0].numpy() * 255) != theirs).mean() < 0.002  # ties on pixel borders
 
 
-def test_masks_turn_with_their_images_and_outside_is_zero():
+def test_masks_turn_with_their_images_and_resizing_is_antialiased():
     r = np.random.RandomState(1)
     grey = cv2.resize(r.randint(0, 2, (6, 6)).astype(np.uint8) * 255, (96, 96), interpolation=0)
     images, masks = batch(([np.stack([grey] * 3, 2)] * 4, [grey] * 4), [30.0, -80.0, 5.0, 90.0],
@@ -52,9 +52,6 @@ def test_masks_turn_with_their_images_and_outside_is_zero():
     images, masks = batch(white, [45.0], [False])
     assert images[0, :, 0, 0].max() == 0 and masks[0, 0, 0, 0] == 0
     assert images[0, :, 48, 48].min() == 1 and masks[0, 0, 48, 48] == 1
-
-
-def test_resizing_is_antialiased_for_images_and_nearest_for_masks():
     stripes = np.zeros((64, 64), np.uint8)
     stripes[:, ::2] = 255
     small = resize_image(Image.fromarray(np.stack([stripes] * 3, 2)), 16)

@@ -182,7 +182,7 @@ def test_visualize_deletes_only_what_it_wrote(run, page_of, tmp_path):
     run(*command)
 
 
-def test_names_lead_out_of_no_folder_of_curves(run, toy, tmp_path):
+def test_no_name_or_file_leads_a_table_elsewhere(run, toy, tmp_path):
     gts = toy / "gts/toy"
     command = [
         "scripts/evaluate.py", "--maps", f"../../escaped={gts}", "--gts", gts, "--tensorboard", tmp_path,
@@ -190,6 +190,14 @@ def test_names_lead_out_of_no_folder_of_curves(run, toy, tmp_path):
     assert "escaped" in run(*command, status=2).stderr and not list(tmp_path.iterdir())
     command = ["scripts/evaluate.py", "--sets", "../up", "--maps", gts, "--gts", gts]
     assert "../up" in run(*command, status=2).stderr
+    command = ["scripts/evaluate.py", "--maps", gts, "--gts", gts]
+    (tmp_path / ".scores.json").write_text("mine")
+    (tmp_path / "pipe").symlink_to("/dev/null")
+    run(*command, "--json", tmp_path / "scores.json", "--csv", tmp_path / "a", "--markdown", tmp_path / ".a")
+    run(*command, "--csv", tmp_path / "pipe", "--overwrite")
+    assert (tmp_path / ".scores.json").read_text() == "mine" and (tmp_path / "pipe").is_symlink()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".a", ".scores.json", "a", "pipe", "scores.json"]
+    assert (tmp_path / "a").read_text() != (tmp_path / ".a").read_text()
 
 
 def test_tables_take_names_that_are_no_text_and_replace_files_whole(run, tmp_path):
@@ -204,15 +212,3 @@ def test_tables_take_names_that_are_no_text_and_replace_files_whole(run, tmp_pat
         )  # fmt: skip
     assert r"caf\udce9" in (tmp_path / "csv").read_text()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["csv", "json", "latex", "maps", "markdown"]
-
-
-def test_tables_touch_no_file_but_their_own(run, toy, tmp_path):
-    gts = toy / "gts/toy"
-    command = ["scripts/evaluate.py", "--maps", gts, "--gts", gts]
-    (tmp_path / ".scores.json").write_text("mine")
-    (tmp_path / "pipe").symlink_to("/dev/null")
-    run(*command, "--json", tmp_path / "scores.json", "--csv", tmp_path / "a", "--markdown", tmp_path / ".a")
-    run(*command, "--csv", tmp_path / "pipe", "--overwrite")
-    assert (tmp_path / ".scores.json").read_text() == "mine" and (tmp_path / "pipe").is_symlink()
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".a", ".scores.json", "a", "pipe", "scores.json"]
-    assert (tmp_path / "a").read_text() != (tmp_path / ".a").read_text()

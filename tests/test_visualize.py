@@ -36,16 +36,13 @@ def test_the_parts_average_to_the_consensus(toy, setting):
     np.testing.assert_allclose(attention, expected.attention[:, 0], rtol=1e-4, atol=1e-6)
 
 
-def test_distances_by_hand():
+def test_distances_and_figures_are_what_they_are_by_hand():
     x, y, diagonal = [1.0, 0.0], [0.0, 2.0], [3.0, 3.0]
     within, between = group_distances([np.float32([x, y, x]), np.float32([diagonal])])
     slant = 1 - 0.5**0.5
     np.testing.assert_allclose(within, [2 / 3, np.nan], rtol=1e-6)
     np.testing.assert_allclose(between, [slant, slant], rtol=1e-6)
     assert np.isnan(group_distances([np.float32([x, y])])[1]).all()
-
-
-def test_figures_are_drawn_as_they_are():
     attention = np.zeros((4, 4), np.float32)
     attention[0, 3] = 0.7
     m = spread_attention(attention, 40, 80)
