@@ -1,10 +1,21 @@
 """Output files: none is replaced unless asked, and each is written completely or not at all."""
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 from gconet.errors import ConfigError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 def check_files(paths: Sequence[Path], *, overwrite: bool | None = None) -> None:
@@ -51,3 +62,38 @@ def write_file(path: Path, content: str | bytes | memoryview) -> None:
         folder = os.open(place.parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
+
+
+def save_picture(path: Path, pixels: npt.NDArray[np.uint8], **options: Any) -> None:
+    """Save (H,W), (H,W,3) or (H,W,4) as the PNG or JPEG file `path`; makes its folder.
+
+    `options`: Pillow's. Raises OSError, always with the file's name.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG" if path.suffix == ".png" else "JPEG", **options)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(buffer.getbuffer())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def hold(path: Path) -> IO[str]:
+    """Lock the file `path`, made if there is none, against other processes while the result is open.
+
+    Raises ConfigError if another process holds the lock, or has just moved the file. Does nothing if the
+    system has no such locks.
+    """
+    if fcntl is None:
+        return Path(os.devnull).open("a")
+    file = path.open("a")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except (BlockingIOError, PermissionError):
+        free = False
+    except OSError:  # some network file systems
+        free = True
+    if not free:
+        raise ConfigError(f"{path.parent} is in use by another process; wait for it or stop it")
+    return file

@@ -1,7 +1,6 @@
 """The commands from outside: what they write, and one clear line for each bad input."""
 
 import csv
-import json
 import os
 import shutil
 import subprocess
@@ -50,16 +49,14 @@ def test_strays_are_named_in_the_file_the_page_and_on_the_terminal(run, tmp_path
     assert all(0 < float(row["presence"]) < 1 for row in rows.values())
     assert {row["check"] for row in rows.values()} == {"", "likely a stray; empty map"}
     page = (tmp_path / "maps/index.html").read_text()
-    assert page.count(">likely a stray") == 2  # with what the mark means
-    assert 'not a car · <strong title="it seems to lack the object' in page
+    assert page.count("likely a stray") == page.count("it seems to lack the object") == 1
+    assert page.index("not a car") < page.index("cars/00")
 
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.copy(folder / "00.jpg", alone)
     run("test.py", "--images", alone, "--output", tmp_path / "one")
     assert (tmp_path / "one/presence.csv").read_text().splitlines()[1] == "alone,00,,,"
-    document = json.loads((tmp_path / "one/presence.json").read_text())
-    assert document == {"alone": {"00.jpg": {"presence": None, "check": []}}}
     done = run("test.py", "--images", alone, "--output", tmp_path / "one", status=2)
     assert str(tmp_path / "one") in done.stderr
     alone.rename(tmp_path / "presence.csv")
@@ -77,7 +74,7 @@ def test_the_installed_command_does_what_the_scripts_do(run, checkpoint, toy, tm
     run("gconet/__main__.py", "cutouts", "--images", group, "--maps", tmp_path / "maps",
         "--output", tmp_path / "cutouts")  # fmt: skip
     written = [path.parent.name for path in (tmp_path / "cutouts").rglob("*.png")]
-    assert sorted(written) == 4 * [".previews"] + 8 * ["bikes"]  # the page's maps; masks and cut-outs
+    assert written == 8 * ["bikes"]  # masks and cut-outs
     for verb in VERBS:
         done = run("gconet/__main__.py", verb, "--help")
         assert done.stdout.startswith(f"usage: gconet {verb} ")
@@ -99,7 +96,6 @@ def test_distractors_are_scored_too_and_a_missing_one_stops_before_any_map(run, 
     group = sorted(others.iterdir())[0].name
     done = run("test.py", *given)
     assert "on/off" in done.stdout and f"\n  {group} " in done.stdout
-    assert "distractors in cyan" in (tmp_path / "maps/index.html").read_text()
     shutil.rmtree(tmp_path / "maps")
     (others / group / "000.png").unlink()
     fails(run, "test.py", *given, status=1, saying=f"{group}/000")
@@ -147,7 +143,6 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
     refused(2, "--images", images=photos, output=photos)
     refused(2, "--gts", gts=toy / "gts/toy", output=toy / "gts/toy/new")
     refused(2, f"--images {group}", images=group, output=photos)
-    refused(2, "12", images=group, gts=toy / "gts/toy")
     refused(1, str(tmp_path / "no"), images=tmp_path / "no")
     refused(1, str(full), images=full)
     refused(1, "no.pt", checkpoint="no.pt")

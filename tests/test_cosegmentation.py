@@ -231,7 +231,7 @@ def test_the_command_writes_masks_cutouts_backgrounds_and_a_page(run, folders):
     files = {str(p.relative_to(folders / "out")) for p in (folders / "out").rglob("*.*") if p.is_file()}
     for stem in ("g<1>/a", "g<1>/b", "h/c c"):
         assert {f"masks/{stem}.png", f"cutouts/{stem}.png", f"backgrounds/{stem}.jpg"} <= files
-    assert len(files) == 9 + 3 * 3 + 2  # previews (strip, picture, map), index.html and the record
+    assert len(files) == 9 + 3 * 4 + 2  # small pictures of four kinds, index.html and the mark
     cutout, mask = (Image.open(folders / f"out/{k}/h/c c.png") for k in ("cutouts", "masks"))
     assert cutout.mode == "RGBA" and ((np.asarray(cutout)[..., 3] >= 128) == (np.asarray(mask) == 255)).all()
     page = (folders / "out/index.html").read_text()
@@ -257,7 +257,7 @@ def test_wrong_arguments_are_named_and_nothing_written(run, folders):
     refused(2, "lies in --output", output=folders)
     (folders / "full").mkdir()
     (folders / "full/mine.txt").touch()
-    refused(2, "holds files", output=folders / "full")
+    refused(2, "gconet did not write", output=folders / "full")
     for path in (folders / "maps").rglob("*.png"):
         path.rename(path.with_name(f"other {path.name}"))
     refused(1, "no map in", maps=folders / "maps")

@@ -13,7 +13,7 @@ from gconet.applications import drawing
 from gconet.applications.drawing import draw_grid, draw_matrix, has_letter, legible
 from gconet.data import decode as decode_module
 from gconet.data.groups import scan_groups
-from gconet.data.images import load_image, load_mask, load_opacity, to_rgb
+from gconet.data.images import load_image, load_mask, load_with_opacity, to_rgb
 from gconet.errors import DataError
 from gconet.evaluation import score_folders, scorer
 from gconet.inference.predictor import Predictor
@@ -51,7 +51,7 @@ def test_comments_of_any_size_are_passed_over(tmp_path, kind):
     see_through = PHOTO.copy()
     see_through.putalpha(mask)
     see_through.save(tmp_path / "t.png", pnginfo=with_comment(kind))
-    assert np.array_equal(load_opacity(tmp_path / "t.png"), mask)
+    assert np.array_equal(load_with_opacity(tmp_path / "t.png")[1], mask)
 
 
 def test_damaged_comments_and_malformed_tags_harm_nothing_else(tmp_path):

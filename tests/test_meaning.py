@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from gconet.data.check import check_set
-from gconet.data.images import load_image, load_map, load_mask, load_opacity
+from gconet.data.images import load_image, load_map, load_mask, load_with_opacity
 from gconet.data.toy import make_toy_set
 from gconet.errors import DataError
 from tests.conftest import ROOT
@@ -135,7 +135,7 @@ def test_transparent_pixels_are_white_and_stay_transparent_in_cut_outs(tmp_path,
     assert (picture[~OBJECT] == 255).all()
     expected = np.asarray(Image.fromarray(PHOTO).convert("L").convert("RGB")) if kind == "grey" else PHOTO
     assert np.abs(picture[OBJECT].astype(int) - expected[OBJECT]).max() <= (40 if kind == "palette" else 1)
-    np.testing.assert_array_equal(load_opacity(path), WHITE_ON_BLACK)
+    np.testing.assert_array_equal(load_with_opacity(path)[1], WHITE_ON_BLACK)
 
 
 def test_a_cut_out_keeps_the_pictures_own_alpha(run, tmp_path):
@@ -147,7 +147,7 @@ def test_a_cut_out_keeps_the_pictures_own_alpha(run, tmp_path):
         "--output", tmp_path / "out")  # fmt: skip
     cut = np.asarray(Image.open(tmp_path / "out/cutouts/images/a.png"))
     assert (cut[~OBJECT, 3] == 0).all() and (cut[OBJECT, 3] > 200).all()
-    assert load_opacity(save(tmp_path, PHOTO)) is None
+    assert load_with_opacity(save(tmp_path, PHOTO))[1] is None
 
 
 # --- colour profiles ---

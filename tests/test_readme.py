@@ -26,9 +26,8 @@ def commands():
     blocks = [block for text in TEXTS.values() for block in text.split("```bash\n")[1:]]
     lines = [line.strip() for block in blocks for line in block.split("```")[0].splitlines()]
     assert sum(line.startswith("python ") for line in lines) > 10
-    served = "gconet view"  # until it is stopped
     lines = [line.replace("gconet ", "python gconet/__main__.py ", 1) if line.startswith("gconet ") else line
-             for line in lines if not line.startswith(served)]  # fmt: skip
+             for line in lines]  # fmt: skip
     return [shlex.split(line)[1:] for line in dict.fromkeys(lines) if line.startswith("python ")]
 
 

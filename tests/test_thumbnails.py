@@ -126,7 +126,7 @@ def test_the_command_writes_crops_of_one_size_and_a_page(run, folders):
         assert thumbnail.shape == (60, 80, 3)
         assert (thumbnail[..., 0] - thumbnail[..., 1] > 100).mean() > 0.15  # the red object is there
     page = (folders / "out/index.html").read_text(encoding="utf-8")
-    assert page.count("<figure") == 3 and "crops/g/b%20b.jpg" in page
+    assert page.count("<article") == 3 and "crops/g/b%20b.jpg" in page
 
 
 def test_wrong_arguments_are_named_and_nothing_written(run, folders):

@@ -107,14 +107,6 @@ def page_of(checkpoint, tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
-def test_nothing_is_written_through_links_out_of_the_output_folder(run, page_of, tmp_path, overwrite):
-    before = (tmp_path / "images/b/0.png").read_bytes()
-    (tmp_path / "out/b").symlink_to(tmp_path / "images/b")
-    assert str(tmp_path / "out") in run(*page_of, *overwrite, status=2).stderr
-    assert (tmp_path / "images/b/0.png").read_bytes() == before
-
-
 @pytest.mark.parametrize("name", ["index.html", ".previews"])
 def test_a_group_named_as_the_page_is_refused_first(run, page_of, tmp_path, name):
     (tmp_path / "images/b").rename(tmp_path / "images" / name)
@@ -170,16 +162,6 @@ def test_a_new_run_stays_out_of_a_folder_that_came_to_be_meanwhile(tmp_path):
     (tmp_path / "r").mkdir()
     with pytest.raises(ConfigError, match=f"{tmp_path.name}/r"):
         run.start(config, first=0)
-
-
-def test_visualize_deletes_only_what_it_wrote(run, page_of, tmp_path):
-    (tmp_path / "out/projector").mkdir()
-    (tmp_path / "out/projector/thesis.txt").write_text("mine")
-    command = ["gconet/__main__.py", "figures", "consensus", *page_of[1:], "--overwrite"]
-    assert "projector/thesis.txt" in run(*command, status=2).stderr
-    (tmp_path / "out/projector/thesis.txt").unlink()
-    run(*command)
-    run(*command)
 
 
 def test_no_name_or_file_leads_a_table_elsewhere(run, toy, tmp_path):

@@ -65,7 +65,7 @@ def test_attention_and_consensus_of_groups(run, checkpoint, toy, tmp_path):
     options = ["--checkpoint", checkpoint, "--images", toy / "images/toy"]
     run("gconet/__main__.py", "figures", "attention", *options, "--output", tmp_path / "a")
     assert len(list((tmp_path / "a").glob("*/*.jpg"))) == 12 + 2 * 12  # with the page's previews
-    assert (tmp_path / "a/index.html").read_text().count("<figure") == 12
+    assert (tmp_path / "a/index.html").read_text().count("<article") == 12
 
     done = run("gconet/__main__.py", "figures", "consensus", *options, "--output", tmp_path / "c")
     table = list(csv.reader((tmp_path / "c/similarity.csv").open()))

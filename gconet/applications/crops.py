@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +18,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from gconet.applications.cosegmentation import keep_large, threshold_map
-from gconet.applications.imaging import RGB, Grey
-from gconet.applications.jobs import Job, load_pair, run_jobs
-from gconet.data.images import load_image
+from gconet.applications.doubts import map_doubts
+from gconet.applications.imaging import Grey
+from gconet.applications.jobs import Job, Shelf, load_pair, run_jobs
+from gconet.applications.page import PICTURE, Previews
 from gconet.errors import DataError
+from gconet.files import save_picture
 from gconet.opencv import cv2
 
 AIR = 0.1  # margin of the enlarged box on every side, as a share of the object's longer side
@@ -140,35 +143,50 @@ def candidates(start: int, end: int, length: int, limit: int) -> Places:
 
 
 def make_thumbnails(
-    jobs: Sequence[Job], *, aspect: tuple[int, int], shape: tuple[int, int], strict: bool
-) -> tuple[list[tuple[Job, Box]], list[DataError]]:
-    """Write the file `thumbnail` of all jobs; returns the crops, and the errors.
+    jobs: Sequence[Job],
+    *,
+    aspect: tuple[int, int],
+    shape: tuple[int, int],
+    strict: bool,
+    shelf: Shelf,
+    previews: Previews,
+) -> tuple[dict[Path, list[str]], list[DataError]]:
+    """Write the file `thumbnail` of all jobs; returns picture → doubts about its map, and the errors.
 
-    `aspect`: width : height; `shape`: (width, height) of the thumbnails in pixels.
+    `aspect`: width : height; `shape`: (width, height) of the thumbnails in pixels. Files that the `shelf`
+    has are not read again.
     """
-    found, errors = run_jobs(
-        lambda job: find_boxes(load_pair(job.item)[1]), jobs, desc="objects", strict=strict
-    )
+
+    def find(job: Job) -> tuple[Found, list[str]]:
+        item = job.item
+        picture, opacity, m = load_pair(item, shelf)
+        assert item.map is not None
+        shelf.put(item.image, picture, opacity)
+        shelf.put(item.map, m)
+        return find_boxes(m), map_doubts(m)
+
+    found, errors = run_jobs(find, jobs, desc="objects", strict=strict)
     planned = []
     for _, members in groupby(found, key=lambda pair: pair[0].group):  # each group is a collection
         collection = list(members)
-        sizes = choose_sizes([f for _, f in collection], aspect, -(-shape[1] // SHARPEST))
-        planned += [(job, f, size) for (job, f), size in zip(collection, sizes, strict=True)]
-    done, failed = run_jobs(partial(write_thumbnail, shape=shape), planned, desc="crops", strict=strict)
-    return [(job, crop) for (job, _, _), crop in done], errors + failed
+        sizes = choose_sizes([f for _, (f, _) in collection], aspect, -(-shape[1] // SHARPEST))
+        planned += [(job, f, size) for (job, (f, _)), size in zip(collection, sizes, strict=True)]
+    work = partial(write_thumbnail, shape=shape, shelf=shelf, previews=previews)
+    done, failed = run_jobs(work, planned, desc="crops", strict=strict)
+    doubts = {job.item.image: doubts for job, (_, doubts) in found}
+    return {job.item.image: doubts[job.item.image] for (job, _, _), _ in done}, errors + failed
 
 
-def write_thumbnail(planned: tuple[Job, Found, tuple[int, int]], *, shape: tuple[int, int]) -> Box:
-    """Write the results for one picture, the thumbnail resized to `shape`; returns the crop."""
+def write_thumbnail(
+    planned: tuple[Job, Found, tuple[int, int]], *, shape: tuple[int, int], shelf: Shelf, previews: Previews
+) -> None:
+    """Write the thumbnail of one picture, resized to `shape`, and small versions for the page."""
     job, found, size = planned
-    job.files["thumbnail"].unlink(missing_ok=True)  # from an earlier run
-    picture, m = load_pair(job.item)
+    picture, _, m = load_pair(job.item, shelf)
     crop = place_crop(m, found, size)
     part = Image.fromarray(picture[crop.top : crop.bottom, crop.left : crop.right])
-    part.resize(shape, Image.Resampling.LANCZOS).save(job.files["thumbnail"], quality=90)
-    return crop
-
-
-def thumbnail_panels(job: Job) -> list[RGB]:
-    """Return the page's panels for one picture."""
-    return [np.asarray(load_image(path)) for path in (job.item.image, job.files["thumbnail"])]
+    thumbnail = np.asarray(part.resize(shape, Image.Resampling.LANCZOS))
+    save_picture(job.files["thumbnail"], thumbnail, quality=90)
+    if "cut-out" not in job.files:  # else it is there
+        previews.save(job.item.image, PICTURE, picture)
+    previews.save(job.item.image, "thumbnail", thumbnail)

@@ -1,18 +1,23 @@
 """Writes the cut-outs of picture files, for `gconet cutouts`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageColor
 
 from gconet.applications.cosegmentation import blend, blur_background, cover, cut_out, segment
-from gconet.applications.doubts import EMPTY_CUTOUT, WHOLE_CUTOUT
-from gconet.applications.imaging import RGB
-from gconet.applications.jobs import Job, load_pair, save_jpeg
-from gconet.data.images import load_image, load_opacity
-from gconet.errors import ConfigError
-from gconet.evaluation import Scores
+from gconet.applications.doubts import EMPTY_CUTOUT, WHOLE_CUTOUT, map_doubts
+from gconet.applications.imaging import RGB, Grey, fit
+from gconet.applications.jobs import Job, Shelf, load_pair, save_jpeg
+from gconet.applications.page import MAP, PICTURE, SMALL, Previews
+from gconet.data.groups import Item
+from gconet.data.images import load_image, load_mask
+from gconet.errors import ConfigError, DataError
+from gconet.evaluation import MapScore, Scores
+from gconet.evaluation.scorer import score_picture
+from gconet.files import save_picture
 
 Background = RGB | Literal["blur"] | None
 
@@ -38,26 +43,69 @@ def read_background(text: str | None) -> Background:
     return np.full((1, 1, 3), colour, np.uint8)
 
 
-def write_cutout(job: Job, *, background: Background) -> str | None:
-    """Write the results for one picture; returns the doubt about them, if any.
+class Cut(NamedTuple):
+    """What is known of a picture once it's cut out."""
 
-    Removes earlier results for the picture first.
+    doubts: list[str]  # about its map or, if there are none, about the cut-out
+    of_map: MapScore | DataError | None  # without a mask, None
+    of_cutout: MapScore | DataError | None
+
+
+def write_cutout(job: Job, *, background: Background, shelf: Shelf, previews: Previews, keep: bool) -> Cut:
+    """Write the results for one picture, and small versions for the page.
+
+    `keep`: what was read goes back to the `shelf`. Raises DataError if the picture or its map cannot be used.
     """
-    for path in job.files.values():
-        path.unlink(missing_ok=True)
-    picture, m = load_pair(job.item)
+    item = job.item
+    picture, own, m = load_pair(item, shelf)
+    assert item.map is not None
     opacity = segment(picture, m)
-    own = load_opacity(job.item.image)
     if own is not None:  # transparent pixels of the picture stay transparent
         opacity = (opacity.astype(np.uint16) * own // 255).astype(np.uint8)
     mask = opacity >= 128
-    Image.fromarray(255 * mask.astype(np.uint8)).save(job.files["mask"])
-    Image.fromarray(cut_out(picture, opacity)).save(job.files["cut-out"], compress_level=3)
+    levels, cutout = 255 * mask.astype(np.uint8), cut_out(picture, opacity)
+    save_picture(job.files["mask"], levels)
+    save_picture(job.files["cut-out"], cutout, compress_level=3)
     if background is not None:
         h, w = mask.shape
         behind = blur_background(picture, opacity) if isinstance(background, str) else cover(background, w, h)
-        save_jpeg(job.files["new background"], blend(picture, opacity, behind), job.item.image, 92)
-    return EMPTY_CUTOUT if not mask.any() else WHOLE_CUTOUT if mask.all() else None
+        shown = blend(picture, opacity, behind)
+        save_jpeg(job.files["new background"], shown, item.image, 92)
+        previews.save(item.image, "new background", shown)
+    if keep:
+        shelf.put(item.image, picture, own)
+        shelf.put(item.map, m)
+    for kind, pixels in ((PICTURE, picture), (MAP, m), ("cut-out", on_squares(cutout))):
+        previews.save(item.image, kind, pixels)
+    failure = [EMPTY_CUTOUT] if not mask.any() else [WHOLE_CUTOUT] if mask.all() else []
+    return Cut(map_doubts(m) or failure, *score_both(item, m, job.files["mask"], levels))
+
+
+def cut_files(job: Job) -> dict[str, Path]:
+    """Return the `Card.files` of a picture that is cut out."""
+    assert job.item.map is not None
+    files = {PICTURE: job.item.image, MAP: job.item.map, **job.files}
+    return {kind: file for kind, file in files.items() if kind != "mask"}
+
+
+def score_both(item: Item, m: Grey, file: Path, levels: Grey) -> list[MapScore | DataError | None]:
+    """Score a map (H,W) and the mask `levels` (H,W) that was made of it and saved as `file`."""
+    if item.mask is None or item.map is None:
+        return [None, None]
+    try:
+        truth = load_mask(item.mask)
+        pairs = (item.map, m), (file, levels)
+        return [score_picture(Image.fromarray(x), path, truth, item.mask, None) for path, x in pairs]
+    except DataError as error:
+        return [None, error]
+
+
+def on_squares(cutout: npt.NDArray[np.uint8]) -> RGB:
+    """A cut-out (H,W,4), small, on grey squares that stand for transparency; (h,w,3)."""
+    small = Image.fromarray(fit(cutout, SMALL))
+    y, x = np.mgrid[: small.height, : small.width] // max(4, small.height // 20)
+    squares = Image.fromarray(np.where((x + y) % 2, 200, 240).astype(np.uint8)).convert("RGBA")
+    return np.asarray(Image.alpha_composite(squares, small).convert("RGB"))
 
 
 def format_scores(maps: Scores, masks: Scores) -> str:
@@ -71,16 +119,3 @@ def format_scores(maps: Scores, masks: Scores) -> str:
         p, j = (np.mean([own[f"{kind}_{level}"] for own in figures]) for kind in "pj")
         lines.append(f"{title:22}{p:7.3f}{j:7.3f}")
     return "\n".join(lines)
-
-
-def cutout_panels(job: Job) -> list[RGB]:
-    """Return the page's panels for a picture: itself, its map, the cut-out on grey squares that stand for
-    transparency, and its new background and thumbnail if it has them."""
-    picture, m = load_pair(job.item)
-    cutout = Image.open(job.files["cut-out"])
-    y, x = np.mgrid[: cutout.height, : cutout.width] // max(4, cutout.height // 20)
-    squares = Image.fromarray(np.where((x + y) % 2, 200, 240).astype(np.uint8)).convert("RGBA")
-    shown = np.asarray(Image.alpha_composite(squares, cutout).convert("RGB"))
-    panels = [picture, np.repeat(m[..., None], 3, 2), shown]
-    extras = [path for kind, path in job.files.items() if kind in ("new background", "thumbnail")]
-    return panels + [np.asarray(load_image(path)) for path in extras]

@@ -1,6 +1,7 @@
 """Finds maps that a person should check: likely strays, maps that are empty, whole, unsure or in pieces."""
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,27 +11,24 @@ import numpy as np
 import numpy.typing as npt
 
 from gconet.applications.imaging import fit
-from gconet.applications.jobs import run_jobs
 from gconet.data.groups import Group
-from gconet.data.images import load_map
 from gconet.data.names import name_some
 from gconet.errors import one_line
 from gconet.evaluation.histogram import HALF
+from gconet.files import write_file
 from gconet.opencv import cv2
 
 STRAY, EMPTY, WHOLE_PICTURE = "likely a stray", "empty map", "the whole picture"
 PIECED, GREY = "in pieces", "unsure map"
 EMPTY_CUTOUT, WHOLE_CUTOUT = "empty cut-out", "cut-out of the whole picture"
 KINDS = {  # worst first: doubt → what it means, and what to do
-    STRAY: "it seems to lack the object that its group shares; if so, take it out of its folder and run "
-    "again with --overwrite, otherwise tick it",
-    EMPTY: "nothing was found; take the picture out if it lacks the object, otherwise leave it unticked",
-    EMPTY_CUTOUT: "nothing of the map was left in the cut-out; leave it unticked, or use the map",
-    WHOLE_PICTURE: "nearly everything is marked; fine for a close-up, otherwise untick it",
-    WHOLE_CUTOUT: "the cut-out kept everything; fine for a close-up, otherwise untick it or use the map",
-    PIECED: "the marked parts do not touch; fine for several objects, otherwise look for mistakes",
-    GREY: "much of the map is grey, so the cut is a guess; move the threshold to see other cuts, "
-    "and untick it if parts are missing or too much is marked",
+    STRAY: "it seems to lack the object that its group shares; if so, take it out and run again",
+    EMPTY: "nothing was found; take the picture out if it lacks the object",
+    EMPTY_CUTOUT: "nothing of the map was left in the cut-out; use the map",
+    WHOLE_PICTURE: "nearly everything is marked, which is fine only for a close-up",
+    WHOLE_CUTOUT: "the cut-out kept everything, which is fine only for a close-up",
+    PIECED: "the marked parts do not touch, which is fine only for several objects",
+    GREY: "much of the map is grey, so its outline is a guess",
 }
 PRESENT = 0.6  # with a reference, a picture of a lower presence lacks the object; docs/references.md
 MARGIN = 0.2  # a stray's presence is this far below its group's median; docs/results.md
@@ -67,32 +65,27 @@ def map_doubts(m: npt.NDArray[np.uint8]) -> list[str]:
 
 def check_maps(
     groups: Sequence[Group],
+    judged: Mapping[Path, Sequence[str]],
     presence: Mapping[Path, float],
     table: Path | None,
-    of_results: Mapping[Path, str] | None = None,
     *,
     least: float | None = None,
 ) -> tuple[dict[Path, tuple[str, ...]], list[str]]:
     """Return picture → doubts about its map, for the doubtful ones, and lines to print about them.
 
-    `presence`: of every picture, if the maps were just made. Then `table` gets a row for each: group, image,
-    presence and stray (yes or no), both empty if it is alone, and doubts. `of_results`: picture → the doubt
-    about what was made from its map, reported if the map itself is not doubtful. `least`: with a
-    reference, a picture lacks the object if its presence is lower, whatever its group's median.
-    Raises DataError for a map that cannot be read.
+    `judged`: picture → the doubts that its map alone gives. `presence`: of every picture, if the maps were
+    just made. Then `table` gets a row for each: group, image, presence and stray (yes or no), both empty if
+    it is alone, and doubts. `least`: with a reference, a picture lacks the object if its presence is lower,
+    whatever its group's median.
     """
-    maps = [item.map for group in groups for item in group.items if item.map]
-    judged, _ = run_jobs(lambda m: map_doubts(np.asarray(load_map(m))), maps, desc="check", strict=True)
-    of_maps, of_results = dict(judged), of_results or {}
+    number = sum(len(group.items) for group in groups)
     doubts: dict[Path, tuple[str, ...]] = {}
     found, mostly, rows, absent = [], [], [], []
     for group in groups:
         levels = [presence.get(item.image, math.nan) for item in group.items]
         strays = find_strays(levels) if least is None else [level < least for level in levels]
         for item, level, stray in zip(group.items, levels, strays, strict=True):
-            check = [*([STRAY] if stray else []), *(of_maps[item.map] if item.map else [])]
-            if not check and item.image in of_results:
-                check = [of_results[item.image]]
+            check = [*([STRAY] if stray else []), *judged.get(item.image, ())]
             if check:
                 doubts[item.image] = tuple(check)
             if stray and least is not None:
@@ -109,18 +102,19 @@ def check_maps(
     said = []
     if absent:
         names = one_line(name_some(absent))
-        said.append(f"{len(absent)} of {len(maps)} seem to lack the object: {names}; see {table}")
+        said.append(f"{len(absent)} of {number} seem to lack the object: {names}; see {table}")
     if found:
         names = one_line(name_some([name for _, name in sorted(found)]))  # worst first
-        said.append(f"check {len(found)} of {len(maps)}: {names}" + (f"; see {table}" if table else ""))
+        said.append(f"check {len(found)} of {number}: {names}" + (f"; see {table}" if table else ""))
     if table:
         said += mostly
         if least is None and any(STRAY in own for own in doubts.values()):
             said.append(
                 "if a picture lacks the object, take it out of its folder and run again with --overwrite"
             )
-        with table.open("w", encoding="utf-8", errors="replace", newline="") as file:
-            csv.writer(file).writerows([["group", "image", "presence", "stray", "check"], *rows])
+        text = io.StringIO()
+        csv.writer(text).writerows([["group", "image", "presence", "stray", "check"], *rows])
+        write_file(table, text.getvalue().encode(errors="replace"))
     single = [f"{group.name}/{group.items[0].stem}" for group in groups if len(group.items) == 1]
     if single and least is None:
         names = one_line(name_some(single))

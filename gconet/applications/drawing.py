@@ -10,10 +10,10 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from gconet.applications.imaging import RGB, fit
-from gconet.applications.jobs import Job, save_jpeg
-from gconet.applications.previews import PANEL
+from gconet.applications.jobs import Job, Shelf, save_jpeg
+from gconet.applications.page import PICTURE, Previews
 from gconet.data.groups import scan_groups
-from gconet.data.images import load_image, load_map
+from gconet.data.images import load_image, load_map, load_with_opacity
 from gconet.data.names import name_some
 from gconet.errors import ConfigError, DataError
 from gconet.opencv import cv2
@@ -21,6 +21,7 @@ from gconet.opencv import cv2
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Matrix = npt.NDArray[np.floating]
 
+PANEL = 300, 600  # largest height and width of a picture in a grid, in pixels
 CELL = 28  # pixels per value in a heat map
 # tried in turn until one has all letters: Linux, macOS, Windows; then for Chinese, Japanese and Korean
 FONTS = (
@@ -45,17 +46,15 @@ def spread_attention(attention: Matrix, height: int, width: int) -> npt.NDArray[
     return np.asarray(255 * large, np.uint8)
 
 
-def write_attention(drawn: tuple[Job, Matrix]) -> None:
-    """Figure 5: save the file `overlay` of a job, its picture under its attention (h,w)."""
+def write_attention(drawn: tuple[Job, Matrix], *, shelf: Shelf, previews: Previews) -> None:
+    """Figure 5: save the file `attention` of a job, its picture under its attention (h,w)."""
     job, attention = drawn
-    picture = np.asarray(load_image(job.item.image))
+    image = job.item.image
+    picture = (shelf.take(image) or load_with_opacity(image))[0]
     shown = overlay(picture, spread_attention(attention, *picture.shape[:2]))
-    save_jpeg(job.files["overlay"], shown, job.item.image)
-
-
-def attention_panels(job: Job) -> list[RGB]:
-    """What the page shows of one picture."""
-    return [np.asarray(load_image(path)) for path in (job.item.image, job.files["overlay"])]
+    save_jpeg(job.files["attention"], shown, image)
+    previews.save(image, PICTURE, picture)
+    previews.save(image, "attention", shown)
 
 
 def pick_rows(

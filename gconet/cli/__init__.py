@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gconet import __version__
+from gconet.applications.outputs import is_unfinished
 from gconet.data.groups import SUFFIXES, Group, list_others
 from gconet.data.names import name_some
 from gconet.errors import ConfigError, DataError, counted, one_line, run_command
@@ -27,7 +28,6 @@ VERBS = {
     "objects": "the names for --object",
     "score": "scores of maps against masks, as in the published tables",
     "figures": "the paper's figures for your own pictures",
-    "view": "a folder of results in the browser",
     "export": "the network as an ONNX file",
 }
 USAGE = "usage: gconet VERB ...\n\n" + "\n".join(f"  {verb:12}{what}" for verb, what in VERBS.items())
@@ -119,9 +119,7 @@ def add_care(parser: argparse.ArgumentParser) -> None:
     """Add --strict, for files that cannot be used, and --overwrite, for files that exist."""
     add = parser.add_argument
     add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
-    about = """replace files of the same names, and remove earlier results of pictures you took out and of
-        options you no longer pass"""
-    add("--overwrite", action="store_true", help=about)
+    add("--overwrite", action="store_true", help="move earlier results to OUTPUT.old (a file: replace it)")
 
 
 def settle_sources(args: argparse.Namespace) -> None:
@@ -139,6 +137,15 @@ def settle_sources(args: argparse.Namespace) -> None:
         raise ConfigError(f"{len(args.sources)} folders or pictures need --output FOLDER")
     source = Path(os.path.realpath(args.sources[0]))
     args.output = args.output or Path("results") / (source.stem if source.is_file() else source.name)
+
+
+def note_unfinished(*folders: Path) -> None:
+    """Say so if the maps in one of the folders are those of a run that did not end."""
+    for folder in filter(is_unfinished, folders):
+        print(
+            f"note: {one_line(folder)}: its run was interrupted or is not over; maps may be missing",
+            file=sys.stderr,
+        )
 
 
 def report(said: Sequence[str], sources: Sequence[Path], errors: Sequence[DataError]) -> int:

@@ -12,22 +12,24 @@ object in front of it; with --thumbnails, <output>/crops/<group>/<stem>.jpg; and
 page that shows them all. The last lines name the maps to check: likely strays, and maps that are empty,
 cover the whole picture, fall into pieces, or are mostly grey ("unsure"). With --reference or --object,
 pictures that lack the object get a map but no cut-out, and are listed. With --maps, no network runs: about
-15 pictures per second on each core. --overwrite also removes earlier results of pictures that are no longer
-in their group and of options you no longer pass. The hidden file .gconet lists what was written.
+15 pictures per second on each core. The results get a folder of their own; --overwrite moves earlier ones
+to <output>.old.
 
 Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
 
 import argparse
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from gconet.applications.crops import make_thumbnails
-from gconet.applications.cutting import cutout_panels, format_scores, read_background, write_cutout
+from gconet.applications.cutting import Background, cut_files, format_scores, read_background, write_cutout
 from gconet.applications.doubts import PRESENT, check_maps
-from gconet.applications.jobs import make_jobs, run_jobs, score_results
-from gconet.applications.outputs import FILE, RESULTS, check_output, settle_results
-from gconet.applications.page import make_entries, write_page
+from gconet.applications.jobs import Shelf, keep_map, make_jobs, run_jobs, sum_up
+from gconet.applications.outputs import FILE, RESULTS, new_results
+from gconet.applications.page import Previews, make_cards, write_page
 from gconet.cli import (
     add_network,
     add_photos,
@@ -35,80 +37,97 @@ from gconet.cli import (
     add_results,
     network_options,
     new_parser,
+    note_unfinished,
     report,
     settle_references,
     settle_sources,
 )
-from gconet.data.groups import leave_out, scan_sources
+from gconet.data.groups import Group, leave_out, scan_sources
 from gconet.errors import ConfigError, DataError, counted
 
 
 def main() -> int:
     args = parse_args()
     background = read_background(args.background)
-    sources = {"--images": args.sources, "--maps": args.maps, "--gts": args.gts}
+    inputs = {"--images": args.sources, "--maps": args.maps, "--gts": args.gts, "--reference": args.reference}
     wanted = scan_sources(args.sources, args.gts, args.maps)
-    check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page)
     references = settle_references(args, wanted)
-    groups, presence, errors, said = list(wanted), dict[Path, float](), list[DataError](), list[str]()
+    first = True
+    if args.maps:
+        note_unfinished(args.maps)
+    else:
+        from gconet.device import launched_ranks  # here: with --maps, PyTorch is not needed
+
+        first = launched_ranks()[0] == 0
+    with new_results(args.output, inputs, overwrite=args.overwrite, first=first):
+        said, errors = write_results(args, wanted, references, background)
+    return report(said, args.sources, errors)
+
+
+def write_results(
+    args: argparse.Namespace,
+    groups: Sequence[Group],
+    references: Mapping[str, Any] | None,
+    background: Background,
+) -> tuple[list[str], list[DataError]]:
+    """Write the maps, the cut-outs and the page; returns what to print, and the errors."""
+    shelf, previews = Shelf(), Previews(args.output, groups, wanted=args.page)
+    wanted, presence, errors, said = groups, dict[Path, float](), list[DataError](), list[str]()
     maps = args.maps or args.output / "maps"
     if not args.maps:
-        from gconet.inference.folders import make_maps  # here: with --maps, torch is not needed
+        from gconet.inference.folders import make_maps
 
-        groups, presence, errors = make_maps(wanted, maps, references=references, **network_options(args))
-        if not groups and not errors:
-            return 0  # with torchrun, the first rank reports for all
+        keep = partial(keep_map, shelf=shelf)
+        options = {"references": references, "load": shelf.load, "look": keep, **network_options(args)}
+        groups, presence, _, errors = make_maps(wanted, maps, **options)
+        if not groups:  # with torchrun, the first rank reports for all
+            return [], errors
         said.append(f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {maps}")
     wished = {"mask": True, "cut-out": True, "new background": args.background, "thumbnail": args.thumbnails}
     absent = {image for image, level in presence.items() if references and level < args.presence}
-    found = leave_out(groups, absent)
-    jobs = make_jobs(found, args.output, {kind: RESULTS[kind] for kind, wish in wished.items() if wish})
-    work = partial(write_cutout, background=background)
+    kinds = {kind: RESULTS[kind] for kind, wish in wished.items() if wish}
+    jobs = make_jobs(leave_out(groups, absent), args.output, kinds)
+    work = partial(
+        write_cutout, background=background, shelf=shelf, previews=previews, keep=bool(args.thumbnails)
+    )
     done, failed = run_jobs(work, jobs, desc="cut-outs", strict=args.strict)
     errors += failed
     covered = [job for job, _ in done]
-    images = {job.item.image for job in covered}
-    written = {path for job in covered for kind, path in job.files.items() if kind != "thumbnail"}
-    written |= set() if args.maps else {i.map for group in groups for i in group.items if i.map}
+    cuts = {job.item.image: cut for job, cut in done}
+    judged = {image: cut.doubts for image, cut in cuts.items()}
+    groups = leave_out(groups, {job.item.image for job in jobs} - set(cuts))
+    table = maps / FILE if presence else None
+    doubts, check = check_maps(groups, judged, presence, table, least=args.presence if references else None)
     if not covered:
-        settle_results(args.output, RESULTS, wanted, written)
-        said = check_maps(groups, presence, maps / FILE, least=args.presence)[1] if absent else []
-        return report(said, args.sources, errors)
-    groups = leave_out(groups, {job.item.image for job in jobs} - images)
+        return check if absent else [], errors
     said.append(f"{counted(len(covered), 'cut-out')} of {counted(len(groups), 'group')} in {args.output}")
     if args.background:
         number = counted(len(covered), "picture")
         said.append(f"{number} with a new background in {args.output / 'backgrounds'}")
-    failures = {job.item.image: doubt for job, doubt in done if doubt}
-    doubts, check = check_maps(
-        groups,
-        presence,
-        maps / FILE if presence else None,
-        failures,
-        least=args.presence if references else None,
-    )
+    files = {job.item.image: cut_files(job) for job in covered}
     if args.thumbnails:
-        crops, failed = make_thumbnails(covered, aspect=(1, 1), shape=(256, 256), strict=args.strict)
+        how = {"aspect": (1, 1), "shape": (256, 256), "strict": args.strict}
+        crops, failed = make_thumbnails(covered, shelf=shelf, previews=previews, **how)
         errors += failed
-        written |= {job.files["thumbnail"] for job, _ in crops}
+        for image in set(files) - set(crops):
+            del files[image]["thumbnail"]
         said.append(f"{counted(len(crops), 'thumbnail')} in {args.output / 'crops'}")
-
-    settle_results(args.output, RESULTS, wanted, written)
-    scores, failed = score_results(args.output / "masks", args.gts, groups)
-    errors += failed
-    if args.strict and errors:
-        raise errors[0]
-    of_maps, _ = score_results(maps, args.gts if scores else None, groups)
-    if scores and of_maps:
-        said.append(format_scores(of_maps, scores))
+    shown = leave_out(groups, absent)
+    scores = None
+    if args.gts:
+        of_maps, _ = sum_up(shown, {i: c.of_map for i, c in cuts.items()}, method="", gts=args.gts)
+        scores, failed = sum_up(shown, {i: c.of_cutout for i, c in cuts.items()}, method="", gts=args.gts)
+        errors += failed
+        if args.strict and failed:
+            raise failed[0]
+        if scores and of_maps:
+            said.append(format_scores(of_maps, scores))
     said += check
     if args.page:
-        headings = ["picture", "map", *[kind for kind, wish in wished.items() if wish][1:]]
         title = f"Cut-outs: {args.output.resolve().name}"
-        entries = make_entries(covered, "cut-out", cutout_panels, scores, doubts)
-        page = write_page(args.output, entries, title=title, headings=headings)
+        page = write_page(args.output, make_cards(shown, files, scores, doubts), previews, title=title)
         said.append(f"open: {page}")
-    return report(said, args.sources, errors)
+    return said, errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -17,23 +17,25 @@ Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 f
 """
 
 import argparse
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from gconet.applications.consensus import write_consensus
-from gconet.applications.drawing import attention_panels, draw_grid, load_row, pick_rows, write_attention
-from gconet.applications.jobs import make_jobs, run_jobs
-from gconet.applications.outputs import check_output, settle_results
-from gconet.applications.page import make_entries, write_page
-from gconet.cli import add_care, add_network, network_options, new_parser, report
-from gconet.data.groups import scan_groups
+from gconet.applications.drawing import draw_grid, load_row, pick_rows, write_attention
+from gconet.applications.jobs import Shelf, make_jobs, run_jobs
+from gconet.applications.outputs import check_names, new_results
+from gconet.applications.page import Previews, make_cards, write_page
+from gconet.cli import add_care, add_network, network_options, new_parser, note_unfinished, report
+from gconet.data.groups import leave_out, scan_groups
 from gconet.data.names import name_folders
 from gconet.errors import ConfigError, counted
 from gconet.files import check_files
 
-OVERLAYS = {"overlay": "{group}/{stem}.jpg"}
+OVERLAYS = {"attention": "{group}/{stem}.jpg"}
 
 
 def main() -> int:
@@ -43,36 +45,36 @@ def main() -> int:
 
 def show_attention(args: argparse.Namespace) -> int:
     """Draw Figure 5; returns the exit status, like the other two."""
-    wanted = scan_groups(args.images)
-    sources = {"--images": args.images}
-    check_output(args.output, wanted, sources, overwrite=args.overwrite, flat=True)
     from gconet.inference.folders import look_inside  # here: the grid needs no torch
     from gconet.inference.predictor import Predictor
 
-    groups, seen, errors = look_inside(Predictor.attention, wanted, **network_options(args))
-    jobs = make_jobs(groups, args.output, OVERLAYS)
-    planned = list(zip(jobs, (attention for group in seen for attention in group), strict=True))
-    done, failed = run_jobs(write_attention, planned, desc="overlays", strict=args.strict)
-    jobs = [job for (job, _), _ in done]
-    settle_results(args.output, OVERLAYS, wanted, {job.files["overlay"] for job in jobs})
-    entries = make_entries(jobs, "overlay", attention_panels)
-    page = write_page(args.output, entries, title="Attention of GAM", headings=("picture", "attention"))
-    said = [f"{counted(len(jobs), 'picture')} of {counted(len(groups), 'group')}", f"open: {page}"]
+    wanted = scan_groups(args.images)
+    check_names(wanted)
+    with new_results(args.output, {"--images": args.images}, overwrite=args.overwrite):
+        shelf, previews = Shelf(), Previews(args.output, wanted)
+        options = {"load": shelf.load, **network_options(args)}
+        groups, seen, errors = look_inside(Predictor.attention, wanted, **options)
+        planned = zip(make_jobs(groups, args.output, OVERLAYS), chain.from_iterable(seen), strict=True)
+        work = partial(write_attention, shelf=shelf, previews=previews)
+        done, failed = run_jobs(work, list(planned), desc="overlays", strict=args.strict)
+        files = {job.item.image: {"picture": job.item.image, **job.files} for (job, _), _ in done}
+        groups = leave_out(groups, {i.image for group in groups for i in group.items} - set(files))
+        page = write_page(args.output, make_cards(groups, files), previews, title="Attention of GAM")
+    said = [f"{counted(len(files), 'picture')} of {counted(len(groups), 'group')}", f"open: {page}"]
     return report(said, [args.images], errors + failed)
 
 
 def show_consensus(args: argparse.Namespace) -> int:
     """Draw Figure 1."""
-    groups = scan_groups(args.images)
-    check_output(args.output, groups, {"--images": args.images}, overwrite=args.overwrite, page=False)
     from gconet.inference.folders import look_inside
     from gconet.inference.predictor import Predictor
-    from gconet.inference.projector import check_projector, write_projector
+    from gconet.inference.projector import write_projector
 
-    check_projector(args.output / "projector")
-    seen, parts, errors = look_inside(Predictor.consensus, groups, **network_options(args))
-    means = write_consensus(args.output, seen, parts)
-    write_projector(args.output / "projector", seen, np.concatenate(parts))
+    groups = scan_groups(args.images)
+    with new_results(args.output, {"--images": args.images}, overwrite=args.overwrite):
+        seen, parts, errors = look_inside(Predictor.consensus, groups, **network_options(args))
+        means = write_consensus(args.output, seen, parts)
+        write_projector(args.output / "projector", seen, np.concatenate(parts))
     distances = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "none (a single image)"
     said = [f"cosine distance of images, mean over {counted(len(seen), 'group')}: {distances}"]
     picture = args.output / "similarity.png"
@@ -90,6 +92,7 @@ def show_grid(args: argparse.Namespace) -> int:
         if folder and output.resolve().is_relative_to(folder.resolve()):
             raise ConfigError(f"--output {output} lies in the input folder {folder}; choose another place")
     check_files([output], overwrite=args.overwrite)
+    note_unfinished(*methods.values())
     wanted = args.groups.split(",") if args.groups else []
     rows = pick_rows(args.images, args.gts, methods, wanted, args.count)
     drawn, errors = run_jobs(load_row, rows, desc="pictures", strict=args.strict)

@@ -12,7 +12,7 @@ with value = floor(255 * co-saliency), so 0 is background; <output>/index.html s
 <output>/presence.csv gives each picture a score from 0 to 1, higher if it shows the group's object, and
 lists what to check: likely strays, which are far below their group's median, and maps that are empty,
 cover the whole picture, are mostly grey, or fall into pieces.
---overwrite also removes earlier results of pictures that are no longer in their group.
+The results get a folder of their own; --overwrite moves earlier ones to <output>.old.
 
 With --reference or --object, each picture is processed by itself, and any number fits into memory.
 An unreadable picture is left out of its group and named at the end; with --strict, the run stops there.
@@ -22,12 +22,15 @@ Exit status: 0 when every map was written, 1 for failures (or files skipped), 2 
 
 import argparse
 import math
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from gconet.applications.doubts import PRESENT, check_maps
-from gconet.applications.jobs import score_results
-from gconet.applications.outputs import FILE, MAPS, check_output, settle_results
-from gconet.applications.page import write_maps_page
+from gconet.applications.jobs import look_at, page_files, sum_up
+from gconet.applications.outputs import FILE, check_names, new_results
+from gconet.applications.page import Previews, make_cards, write_page
 from gconet.cli import (
     add_network,
     add_photos,
@@ -39,8 +42,8 @@ from gconet.cli import (
     settle_references,
     settle_sources,
 )
-from gconet.data.groups import scan_sources
-from gconet.errors import ConfigError, counted
+from gconet.data.groups import Group, scan_sources
+from gconet.errors import ConfigError, DataError, counted
 from gconet.evaluation import format_table
 
 DEMO = Path("data/demo")
@@ -48,32 +51,48 @@ DEMO = Path("data/demo")
 
 def main() -> int:
     args = parse_args()
-    from gconet.inference.folders import make_maps  # loads PyTorch, which --help does not need
+    from gconet.device import launched_ranks  # loads PyTorch, which --help does not need
 
-    sources = {"--images": args.sources, "--gts": args.gts, "--distractors": args.distractors}
+    reference = {"--reference": args.reference}
+    inputs = {"--images": args.sources, "--gts": args.gts, "--distractors": args.distractors, **reference}
     wanted = scan_sources(args.sources, args.gts, distractors=args.distractors)
-    check_output(args.output, wanted, sources, overwrite=args.overwrite, page=args.page, flat=True)
+    check_names(wanted)
     references = settle_references(args, wanted)
+    with new_results(args.output, inputs, overwrite=args.overwrite, first=launched_ranks()[0] == 0):
+        said, errors = write_results(args, wanted, references)
+    return report(said, args.sources, errors)
+
+
+def write_results(
+    args: argparse.Namespace, wanted: Sequence[Group], references: Mapping[str, Any] | None
+) -> tuple[list[str], list[DataError]]:
+    """Write the maps, their scores and the page; returns what to print, and the errors."""
+    from gconet.inference.folders import make_maps
+
+    previews = Previews(args.output, wanted, wanted=args.page)
     options = {"memory": args.memory, "references": references, **network_options(args)}
-    groups, presence, errors = make_maps(wanted, args.output, **options)
-    if not groups and not errors:
-        return 0  # with torchrun, the first rank reports for all
-    settle_results(
-        args.output, MAPS, wanted, {item.map for group in groups for item in group.items if item.map}
-    )
-    if not groups:
-        return report([], args.sources, errors)
+    look = partial(look_at, previews=previews)
+    groups, presence, seen, errors = make_maps(wanted, args.output, load=previews.load, look=look, **options)
+    if not groups:  # with torchrun, the first rank reports for all
+        return [], errors
     said = [f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {args.output}"]
-    doubts, check = check_maps(
-        groups, presence, args.output / FILE, least=args.presence if references else None
-    )
-    scores, failed = score_results(args.output, args.gts, groups, args.distractors)
+    least = args.presence if references else None
+    judged = {image: one.doubts for image, one in seen.items()}
+    doubts, check = check_maps(groups, judged, presence, args.output / FILE, least=least)
+    scores = None
+    if args.gts:
+        found = {image: one.score for image, one in seen.items()}
+        scores, failed = sum_up(wanted, found, method=args.output.resolve().name, gts=args.gts)
+        errors += failed
     if scores:
         said.append(format_table(scores, segmentation=True, groups=args.distractors is not None))
     said += check
     if args.page:
-        said.append(f"open: {write_maps_page(args.output, groups, scores, doubts)}")
-    return report(said, args.sources, errors + failed)
+        files = {i.image: page_files(i, seen[i.image]) for group in groups for i in group.items}
+        title = f"Co-saliency maps: {args.output.resolve().name}"
+        page = write_page(args.output, make_cards(groups, files, scores, doubts), previews, title=title)
+        said.append(f"open: {page}")
+    return said, errors
 
 
 def parse_args() -> argparse.Namespace:

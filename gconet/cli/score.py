@@ -32,7 +32,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from gconet.cli import new_parser
+from gconet.cli import new_parser, note_unfinished
 from gconet.data.names import check_option, name_folders
 from gconet.errors import one_line
 from gconet.evaluation import CONVENTIONS, format_table, score_folders
@@ -56,6 +56,7 @@ def main() -> int:
         runs = [args.tensorboard / method / name for method in methods for name in sets]
         check_files([event for run in runs for event in find_events(run)], overwrite=args.overwrite)
 
+    note_unfinished(*(maps / folder for folder in sets.values() for maps in methods.values()))
     scores = [
         score_folders(
             maps / folder,

@@ -12,43 +12,48 @@ Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 f
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from gconet.applications.crops import make_thumbnails, thumbnail_panels
+from gconet.applications.crops import make_thumbnails
 from gconet.applications.doubts import check_maps
-from gconet.applications.jobs import make_jobs
-from gconet.applications.outputs import RESULTS, check_output, settle_results
-from gconet.applications.page import make_entries, write_page
-from gconet.cli import add_results, new_parser, report
-from gconet.data.groups import leave_out, scan_groups
-from gconet.errors import ConfigError, counted
+from gconet.applications.jobs import Shelf, make_jobs
+from gconet.applications.outputs import RESULTS, new_results
+from gconet.applications.page import Previews, make_cards, write_page
+from gconet.cli import add_results, new_parser, note_unfinished, report
+from gconet.data.groups import Group, leave_out, scan_groups
+from gconet.errors import ConfigError, DataError, counted
 
 
 def main() -> int:
     args = parse_args()
-    groups = scan_groups(args.images, None, args.maps)
-    sources = {"--images": args.images, "--maps": args.maps}
-    check_output(args.output, groups, sources, overwrite=args.overwrite, page=args.page)
-    patterns = {"thumbnail": RESULTS["thumbnail"]}
-    jobs = make_jobs(groups, args.output, patterns)
+    groups = scan_groups(args.images, maps=args.maps)
+    note_unfinished(args.maps)
+    inputs = {"--images": args.images, "--maps": args.maps}
+    with new_results(args.output, inputs, overwrite=args.overwrite):
+        said, errors = write_results(args, groups)
+    return report(said, [args.images], errors)
+
+
+def write_results(args: argparse.Namespace, groups: Sequence[Group]) -> tuple[list[str], list[DataError]]:
+    """Write the thumbnails and the page; returns what to print, and the errors."""
+    previews = Previews(args.output, groups, wanted=args.page)
+    jobs = make_jobs(groups, args.output, {"thumbnail": RESULTS["thumbnail"]})
     width, height = (max(1, round(args.size * side / max(args.aspect))) for side in args.aspect)
-    crops, errors = make_thumbnails(jobs, aspect=args.aspect, shape=(width, height), strict=args.strict)
-    done = [job for job, _ in crops]
-    images = {job.item.image for job in done}
-    settle_results(args.output, patterns, groups, {path for job in done for path in job.files.values()})
-    made, there = counted(len(crops), "thumbnail"), counted(len({job.group for job in done}), "group")
-    doubts, check = check_maps(leave_out(groups, {job.item.image for job in jobs} - images), {}, None)
+    how = {"aspect": args.aspect, "shape": (width, height), "strict": args.strict}
+    judged, errors = make_thumbnails(jobs, shelf=Shelf(), previews=previews, **how)
+    if not judged:
+        return [], errors
+    groups = leave_out(groups, {job.item.image for job in jobs} - set(judged))
+    made, there = counted(len(judged), "thumbnail"), counted(len(groups), "group")
+    doubts, check = check_maps(groups, judged, {}, None)
     said = [f"{made} of {width}x{height} of {there} in {args.output}", *check]
-    if args.page and crops:
-        entries = make_entries(done, "thumbnail", thumbnail_panels, doubts=doubts)
-        page = write_page(
-            args.output,
-            entries,
-            title=f"Thumbnails: {args.output.resolve().name}",
-            headings=("picture", "thumbnail"),
-        )
-        said.append(f"open: {page}")
-    return report(said if crops else [], [args.images], errors)
+    if args.page:
+        files = {job.item.image: {"picture": job.item.image, **job.files} for job in jobs}
+        title = f"Thumbnails: {args.output.resolve().name}"
+        cards = make_cards(groups, files, doubts=doubts)
+        said.append(f"open: {write_page(args.output, cards, previews, title=title)}")
+    return said, errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -6,12 +6,14 @@ import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, PngImagePlugin, features
 
 from gconet.errors import ConfigError, DataError
 
+T = TypeVar("T")
 # The formats to decode, whatever a file's suffix; for some others, Pillow starts external programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 # suffixes that need more than plain Pillow → the format, and the package that adds it
@@ -20,7 +22,7 @@ COMMENT = 2**26  # bytes of one comment in a PNG file that are passed over
 LIMIT = "GCONET_MAX_PIXELS"  # environment variable: the most pixels a picture may have
 
 
-def decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+def decode(path: Path, convert: Callable[[Image.Image], T]) -> T:
     """Return `convert` of the picture at `path`; raises as `load_image` does, also if `convert` fails."""
     if limit := os.environ.get(LIMIT):
         if not limit.isdecimal() or int(limit) == 0:
@@ -29,7 +31,7 @@ def decode(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.I
     return attempt(lambda: convert(_read(path)), f"{path}: ", path.suffix.lower())
 
 
-def attempt(make: Callable[[], Image.Image], prefix: str = "", suffix: str = "") -> Image.Image:
+def attempt(make: Callable[[], T], prefix: str = "", suffix: str = "") -> T:
     """Return `make()`; any error except MemoryError becomes a DataError worded by `explain`."""
     try:
         return make()

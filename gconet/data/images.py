@@ -1,14 +1,13 @@
 """Reads pictures, masks and maps; every file becomes 8-bit RGB or 8-bit grey."""
 
 import io
-from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, ImageCms
 
-from gconet.data.decode import attempt, decode, decoders
+from gconet.data.decode import attempt, decode
 from gconet.errors import DataError
 
 TURNS = {  # EXIF orientation → the operation that turns the picture upright
@@ -32,19 +31,15 @@ def load_image(path: Path) -> Image.Image:
     return decode(path, _as_rgb)
 
 
-def load_opacity(path: Path) -> np.ndarray | None:
-    """The alpha channel of the picture at `path`, (H,W) uint8, upright; None if nothing is transparent.
+def load_with_opacity(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """What `load_image` returns, (H,W,3) uint8, and the alpha channel (H,W), None if all is opaque."""
 
-    Raises as `load_image` does.
-    """
-    try:
-        with Image.open(path, formats=decoders()) as image:  # reads no pixels
-            if not has_alpha(image):
-                return None
-    except (OSError, ValueError):  # decoded below, which reports the error
-        pass
-    alpha = decode(path, lambda image: _upright(image).convert("RGBA").getchannel("A"))
-    return None if alpha.getextrema() == (255, 255) else np.asarray(alpha)
+    def convert(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+        alpha = _upright(image).convert("RGBA").getchannel("A") if has_alpha(image) else None
+        clear = alpha is not None and alpha.getextrema() != (255, 255)
+        return np.asarray(_as_rgb(image)), np.asarray(alpha) if clear else None
+
+    return decode(path, convert)
 
 
 def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
@@ -83,20 +78,20 @@ def load_map(path: Path) -> Image.Image:
     return decode(path, lambda image: _as_grey(image, whole_range=True))
 
 
-def load_with_mask(
-    image: Path, mask: Path, load: Callable[[Path], Image.Image] = load_mask
-) -> tuple[Image.Image, Image.Image]:
-    """Load a picture and its mask or, with `load=load_map`, its map.
+def load_with_mask(image: Path, mask: Path) -> tuple[Image.Image, Image.Image]:
+    """Load a picture and its mask; raises as the loaders do, and DataError if the two differ in size."""
+    picture, m = load_image(image), load_mask(mask)
+    check_size(mask, m.size, image, picture.size)
+    return picture, m
 
-    Raises as the loaders do, and DataError if the two differ in size.
-    """
-    picture, m = load_image(image), load(mask)
-    if picture.size != m.size:
+
+def check_size(mask: Path, its: tuple[int, int], image: Path, size: tuple[int, int]) -> None:
+    """Raise DataError if a mask or map does not have its picture's size; both sizes are (width, height)."""
+    if its != size:
         raise DataError(
-            f"{mask} is {m.width}x{m.height} but {image} {picture.width}x{picture.height}; give the mask "
+            f"{mask} is {its[0]}x{its[1]} but {image} {size[0]}x{size[1]}; give the mask "
             "or map of this picture; scripts/check_data.py lists all such masks of a data set"
         )
-    return picture, m
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -1,7 +1,7 @@
 """The entry point for pictures: files, PIL pictures and arrays are read and checked here, once."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -22,6 +22,7 @@ from gconet.errors import DataError
 from gconet.machine import processors
 
 Picture: TypeAlias = str | Path | Image.Image | np.ndarray
+Load: TypeAlias = Callable[[Path], Image.Image]
 AHEAD = 512  # pictures to read before the network needs them
 
 
@@ -64,16 +65,20 @@ def read_groups(
     *,
     skipped: dict[Path, DataError] | None = None,
     ahead: int = AHEAD,
+    load: Load = load_image,
 ) -> Iterator[Pictures]:
     """Yield the groups, with pictures resized to `size` × `size`; the next `ahead` are read meanwhile.
 
     A picture is a file, a PIL picture, or an array (H,W,3) or (H,W) uint8. Raises DataError for the
     first one that cannot be used; if `skipped` is given, such files are left out and added to it instead.
+    `load` reads the files, in several threads: like `load_image`, whose result others may need as well.
     """
     settle_threads(torch.device("cpu"))
     workers = min(16, processors() + 2)
     read = enumerate(
-        read_ahead(partial(_read, size=size), chain.from_iterable(groups), workers=workers, ahead=ahead)
+        read_ahead(
+            partial(_read, size=size, load=load), chain.from_iterable(groups), workers=workers, ahead=ahead
+        )
     )
     for pictures in groups:
         pixels = torch.empty(len(pictures), 3, size, size, dtype=torch.uint8, device="cpu")
@@ -99,10 +104,10 @@ def read_parts(source: Picture | Sequence[Picture], size: int, part: int) -> Ite
     return read_groups(parts, size, ahead=2 * part)
 
 
-def _read(picture: Picture, *, size: int) -> tuple[Tensor, tuple[int, int]] | DataError:
+def _read(picture: Picture, *, size: int, load: Load) -> tuple[Tensor, tuple[int, int]] | DataError:
     try:
         if isinstance(picture, str | Path):
-            image = load_image(Path(picture))
+            image = load(Path(picture))
         else:
             with lock("decode"):  # PIL decodes on first use; two threads must not do so at once
                 image = to_rgb(picture)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,14 +27,10 @@ from gconet import __version__
 from gconet.checkpoint import save_checkpoint
 from gconet.config import Config, config_to_dict, flatten
 from gconet.errors import ConfigError, GCoNetError
+from gconet.files import hold
 from gconet.models.decoder import upsample
 from gconet.models.training import TrainingGCoNet, TrainingOutput
 from gconet.opencv import cv2
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 LAST, BEST = "last.pt", "best.pt"
 EVERY = 16  # steps between the checks by which ranks on GPUs agree on a stop
@@ -51,7 +47,7 @@ class Run:
     def __init__(self, folder: Path, *, main: bool = True, resumed: bool = False) -> None:
         """Raises ConfigError if a `resumed` run's folder is in use by another process."""
         self.folder, self.main, self.resumed = folder, main, resumed
-        self._lock = hold(folder) if main and resumed else None
+        self._lock = hold(folder / ".lock") if main and resumed else None
         self._board: SummaryWriter | None = None
         self._figures: dict[str, float] = {}  # the last loss and scores, by TensorBoard tag
 
@@ -70,7 +66,7 @@ class Run:
             raise ConfigError(
                 f"{self.folder} was created by another process in the meantime; choose name=..."
             ) from None
-        self._lock = self._lock or hold(self.folder)
+        self._lock = self._lock or hold(self.folder / ".lock")
         settings = yaml.safe_dump(config_to_dict(config), sort_keys=False)
         (self.folder / "config.yaml").write_text(settings, encoding="utf-8")
         purge = first if self.resumed else None
@@ -190,22 +186,6 @@ def environment() -> dict[str, str]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "cpu": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
     }
-
-
-def hold(folder: Path) -> IO[str]:
-    """Lock a run's folder against other processes for as long as the returned file is open.
-
-    Raises ConfigError if another process holds the lock. Does nothing if the system has no such locks.
-    """
-    file = (folder / ".lock").open("w")
-    try:
-        if fcntl is not None:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        raise ConfigError(f"{folder} is in use by another process; wait for it or stop it") from None
-    except OSError:  # some network file systems
-        pass
-    return file
 
 
 class StopSignal:

@@ -118,17 +118,33 @@ def score_pair(pair: Pair, *, convention: str) -> MapScore | DataError:
     """Return the score of a map file, or the error if it or one of its masks cannot be used."""
     map_, gt, distractors = pair
     try:
-        mask, picture = load_mask(gt), load_map(map_)
-        others = load_mask(distractors) if distractors else None
+        mask = load_mask(gt)
+        return score_picture(load_map(map_), map_, mask, gt, distractors, convention=convention)
     except DataError as error:
         return error
+
+
+def score_picture(
+    picture: Image.Image,
+    map_: Path,
+    mask: Image.Image,
+    gt: Path,
+    distractors: Path | None,
+    *,
+    convention: str = "toolbox",
+) -> MapScore:
+    """Return the score of a map, which `map_` names, by the `mask` read from `gt`.
+
+    Raises DataError if the distractor mask cannot be read, or if one of the three does not fit.
+    """
+    others = load_mask(distractors) if distractors else None
     size = f"{gt} {mask.width}x{mask.height}"
     if others and others.size != mask.size:
-        return DataError(
+        raise DataError(
             f"{distractors} is {others.width}x{others.height} but {size}; give masks of the same picture"
         )
     if picture.size == mask.size[::-1] != mask.size:
-        return DataError(
+        raise DataError(
             f"{map_} is {picture.width}x{picture.height} but {size}: "
             "one of them is rotated; save both upright"
         )

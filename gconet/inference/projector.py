@@ -1,7 +1,5 @@
 """Consensus vectors for TensorBoard's projector, where t-SNE shows how the groups cluster."""
 
-import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +9,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from gconet.data.groups import Group
 from gconet.data.images import load_image
-from gconet.errors import ConfigError
 
 SPRITE = 64  # pixels per side of a picture in the projector
-FILES = r"projector_config\.pbtxt|events\.out\.tfevents\..*|metadata\.tsv|sprite\.png|tensors\.tsv"
 
 
 def write_projector(folder: Path, groups: Sequence[Group], parts: np.ndarray) -> None:
@@ -26,7 +22,6 @@ def write_projector(folder: Path, groups: Sequence[Group], parts: np.ndarray) ->
         [" ".join(name.encode("utf-8", "replace").decode().split()) for name in (group, item.stem)]
         for group, item in items
     ]
-    shutil.rmtree(folder, ignore_errors=True)  # from an earlier call; TensorBoard would add to it
     with SummaryWriter(folder) as writer:
         writer.add_embedding(
             torch.from_numpy(parts),
@@ -34,12 +29,4 @@ def write_projector(folder: Path, groups: Sequence[Group], parts: np.ndarray) ->
             metadata_header=["group", "image"],
             label_img=torch.from_numpy(sprites).permute(0, 3, 1, 2).float() / 255,
             tag="consensus",
-        )
-
-
-def check_projector(folder: Path) -> None:
-    """Raise ConfigError if `folder` contains files that an earlier call cannot have written."""
-    if wrong := [p for p in folder.rglob("*") if not p.is_dir() and not re.fullmatch(FILES, p.name)]:
-        raise ConfigError(
-            f"{folder} contains files that are not TensorBoard's, such as {wrong[0]}; name another folder"
         )

@@ -1,0 +1,265 @@
+"""Results have a folder of their own: taken by one run, never mixed, marked until the run is complete."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gconet import files
+from gconet.applications.outputs import COMPLETE, MARK, is_unfinished, new_results
+from gconet.errors import ConfigError
+from tests.conftest import ROOT
+
+
+def take(output, inputs=None, overwrite=False, write="result"):
+    with new_results(output, inputs or {}, overwrite=overwrite):
+        assert is_unfinished(output)
+        if write:
+            (output / "a.txt").write_text(write)
+
+
+def text(folder):
+    return (folder / "a.txt").read_text()
+
+
+def test_a_new_or_empty_folder_is_taken_and_marked_at_the_end(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "new/deep", tmp_path / "empty"):
+        take(folder)
+        assert text(folder) == "result" and not is_unfinished(folder)
+        assert (folder / MARK).read_text() == COMPLETE
+
+
+def test_earlier_results_are_moved_aside_only_when_asked(tmp_path):
+    out, old = tmp_path / "out", tmp_path / "out.old"
+    take(out, write="first")
+    with pytest.raises(ConfigError, match="out holds earlier results"):
+        take(out)
+    for number in ("second", "third"):
+        take(out, overwrite=True, write=number)
+    assert text(out) == "third" and text(old) == "second"
+
+
+@pytest.mark.parametrize("name", ["a.txt", "deep/a.txt", "index.html"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_of_others_are_neither_moved_nor_replaced(tmp_path, name, overwrite):
+    for folder in ("out", "full.old"):
+        (tmp_path / folder / name).parent.mkdir(parents=True)
+        (tmp_path / folder / name).write_text("mine")
+    take(tmp_path / "full", write="first")
+    for folder in ("out", "full"):
+        with pytest.raises(ConfigError, match=folder):
+            take(tmp_path / folder, overwrite=overwrite)
+    assert (tmp_path / "out" / name).read_text() == (tmp_path / "full.old" / name).read_text() == "mine"
+    assert text(tmp_path / "full") == "first"
+
+
+def test_links_are_followed_once_and_lead_to_no_other_folder(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    take(tmp_path / "link", write="first")
+    take(tmp_path / "link", overwrite=True)
+    assert text(tmp_path / "real.old") == "first" and (tmp_path / "link").is_symlink()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/cats").symlink_to(tmp_path / "photos")
+    with pytest.raises(ConfigError, match="gconet did not write"):
+        take(tmp_path / "out", overwrite=True)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises((ConfigError, OSError)):
+        take(tmp_path / "loop")
+
+
+@pytest.mark.parametrize("where", ["out", "out/in", ".", "out.old/in", "out.old"])
+def test_inputs_and_results_stay_apart(tmp_path, where):
+    (tmp_path / where).mkdir(parents=True, exist_ok=True)
+    with pytest.raises(ConfigError, match="--maps"):
+        take(tmp_path / "out", {"--maps": tmp_path / where}, overwrite=True)
+    assert not (tmp_path / "out" / MARK).exists()
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_run_that_wrote_nothing_leaves_all_as_it_was(tmp_path, error):
+    out = tmp_path / "out"
+    take(out, write="first")
+    for folder in (out, tmp_path / "new"):
+        with pytest.raises(error), new_results(folder, {}, overwrite=True):
+            raise error
+    assert text(out) == "first" and not is_unfinished(out)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_unfinished_run_does_not_replace_earlier_results(tmp_path):
+    out, old = tmp_path / "out", tmp_path / "out.old"
+    take(out, write="first")
+    for _ in range(2):
+        with pytest.raises(OSError), new_results(out, {}, overwrite=True):
+            (out / "a.txt").write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        assert is_unfinished(out) and text(old) == "first" and not is_unfinished(old)
+    with pytest.raises(ConfigError, match="an unfinished run"):
+        take(out)
+    take(out, overwrite=True, write="second")
+    assert text(out) == "second" and text(old) == "first"
+
+
+RACE = """
+import sys, time
+from pathlib import Path
+from gconet.applications.outputs import new_results
+out, name, overwrite = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "overwrite"
+while not Path(sys.argv[4]).exists():
+    pass
+with new_results(out, {}, overwrite=overwrite):
+    for i in range(20):
+        (out / f"{i}.txt").write_text(name)
+        time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize("kind", ["new", "empty", "overwrite"])
+def test_of_runs_that_start_at_once_one_gets_the_folder(tmp_path, kind):
+    out, go = tmp_path / "out", tmp_path / "go"
+    if kind == "empty":
+        out.mkdir()
+    elif kind == "overwrite":
+        take(out, write="first")
+    command = [sys.executable, "-c", RACE, str(out)]
+    runs = [
+        subprocess.Popen([*command, str(i), kind, str(go)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        for i in range(4)
+    ]
+    time.sleep(0.5)
+    go.touch()
+    errors = [run.communicate()[1] for run in runs]
+    assert sorted(run.returncode for run in runs) == [0, 1, 1, 1], errors
+    assert all("ConfigError" in error for error in errors if error)
+    assert len({(out / f"{i}.txt").read_text() for i in range(20)}) == 1 and not is_unfinished(out)
+    if kind == "overwrite":
+        assert text(tmp_path / "out.old") == "first"
+
+
+# --- the commands ---
+
+
+@pytest.fixture
+def photos(tmp_path, toy):
+    shutil.copytree(min((toy / "images/toy").iterdir()), tmp_path / "cats")
+    return tmp_path
+
+
+def command(checkpoint, *args):
+    network = ["--checkpoint", checkpoint, "--device", "cpu", "--precision", "fp32"]
+    return [*map(str, ("gconet/__main__.py", *args, *network))]
+
+
+@pytest.mark.parametrize("verb", ["maps", "cutouts"])
+def test_a_picture_taken_out_keeps_no_result_and_options_left_out_leave_none(run, checkpoint, photos, verb):
+    more = ["--thumbnails", "--background", "blur"] if verb == "cutouts" else []
+    call = command(checkpoint, verb, photos / "cats", "--output", photos / "out")
+    run(*call, *more)
+    taken = min((photos / "cats").iterdir())
+    taken.unlink()
+    assert "--overwrite" in run(*call, status=2).stderr
+    run(*call, "--overwrite")
+    now = {path.relative_to(photos / "out").as_posix() for path in (photos / "out").rglob("*.*")}
+    assert not any(taken.stem in Path(name).stem.split("-") for name in now if ".previews" not in name)
+    assert not any(name.startswith(("crops/", "backgrounds/")) for name in now)
+    assert list((photos / "out.old").rglob(f"{taken.stem}.png"))
+
+
+def test_wrong_arguments_and_missing_weights_leave_earlier_results(run, checkpoint, photos):
+    call = command(checkpoint, "maps", photos / "cats", "--output", photos / "out")
+    run(*call)
+    before = {path: path.stat().st_mtime_ns for path in (photos / "out").rglob("*")}
+    for more, status in ((["--checkpoint", "none.pt"], 1), (["--device", "tpu"], 2), (["--memory", "-1"], 2)):
+        run(*call, *more, "--overwrite", status=status)
+        assert {path: path.stat().st_mtime_ns for path in (photos / "out").rglob("*")} == before
+    assert not (photos / "out.old").exists()
+
+
+@pytest.mark.parametrize("verb", ["maps", "cutouts", "attention"])
+def test_a_full_disk_names_the_file_and_locks_no_folder(run, checkpoint, photos, verb, monkeypatch):
+    words = ["figures", "attention", "--images"] if verb == "attention" else [verb]
+    call = command(checkpoint, *words, photos / "cats", "--output", photos / "out")
+    run(*call)
+    whole = {path.name: path.read_bytes() for path in (photos / "out").rglob("*.png")}
+    write = Path.write_bytes
+
+    def full(path, content):
+        if path.suffix in (".png", ".jpg") and "002" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")  # as the system does: without a name
+        return write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        done = run(*call, "--overwrite", status=1)
+    assert "002" in done.stderr and "No space left" in done.stderr and "Traceback" not in done.stderr
+    assert is_unfinished(photos / "out") and not is_unfinished(photos / "out.old")
+    assert {path.name: path.read_bytes() for path in (photos / "out.old").rglob("*.png")} == whole
+    run(*call, "--overwrite")
+    assert not is_unfinished(photos / "out")
+
+
+def test_an_interrupted_run_is_marked_and_those_who_read_its_maps_say_so(run, checkpoint, photos, toy):
+    """The first maps are there when SIGTERM comes."""
+    cats, out = photos / "cats", photos / "out"
+    for i in range(400):
+        shutil.copy(cats / "000.jpg", cats / f"more{i}.jpg")
+    call = command(checkpoint, "maps", cats, "--output", out)
+    process = subprocess.Popen([sys.executable, *call], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list(out.glob("cats/*.png")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    assert process.returncode == -signal.SIGTERM and is_unfinished(out) and is_unfinished(out / "cats")
+    for image in cats.iterdir():
+        if not (out / f"cats/{image.stem}.png").exists():
+            image.unlink()
+    masks = shutil.copytree(out / "cats", photos / "gts/cats")
+    for path in masks.iterdir():
+        Image.fromarray(np.uint8(255 * np.eye(48))).save(path)
+    how = ["--images", cats, "--maps", out]
+    for script, *args in (
+        ["scripts/evaluate.py", "--maps", out, "--gts", photos / "gts"],
+        ["scripts/cosegment.py", *how, "--output", photos / "a"],
+        ["scripts/thumbnails.py", *how, "--output", photos / "b"],
+        ["gconet/__main__.py", "figures", "grid", *how, "--output", photos / "c.png"],
+    ):
+        assert f"note: {out}" in run(script, *args).stderr
+
+
+def test_many_groups_are_replaced_soon(tmp_path):
+    """Kind 25 of issue 38: it took 82 s for 1,000 groups of 4."""
+    out = tmp_path / "out"
+    with new_results(out, {}, overwrite=False):
+        for i in range(1000):
+            (out / f"maps/{i}").mkdir(parents=True)
+            for j in range(4):
+                (out / f"maps/{i}/{j}.png").touch()
+    begin = time.perf_counter()
+    take(out, overwrite=True)
+    assert time.perf_counter() - begin < 2 and len(list((tmp_path / "out.old/maps").iterdir())) == 1000
+
+
+def test_a_lock_ends_with_its_process_and_is_no_lock_where_there_are_none(tmp_path, monkeypatch):
+    place = repr(str(tmp_path / "x"))
+    code = f"import os, pathlib; from gconet.files import hold; hold(pathlib.Path({place}))"
+    subprocess.run([sys.executable, "-c", f"{code}; os._exit(9)"], cwd=ROOT, check=False)
+    with files.hold(tmp_path / "x"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert "ConfigError" in done.stderr and "in use" in done.stderr
+    monkeypatch.setattr(files, "fcntl", None)  # as on Windows
+    with files.hold(tmp_path / "x"), files.hold(tmp_path / "x"):
+        pass
+    assert os.listdir(tmp_path) == ["x"]  # noqa: PTH208
