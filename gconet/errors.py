@@ -34,6 +34,12 @@ def one_line(message: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(message))
 
 
+def note(text: str) -> None:
+    """Print `text` on stderr, if there is one."""
+    if sys.stderr is not None:
+        print(f"note: {one_line(text)}", file=sys.stderr)
+
+
 def expand_home(argument: str) -> str:
     """Expand ~ to the home folder, also in --option=~/x and key=~/x, where shells do not."""
     home = str(Path("~").expanduser()) if os.environ.get("HOME") or os.name == "nt" else "~"

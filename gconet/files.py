@@ -1,8 +1,10 @@
 """Output files: none is replaced unless asked, and each is written completely or not at all."""
 
+import errno
 import io
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gconet.errors import ConfigError
+from gconet.errors import ConfigError, note
+
+FIXED = (errno.EBUSY, errno.EROFS, errno.EACCES, errno.EPERM)  # a mount point, a folder that is read-only
 
 try:
     import fcntl
@@ -37,12 +41,13 @@ def check_files(paths: Sequence[Path], *, overwrite: bool | None = None) -> None
 def write_file(path: Path, content: str | bytes | memoryview) -> None:
     """Write `path` atomically: a reader sees the old file or the complete new one, even after a crash.
 
-    Makes its folder. Raises OSError, always with the file's name.
+    A file that cannot be replaced, such as a mount point in a container, is written in place, after a note on
+    stderr. Makes the file's folder. Raises OSError, always with the file's name.
     """
     if isinstance(content, str):
         content = content.encode(errors="backslashreplace")  # names may not be valid text
     place = Path(os.path.realpath(path))  # writes through a link
-    partial = place.with_name(f".{place.name}.partial")
+    partial = place.with_name(f".{place.name[:60]}.partial")  # a name may have 255 bytes
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):  # /dev/stdout, a pipe
@@ -54,14 +59,22 @@ def write_file(path: Path, content: str | bytes | memoryview) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(place)
+        except OSError as error:
+            if error.errno not in FIXED or not place.exists():
+                raise
+            note(f"{path} cannot be replaced, only written in place")
+            place.write_bytes(content)
         finally:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # a disk-full error has no file name
-    if os.name == "posix":  # the rename itself must survive a power cut
+    with suppress(OSError):  # the rename itself must survive a power cut; not all file systems can do that
         folder = os.open(place.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def save_picture(path: Path, pixels: npt.NDArray[np.uint8], **options: Any) -> None:

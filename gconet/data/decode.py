@@ -3,14 +3,16 @@
 import os
 import stat
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, PngImagePlugin, features
+from PIL import Image, ImageFile, PngImagePlugin, features
 
+from gconet.data.ahead import lock
 from gconet.errors import ConfigError, DataError
 
 T = TypeVar("T")
@@ -19,6 +21,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 # suffixes that need more than plain Pillow → the format, and the package that adds it
 EXTRAS = {".avif": ("AVIF", "'pillow>=11.3'")} | dict.fromkeys((".heic", ".heif"), ("HEIF", "'gconet[heic]'"))
 COMMENT = 2**26  # bytes of one comment in a PNG file that are passed over
+_inside, _found = 0, ExitStack()  # threads in `own_switches`, and what restores the settings found there
 LIMIT = "GCONET_MAX_PIXELS"  # environment variable: the most pixels a picture may have
 
 
@@ -34,11 +37,33 @@ def decode(path: Path, convert: Callable[[Image.Image], T]) -> T:
 def attempt(make: Callable[[], T], prefix: str = "", suffix: str = "") -> T:
     """Return `make()`; any error except MemoryError becomes a DataError worded by `explain`."""
     try:
-        return make()
+        with own_switches():
+            return make()
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise a dozen unrelated types on damaged files
         raise DataError(prefix + explain(error, suffix)) from None
+
+
+@contextmanager
+def own_switches() -> Iterator[None]:
+    """While any thread is inside, Pillow refuses files that are cut off and does not warn of many pixels or a
+    damaged EXIF block, whatever other libraries and -W have set; then their settings are restored."""
+    global _inside
+    with lock("pillow"):
+        _inside += 1
+        if _inside == 1:
+            _found.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            _found.callback(setattr, ImageFile, "LOAD_TRUNCATED_IMAGES", ImageFile.LOAD_TRUNCATED_IMAGES)
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        with lock("pillow"):
+            _inside -= 1
+            if not _inside:
+                _found.close()
 
 
 def explain(error: Exception, suffix: str = "") -> str:
@@ -73,8 +98,6 @@ def _read(path: Path) -> Image.Image:
 @lru_cache(1)
 def decoders() -> tuple[str, ...]:
     """Those of `FORMATS` that this installation can decode; HEIF needs the extra package pillow-heif."""
-    # Pillow warns at half the pixels that it refuses; `explain` words the refusal
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     # Pillow refuses comments above 1 MB, or 64 MB together
     PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = COMMENT, 4 * COMMENT
     missing = set() if features.check("avif") else {"AVIF"}

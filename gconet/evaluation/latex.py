@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from gconet.errors import one_line
 from gconet.evaluation.published import published_results
 from gconet.evaluation.scores import Scores
 
@@ -33,9 +34,9 @@ def side_by_side(
         for set_ in sets
         for figure in columns
     ]
-    lines = zip([name.translate(SPECIAL) for name in rows], *cells, strict=True)
+    lines = zip(map(escape, rows), *cells, strict=True)
     width = len(columns)
-    heads = [rf"\multicolumn{{{width}}}{{c}}{{{one.translate(SPECIAL)}}}" for one in sets]
+    heads = [rf"\multicolumn{{{width}}}{{c}}{{{escape(one)}}}" for one in sets]
     rules = [rf"\cmidrule(lr){{{2 + i * width}-{1 + (i + 1) * width}}}" for i in range(len(sets))]
     arrows = [rf"{name} $\{'down' if figure in LOWER else 'up'}arrow$" for figure, name in columns.items()]
     head = [line(["", *heads]), "".join(rules), line(["", *arrows * len(sets)])]
@@ -68,7 +69,7 @@ def tabular(
 ) -> str:
     """Return a tabular for the package booktabs, given the lines of its head and the cells of its rows."""
     return "\n".join([
-        *(f"% {comment}" for comment in comments),
+        *(f"% {one_line(comment)}" for comment in comments),
         rf"\begin{{tabular}}{{{alignment}}}",
         r"\toprule",
         *head,
@@ -77,6 +78,11 @@ def tabular(
         r"\bottomrule",
         r"\end{tabular}",
     ])  # fmt: skip
+
+
+def escape(name: str) -> str:
+    """Return `name` as LaTeX that prints it, in one line."""
+    return one_line(name).translate(SPECIAL)
 
 
 def line(cells: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from PIL import Image
@@ -15,7 +15,7 @@ from PIL import Image
 from gconet.data.groups import list_groups, pair_folders
 from gconet.data.images import load_map, load_mask
 from gconet.data.names import name_some
-from gconet.errors import DataError
+from gconet.errors import DataError, note
 from gconet.evaluation.metrics import MapScore, score_map
 from gconet.evaluation.scores import Scores, summarise_groups
 from gconet.progress import progress
@@ -100,7 +100,7 @@ def score_folders(
 def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapScore | DataError]:
     """Yield the score of each pair, in order, or the error if it has none."""
     workers = min(workers, len(pairs) // MAPS_PER_WORKER)
-    apply: Any = map
+    apply, score, done = cast(Any, map), partial(score_pair, convention=convention), 0
     with ExitStack() as stack:
         if workers > 1:
             # "spawn": a forked copy of a process that already runs threads or a GPU can hang
@@ -109,9 +109,13 @@ def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapSco
                 pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
                 apply = partial(pool.map, chunksize=16)
         try:
-            yield from apply(partial(score_pair, convention=convention), pairs)
+            for result in apply(score, pairs):
+                yield result
+                done += 1
         except BrokenProcessPool:
-            raise DataError("a scoring process died, often for lack of memory; try --workers 1") from None
+            why = "a script without `if __name__ == '__main__':`, or too little memory"
+            note(f"the scoring processes died ({why}); this process scores the rest")
+            yield from map(score, pairs[done:])
 
 
 def score_pair(pair: Pair, *, convention: str) -> MapScore | DataError:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gconet.data.names import name_some
+from gconet.errors import one_line
 from gconet.evaluation.latex import side_by_side
 from gconet.evaluation.published import ORDER, published_results
 from gconet.evaluation.scores import Scores
@@ -74,7 +75,7 @@ def build_table(
 
     def add(name: str, images: object, figures: Mapping[str, float]) -> None:
         cells = [f"{figures[key]:.3f}".replace("nan", "-") if key in figures else "" for key in columns]
-        lines.append((name, str(images), *cells))
+        lines.append((one_line(name), str(images), *cells))
 
     for one in scores:
         method = one.method or "maps"
@@ -91,7 +92,9 @@ def build_table(
     if others:
         notes.append("rows with a venue are published results, under the toolbox's convention")
     title = f"{scores[0].dataset or 'scores'}, {scores[0].convention} convention"
-    return Table(title, ("", "images", *columns.values()), tuple(lines), tuple(notes))
+    return Table(
+        one_line(title), ("", "images", *columns.values()), tuple(lines), tuple(map(one_line, notes))
+    )
 
 
 def render_text(table: Table) -> str:
