@@ -118,6 +118,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
         size=config.data.image_size,
         counts=counts,
         distractors=config.data.distractors,
+        absent=config.data.absent,
         seed=config.seed,
         rank=rank,
         world=world,
@@ -183,7 +184,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     def train_step(batch: Batch) -> Step:
         """Run one step entirely on the device: nothing here waits for a result."""
         images, masks = batch.images, batch.masks
-        if config.data.distractors:
+        if len(batch.others):
             images, masks = compose(images, masks, *batch.composition)
         images, masks = augment(images, masks, batch.angles, batch.flips)
         images = images.contiguous(memory_format=memory_format)

@@ -32,6 +32,7 @@ class DataConfig:
     flip: float = 0.5  # probability of a horizontal flip
     rotation: float = 90.0  # angles are uniform in ± this many degrees
     distractors: float = 0.0  # share of composed pictures: another class's object next to the group's
+    absent: float = 0.0  # share of pictures without the group's object: another class's, with an empty mask
     episodes: str | None = None  # recorded episodes (.npz) to replay instead of drawing
     cache: Literal["auto", "device", "memory", "none"] = "auto"  # where resized images are kept
     workers: int = 4  # threads that read images, at most one per core
@@ -154,7 +155,7 @@ class Config:
 RANGES = {
     "seed": (0, 2**32 - 1), "data.image_size": (32, 2048),  # larger values could exhaust memory
     "data.group_size": (1, math.inf), "data.flip": (0, 1), "data.rotation": (0, 180), "data.shares": (0, 1e9),
-    "data.distractors": (0, 1), "data.workers": (0, math.inf),
+    "data.distractors": (0, 1), "data.absent": (0, 1), "data.workers": (0, math.inf),
     "loss.saliency": (0, 1e9), "loss.collaboration": (0, 1e9), "loss.classification": (0, 1e9),
     "loss.bce": (0, 1e9), "optimizer.lr": (0, 1e3), "optimizer.encoder_lr_scale": (0, 1e9),
     "optimizer.betas": (0, 0.9999999), "optimizer.drop_at": (0, 1), "train.epochs": (1, math.inf),

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from gconet.data.compose import (
+    ABSENT,
     DISTRACTOR_PASTED,
     OBJECT_PASTED,
     PLACES,
@@ -16,8 +17,8 @@ from gconet.data.compose import (
 SIZES = [5] * 40
 
 
-def draw(share=0.6, count=16, labels=(3, 7), seed=(0, 1, 2), sizes=SIZES):
-    return draw_composition(sizes, labels, count, share=share, seed=seed)
+def draw(share=0.6, count=16, labels=(3, 7), seed=(0, 1, 2), sizes=SIZES, absent=0.0):
+    return draw_composition(sizes, labels, count, share=share, seed=seed, absent=absent)
 
 
 def test_compositions_are_drawn_by_seed_share_and_class():
@@ -48,6 +49,21 @@ def pictures(kind):
     y[:, 2, 30:46, 30:46] = 255
     numbers = torch.rand(1, 2 + 2 * PLACES, generator=torch.Generator().manual_seed(0))
     return x, g, y, h, torch.tensor([kind]), numbers
+
+
+def test_a_picture_without_the_object_is_another_classs_with_an_empty_mask():
+    x, g, y, *rest = pictures(ABSENT)
+    picture, mask = compose(x, g, y, *rest)
+    assert torch.equal(picture, y) and not mask.any()
+
+
+def test_the_share_of_pictures_without_the_object_leaves_the_other_draws_as_they_were():
+    plain, absent = (
+        np.concatenate([draw(seed=(0, 0, step), absent=share).kinds for step in range(200)])
+        for share in (0.0, 0.25)
+    )
+    np.testing.assert_allclose((absent == ABSENT).mean(), 0.25, atol=0.025)
+    assert (absent[absent != ABSENT] == plain[absent != ABSENT]).all()
 
 
 def test_plain_pictures_hidden_objects_and_empty_masks_paste_nothing():

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PLAIN, DISTRACTOR_PASTED, OBJECT_PASTED = 0, 1, 2  # kinds of pictures
+PLAIN, DISTRACTOR_PASTED, OBJECT_PASTED, ABSENT = 0, 1, 2, 3  # kinds of pictures
 PLACES = 16  # random positions tried for the pasted object; the one that hides least is used
 SMALLEST = 1 / 2.2  # scale of the pasted object: log-uniform between this and 1
 MOST_HIDDEN = 0.5  # share of the group's object that may be covered; if more is, the picture stays plain
@@ -26,7 +26,7 @@ class Composition(NamedTuple):
     """How the B pictures of a batch are composed."""
 
     others: np.ndarray  # (B,) int64, pictures of other classes: indices into the dataset's items
-    kinds: np.ndarray  # (B,) int64: PLAIN, DISTRACTOR_PASTED or OBJECT_PASTED
+    kinds: np.ndarray  # (B,) int64: PLAIN, DISTRACTOR_PASTED, OBJECT_PASTED or ABSENT
     numbers: np.ndarray  # (B,2+2·PLACES) float32 in [0,1): flip, scale, then x and y of each position
 
 
@@ -37,6 +37,7 @@ def draw_composition(
     *,
     share: float,
     seed: tuple[int, ...],
+    absent: float = 0.0,
     classes: range | None = None,
     showing: Sequence[Container[int]] = ((), ()),
 ) -> Composition:
@@ -44,8 +45,8 @@ def draw_composition(
 
     `sizes`: images in each class. On average, a `share` of the pictures is composed, half of them
     in each way. Within a group every distractor comes from a different class, so that only the object
-    is common; if there are fewer classes than pictures, classes repeat. A pure function of its
-    arguments.
+    is common; if there are fewer classes than pictures, classes repeat. Another class's picture replaces a
+    share `absent` of them. A pure function of its arguments.
 
     `classes`: those of the group's set, default all; other sets may have the group's class under another
     name. `showing`: for each label, pictures of other classes that show its object too. If a class has
@@ -67,11 +68,14 @@ def draw_composition(
     others = starts[chosen] + (r.rand(count) * np.asarray(sizes)[chosen]).astype(np.int64)
     composed, swapped = r.rand(count) < share, r.rand(count) < 0.5
     kinds = np.where(composed, np.where(swapped, OBJECT_PASTED, DISTRACTOR_PASTED), PLAIN)
+    numbers = r.rand(count, 2 + 2 * PLACES).astype(np.float32)
+    if absent:
+        kinds[r.rand(count) < absent] = ABSENT
     for i, c in enumerate(chosen):
         after = (starts[c] + (others[i] - starts[c] + k) % sizes[c] for k in range(sizes[c]))
         usable = next((item for item in after if item not in showing[i // half]), None)
         others[i], kinds[i] = (others[i], PLAIN) if usable is None else (usable, kinds[i])
-    return Composition(others, kinds, r.rand(count, 2 + 2 * PLACES).astype(np.float32))
+    return Composition(others, kinds, numbers)
 
 
 def compose(
@@ -101,7 +105,9 @@ def compose(
     plain |= alpha.amax((1, 2, 3)) == 0  # nothing to paste
     plain = plain.view(-1, 1, 1, 1)
     grey_picture, grey_mask = ((255 * t).round().to(torch.uint8) for t in (picture, mask))
-    return torch.where(plain, images, grey_picture), torch.where(plain, masks, grey_mask)
+    images, masks = torch.where(plain, images, grey_picture), torch.where(plain, masks, grey_mask)
+    absent = (kinds == ABSENT).view(-1, 1, 1, 1)
+    return torch.where(absent, others, images), torch.where(absent, 0, masks)
 
 
 def place(cut: Tensor, below: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:

@@ -53,15 +53,17 @@ class EpisodeDataset:
         size: int,
         counts: Sequence[int] = (),
         distractors: float = 0.0,
+        absent: float = 0.0,
         seed: int = 0,
         rank: int = 0,
         world: int = 1,
     ) -> None:
         """`counts`: the number of groups in each of several sets, which follow each other.
-        `distractors`: the share of pictures to compose; `seed` seeds that draw."""
+        `distractors`: the share of pictures to compose; `absent`: the share to replace by another class's
+        picture, whose mask is then empty; `seed` seeds these draws."""
         self.items = [item for group in groups for item in group.items]
         self.size, self.rank, self.world = size, rank, world
-        self.distractors, self.seed = distractors, seed
+        self.distractors, self.absent, self.seed = distractors, absent, seed
         self.steps_per_epoch = -(-episodes.steps // world)
         self._sizes = [len(group.items) for group in groups]
         self._sets = class_ranges(counts or [len(groups)])
@@ -107,14 +109,16 @@ class EpisodeDataset:
         """Raises DataError for a file that cannot be read."""
         episode = self.episode(step)
         epoch, i = divmod(step, self.steps_per_epoch)
+        composes = self.distractors > 0 or self.absent > 0
         drawn = draw_composition(
             self._sizes,
             episode.labels,
-            len(episode.images) if self.distractors else 0,
+            len(episode.images) if composes else 0,
             share=self.distractors,
             seed=(self.seed, epoch, i * self.world + self.rank),
             classes=next(own for own in self._sets if episode.labels[0] in own),
-            showing=[self._showing(label) if self.distractors else () for label in episode.labels],
+            absent=self.absent,
+            showing=[self._showing(label) if composes else () for label in episode.labels],
         )
         pixels, others = self._pixels(episode.images), self._pixels(drawn.others)
         return Batch(
