@@ -41,7 +41,7 @@ class Job:
 
 
 def make_jobs(groups: Sequence[Group], output: Path, patterns: Mapping[str, str]) -> list[Job]:
-    """Return a job for every picture of `groups`. `patterns`: like `outputs.MAPS`."""
+    """Return a job for every picture of `groups`. `patterns`: like `outputs.RESULTS`."""
     return [
         Job(g.name, i, {k: output / p.format(group=g.name, stem=i.stem) for k, p in patterns.items()})
         for g in groups

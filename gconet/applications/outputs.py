@@ -14,8 +14,7 @@ MARK = ".gconet"  # in every folder of results; its last line is COMPLETE once t
 COMPLETE = "complete"
 FILE = "presence.csv"  # next to the maps: see gconet.applications.doubts
 PREVIEWS = ".previews"  # hidden, so that it does not look like a group of maps
-MAPS = {"map": "{group}/{stem}.png"}  # kind of result → its file in the output of `gconet maps`
-RESULTS = {  # the same for the other commands
+RESULTS = {  # kind of result → its file in the output of a command other than `gconet maps`
     "map": "maps/{group}/{stem}.png",
     "mask": "masks/{group}/{stem}.png",
     "cut-out": "cutouts/{group}/{stem}.png",

@@ -154,6 +154,8 @@ def report(said: Sequence[str], sources: Sequence[Path], errors: Sequence[DataEr
     It is 1 if pictures, maps or masks could not be used: they are named on stderr, each with its error. Files
     in the `sources` that do not have a picture's suffix are only named.
     """
+    if not said and not errors:
+        return 0  # with torchrun, the first rank reports for all
     if said:
         print("\n".join(said))  # if the reader has gone, this ends the command
     folders = [path for path in sources if path.is_dir()]

@@ -1,7 +1,7 @@
 """Scores a folder of saved maps against a folder of masks."""
 
 import multiprocessing
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
@@ -34,7 +34,6 @@ def score_folders(
     allow_missing: bool = False,
     method: str = "",
     dataset: str = "",
-    groups: Collection[str] | None = None,
 ) -> Scores:
     """Score the maps under `maps` against the masks under `gts`: one group, or folders of groups.
 
@@ -42,15 +41,12 @@ def score_folders(
     its name. A map of another size is resized to its mask's. `workers` processes share the work; with 0 or 1
     this process does it. `method` and `dataset` name the scores, by default after the two folders. For every
     mask under `gts`, `distractors` holds a mask of the image's other objects, of the same size; the scores
-    then include the figures of `measure_response`. `groups`: the groups of `maps` to score, by
-    default all.
+    then include the figures of `measure_response`.
 
     Raises DataError that names the missing, extra or unreadable files; with `allow_missing` the rest
     is scored, and the scores list what was left out. A missing distractor mask is always an error.
     """
     mask_files, map_files = list_groups(gts), list_groups(maps, allow_empty=True)
-    if groups is not None:
-        map_files = {name: files for name, files in map_files.items() if name in groups}
     if len(mask_files) == len(map_files) == 1:  # then the groups' names do not matter
         map_files = dict(zip(mask_files, map_files.values(), strict=True))
     masks, found = (
