@@ -17,7 +17,7 @@ from gconet import __version__
 from gconet.applications.outputs import is_unfinished
 from gconet.data.groups import SUFFIXES, Group, list_others
 from gconet.data.names import name_some
-from gconet.errors import ConfigError, DataError, counted, one_line, run_command
+from gconet.errors import ConfigError, DataError, counted, note, one_line, run_command
 
 MOST = 20  # skipped files that are listed one by one
 VERBS = {
@@ -142,10 +142,7 @@ def settle_sources(args: argparse.Namespace) -> None:
 def note_unfinished(*folders: Path) -> None:
     """Say so if the maps in one of the folders are those of a run that did not end."""
     for folder in filter(is_unfinished, folders):
-        print(
-            f"note: {one_line(folder)}: its run was interrupted or is not over; maps may be missing",
-            file=sys.stderr,
-        )
+        note(f"{folder}: its run was interrupted or is not over; maps may be missing")
 
 
 def report(said: Sequence[str], sources: Sequence[Path], errors: Sequence[DataError]) -> int:
@@ -160,9 +157,8 @@ def report(said: Sequence[str], sources: Sequence[Path], errors: Sequence[DataEr
         print("\n".join(said))  # if the reader has gone, this ends the command
     folders = [path for path in sources if path.is_dir()]
     if others := [str(path.relative_to(folder)) for folder in folders for path in list_others(folder)]:
-        number, names = counted(len(others), "file"), one_line(name_some(others))
-        known = ", ".join(SUFFIXES)
-        print(f"note: {number} without a picture's suffix: {names}; supported: {known}", file=sys.stderr)
+        number, known = counted(len(others), "file"), ", ".join(SUFFIXES)
+        note(f"{number} without a picture's suffix: {name_some(others)}; supported: {known}")
     for error in errors[:MOST]:
         print(f"skipped: {one_line(error)}", file=sys.stderr)
     if errors:
