@@ -74,6 +74,11 @@ def weights(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return {**content["model"], **content["training"]["heads"]}, content["training"]
 
 
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    """Whether both have the same names and bits."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
 def log(folder: Path) -> list[dict[str, Any]]:
     """The records of a run's log."""
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]

@@ -2,10 +2,8 @@
 
 import json
 import os
-import random
 import runpy
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -185,32 +183,3 @@ def test_the_time_given_ends_a_run_that_the_same_command_resumes(run, toy, tmp_p
     step = read_checkpoint(last)["training"]["step"]
     run("scripts/ablate.py", *given, cwd=tmp_path)
     assert 0 < step < read_checkpoint(last)["training"]["step"] < 10000
-
-
-@pytest.mark.slow
-def test_killed_at_any_point_it_ends_in_the_same_table(toy, tmp_path):
-    """Two seeds of six rows on toy data, killed up to eight times after random times."""
-    for name in ("whole", "cut"):
-        (tmp_path / name).mkdir()
-    whole = start(tmp_path / "whole", toy)
-    output, _ = whole.communicate(timeout=1200)
-    assert whole.returncode == 0, output
-    dice, kills = random.Random(0), 0
-    while True:
-        process = start(tmp_path / "cut", toy)
-        try:
-            output, _ = process.communicate(timeout=dice.uniform(5, 25) if kills < 8 else 1200)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, dice.choice([signal.SIGKILL, signal.SIGTERM]))
-            process.communicate()
-            kills += 1
-            time.sleep(0.5)
-            continue
-        assert process.returncode == 0, output
-        break
-    print(f"{kills} kills")
-    assert kills >= 2
-    tables = [(tmp_path / name / "ablation/3-steps/toy_test.md").read_text() for name in ("cut", "whole")]
-    assert tables[0] == tables[1] and tables[0].count("±") > 6 * 4
-    saved = read_checkpoint(tmp_path / "cut/runs/ablation-6-full-seed1/last.pt")
-    assert saved["training"]["step"] == 3

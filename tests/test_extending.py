@@ -23,14 +23,10 @@ from gconet.inference.memory import plan_group
 from gconet.inference.predictor import Predictor
 from gconet.models import CONSENSUS, ENCODERS, build_model, build_training_model
 from gconet.models.affinity import Consensus
-from tests.conftest import ROOT, log, weights
+from tests.conftest import ROOT, log, same, weights
 
 DOC = (ROOT / "docs/extending.md").read_text()
 OTHERS = ["vgg16_bn", "resnet50"]
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.fixture

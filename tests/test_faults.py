@@ -12,10 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from gconet.checkpoint import read_checkpoint
-from tests.conftest import ROOT
+from tests.conftest import ROOT, same
 
 pytestmark = pytest.mark.slow
 
@@ -23,10 +22,6 @@ pytestmark = pytest.mark.slow
 def weights(folder):
     content = read_checkpoint(folder / "last.pt")
     return {**content["model"], **content["training"]["heads"]}
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def records(folder):

@@ -24,15 +24,11 @@ from gconet.engine.steplog import AHEAD
 from gconet.errors import CheckpointError, ConfigError, DataError, GCoNetError
 from gconet.losses import Criterion
 from gconet.models import build_training_model
-from tests.conftest import ROOT, log, weights
+from tests.conftest import ROOT, log, same, weights
 
 MEMORY_FORMAT = pick_memory_format(  # as train.py's on a CPU
     torch.device("cpu"), torch.float32, training=True
 )
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_a_run_writes_its_folder_and_only_what_should_learn_moves(train, tmp_path):
