@@ -66,6 +66,7 @@ from gconet.device import (
     pick_device,
     pick_memory_format,
     pick_precision,
+    settle_threads,
     use_gpu,
 )
 from gconet.engine.graphs import GraphedStep
@@ -74,7 +75,7 @@ from gconet.engine.plan import plan_training
 from gconet.engine.resume import Fixed, find_run, restore, resumed_config
 from gconet.engine.run import BEST, LAST, Run, StopSignal
 from gconet.engine.steplog import Step, StepLog
-from gconet.engine.validation import validate
+from gconet.engine.validation import check_readable, validate
 from gconet.losses import Criterion
 from gconet.models import build_training_model
 
@@ -107,11 +108,14 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     Returns the exit status: 0 when done, 128 + the signal's number when asked to stop.
     """
     device = pick_device(config.train.device)
+    settle_threads(device)
     if device.type == "cuda" and device.index is not None:
         use_gpu(device.index)  # streams and events are created on the current GPU
     precision = pick_precision(config.train.precision, device)
     groups, counts = scan_sets(Path(config.data.root), config.data.train_set)
     held_out = scan_set(Path(config.data.root), config.validation.set) if config.validation.set else ()
+    if run.main:
+        check_readable(held_out)
     dataset = EpisodeDataset(
         groups,
         make_episodes(config, groups, counts),
@@ -219,15 +223,20 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
             run.picture(done, result.images, result.masks, result.output)
         progress.update(step=done, sums=log.sums)
         validates = done == last or (ends_epoch and (epoch + 1) % config.validation.every == 0)
+        if due:
+            run.save(LAST, model, optimizer, **progress)  # before validation, which may fail
         if held_out and run.main and validates:
             scores, name = validate(model.net, held_out, config, device), config.validation.set
-            run.report(f"step {done}, {name}", scores, event="validation", epoch=epoch, step=done, set=name)
-            run.scalars(done, "validation", scores)
-            if scores["s_measure"] > progress["best"]:
+            if scores:
+                run.report(
+                    f"step {done}, {name}", scores, event="validation", epoch=epoch, step=done, set=name
+                )
+                run.scalars(done, "validation", scores)
+            if scores and scores["s_measure"] > progress["best"]:
                 progress["best"] = scores["s_measure"]
-                run.save(BEST, model, optimizer, **progress)
+                for file in (BEST, LAST):
+                    run.save(file, model, optimizer, **progress)
         if due:
-            run.save(LAST, model, optimizer, **progress)
             saved = time.monotonic()
             log.restart_clock()
         if signum:

@@ -5,19 +5,15 @@ settings that contradict each other raise ConfigError.
 """
 
 import math
-import types
-import typing
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from gconet.errors import ConfigError
+from gconet.values import check, parse_text, parse_yaml
 
 
 @dataclass(frozen=True)
@@ -190,7 +186,7 @@ def config_from_dict(settings: Any, overrides: Sequence[str] = ()) -> Config:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ConfigError(f"{override!r} is not an override; write section.key=value")
-        flat |= flatten({key: parse_yaml(text, key)})
+        flat |= flatten({key: parse_text(TYPES.get(key), text, key)})
     if isinstance(cache := flat.get("data.cache"), bool):  # from older checkpoints
         flat["data.cache"] = "memory" if cache else "none"
     parts: dict[str, dict[str, Any]] = {}
@@ -215,41 +211,6 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
     for key, value in settings.items():
         flat |= flatten(value, f"{key}.") if not prefix and key in SECTIONS else {f"{prefix}{key}": value}
     return flat
-
-
-def parse_yaml(text: str | bytes, where: str) -> Any:
-    """Parse YAML into plain values; raises ConfigError that begins with `where` if it is not valid."""
-    try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ValueError("aliases (*name) are not allowed: a few lines of them can exhaust memory")
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
-        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
-
-
-def check(kind: Any, value: Any, key: str) -> Any:
-    """Return `value` as type `kind`, one of the few that this file uses; raises ConfigError."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:  # X | None
-        return None if value is None else check(args[0], value, key)
-    if origin is Literal:
-        if (type(value), value) not in [(type(arg), arg) for arg in args]:
-            raise ConfigError(f"{key}: {value!r:.80} is not one of {', '.join(map(str, args))}")
-        return value
-    if origin is tuple and args[-1] is ...:  # a single value is a list of one
-        return tuple(check(args[0], v, key) for v in (value if isinstance(value, list | tuple) else [value]))
-    if origin is tuple:
-        if not isinstance(value, list | tuple) or len(value) != len(args):
-            raise ConfigError(f"{key}: expected a list of {len(args)}, got {value!r:.80}")
-        return tuple(check(arg, v, key) for arg, v in zip(args, value, strict=True))
-    if kind is float and type(value) in (int, str):  # YAML 1.1 reads 1e-4 as text
-        with suppress(ValueError, OverflowError):
-            value = float(value)
-    if kind is str and isinstance(value, str) and value.startswith("~/"):
-        value = str(Path(value).expanduser())
-    if type(value) is not kind:
-        raise ConfigError(f"{key}: expected {kind.__name__}, got {value!r:.80}")
-    return value
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:

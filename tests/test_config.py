@@ -34,9 +34,8 @@ def test_settings_are_read_saved_and_overridden(tmp_path):
     path.write_text(yaml.safe_dump(config_to_dict(config)))
     assert load_config(path) == config
     assert config.train.steps == 7 and config.optimizer.betas == (0.5, 0.6)
-    assert [load_config(None, [f"data.cache={old}"]).data.cache for old in ("true", "false")] == [
-        "memory", "none",
-    ]  # fmt: skip
+    older = [config_from_dict({"data": {"cache": old}}).data.cache for old in (True, False)]
+    assert older == ["memory", "none"]
     assert load_config(None, ["train.graph=false"]).train.graph is False
     config = load_config(None, ["optimizer.lr=1e-5", "gam.kernel_size=3", "train.steps=null"])
     assert (config.optimizer.lr, config.gam.kernel_size, config.train.steps) == (1e-5, 3, None)
@@ -63,9 +62,9 @@ def test_one_training_set_is_a_name_and_several_are_a_list():
     ("seed=5000000000", "seed"), ("name=", "name"),
     ("data.train_set=[a, a]", "data.train_set"), ("data.train_set=[]", "data.train_set"),
     ("data.shares=[1, 2]", "data.shares"), ("data.shares=[0]", "data.shares"),
-    ("validation.set=DUTS_class", "validation.set.*data.train_set"), ("name=2001-99-99", "name|seed"),
-    ("seed=" + 5000 * "9", "name|seed"), ("name=" + 2000 * "[", "name|seed"),
-    ("optimizer.lr=1" + 400 * "0", "optimizer.lr"), ('name="a\\0b"', "name"), ('name="a\\nb"', "name"),
+    ("validation.set=DUTS_class", "validation.set.*data.train_set"),
+    ("seed=" + 5000 * "9", "name|seed"), ("data.shares=" + 2000 * "[", "data.shares"),
+    ("optimizer.lr=1" + 400 * "0", "optimizer.lr"), ("name=a\0b", "name"), ("name=a\nb", "name"),
     ("data.image_size=60000", "data.image_size.*32 and 2048"),
 ])  # fmt: skip
 def test_a_wrong_setting_is_named(override, named):

@@ -25,8 +25,10 @@ Inputs = Mapping[str, Path | Sequence[Path] | None]  # by the names of their opt
 
 
 @contextmanager
-def new_results(output: Path, inputs: Inputs, *, overwrite: bool, first: bool = True) -> Iterator[None]:
-    """Take `output`, a new or empty folder, for the results of one run, and mark it as complete at the end.
+def new_results(
+    output: Path, inputs: Inputs, groups: Sequence[Group], *, overwrite: bool, first: bool = True
+) -> Iterator[None]:
+    """Take `output`, a new or empty folder, for the results of `groups`; mark it as complete at the end.
 
     With `overwrite`, earlier results, which the mark shows, are first moved to <output>.old. If the run ends
     without writing anything, they are moved back. Raises ConfigError if the folder holds anything else, is
@@ -48,6 +50,7 @@ def new_results(output: Path, inputs: Inputs, *, overwrite: bool, first: bool = 
     with hold(place / MARK):
         state = ""
         try:
+            check_case(place, groups)
             yield
             state = COMPLETE
         finally:
@@ -111,3 +114,14 @@ def check_names(groups: Sequence[Group]) -> None:
     """Raise ConfigError if a group's folder would have the name of another result beside it."""
     if clash := [g.name for g in groups if g.name.casefold() in (MARK, FILE, PREVIEWS, "index.html")]:
         raise ConfigError(f"a group is named {clash[0]}, like a file of the results; rename it")
+
+
+def check_case(place: Path, groups: Sequence[Group]) -> None:
+    """Raise ConfigError if two results would be one file, because the file system of `place`, which holds the
+    `MARK`, ignores case (NTFS, exFAT, APFS, SMB)."""
+    names = [name for g in groups for name in (g.name, *(f"{g.name}/{item.stem}" for item in g.items))]
+    seen = {name.casefold(): name for name in names}
+    clash = [name for name in names if seen[name.casefold()] != name]
+    if clash and (place / MARK.upper()).exists():
+        other = seen[clash[0].casefold()]
+        raise ConfigError(f"{clash[0]} and {other} would be one file on this --output disk; rename one")

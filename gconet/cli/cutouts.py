@@ -59,7 +59,7 @@ def main() -> int:
         from gconet.device import launched_ranks  # here: with --maps, PyTorch is not needed
 
         first = launched_ranks()[0] == 0
-    with new_results(args.output, inputs, overwrite=args.overwrite, first=first):
+    with new_results(args.output, inputs, wanted, overwrite=args.overwrite, first=first):
         said, errors = write_results(args, wanted, references, background)
     return report(said, args.sources, errors)
 

@@ -50,7 +50,7 @@ def show_attention(args: argparse.Namespace) -> int:
 
     wanted = scan_groups(args.images)
     check_names(wanted)
-    with new_results(args.output, {"--images": args.images}, overwrite=args.overwrite):
+    with new_results(args.output, {"--images": args.images}, wanted, overwrite=args.overwrite):
         shelf, previews = Shelf(), Previews(args.output, wanted)
         options = {"load": shelf.load, **network_options(args)}
         groups, seen, errors = look_inside(Predictor.attention, wanted, **options)
@@ -71,7 +71,7 @@ def show_consensus(args: argparse.Namespace) -> int:
     from gconet.inference.projector import write_projector
 
     groups = scan_groups(args.images)
-    with new_results(args.output, {"--images": args.images}, overwrite=args.overwrite):
+    with new_results(args.output, {"--images": args.images}, groups, overwrite=args.overwrite):
         seen, parts, errors = look_inside(Predictor.consensus, groups, **network_options(args))
         means = write_consensus(args.output, seen, parts)
         write_projector(args.output / "projector", seen, np.concatenate(parts))

@@ -58,7 +58,8 @@ def main() -> int:
     wanted = scan_sources(args.sources, args.gts, distractors=args.distractors)
     check_names(wanted)
     references = settle_references(args, wanted)
-    with new_results(args.output, inputs, overwrite=args.overwrite, first=launched_ranks()[0] == 0):
+    first = launched_ranks()[0] == 0
+    with new_results(args.output, inputs, wanted, overwrite=args.overwrite, first=first):
         said, errors = write_results(args, wanted, references)
     return report(said, args.sources, errors)
 

@@ -30,7 +30,7 @@ def main() -> int:
     groups = scan_groups(args.images, maps=args.maps)
     note_unfinished(args.maps)
     inputs = {"--images": args.images, "--maps": args.maps}
-    with new_results(args.output, inputs, overwrite=args.overwrite):
+    with new_results(args.output, inputs, groups, overwrite=args.overwrite):
         said, errors = write_results(args, groups)
     return report(said, [args.images], errors)
 

@@ -3,13 +3,14 @@
 The published layout is `<root>/images/<set>/<class>/*` and `<root>/gts/<set>/<class>/*`.
 """
 
+import os
 from collections import Counter
 from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gconet.data.names import check_name, name_some, normalise
-from gconet.errors import DataError
+from gconet.errors import DataError, note
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".avif", ".heic", ".heif")
 # Folders and files that other programs create.
@@ -147,11 +148,10 @@ def leave_out(groups: Sequence[Group], images: Container[Path]) -> list[Group]:
     return [group for group in left if group.items]
 
 
-def list_groups(root: Path, *, allow_empty: bool = False, twins: bool = False) -> dict[str, dict[str, Path]]:
+def list_groups(root: Path, *, twins: bool = False) -> dict[str, dict[str, Path]]:
     """Return group name → stem → file, sorted, for one group or a folder of groups; raises DataError.
 
-    With `allow_empty`, a folder may be an empty group if another has pictures. `twins`: see
-    `name_files`.
+    Folders without pictures are left out, after a note on stderr. `twins`: see `name_files`.
     """
     if not root.is_dir():
         what = "is a file" if root.is_file() else "does not exist"
@@ -168,11 +168,13 @@ def list_groups(root: Path, *, allow_empty: bool = False, twins: bool = False) -
     if len(groups) < len(subfolders):
         raise DataError(f"{root}: two folders differ only in the Unicode form of their names; merge them")
     empty = [name for name, files in groups.items() if not files]
-    if len(empty) == len(groups) or (empty and not allow_empty):
+    if len(empty) == len(groups):
         where = f"in {name_some(empty)} of {root}" if empty else f"in {root}"
         hint = f"; did you mean {root / 'maps'}?" if (root / "maps").is_dir() else ""  # of gconet cutouts
         raise DataError(f"no images {where}; supported: {', '.join(SUFFIXES)}{hint}")
-    return groups
+    if empty:
+        note(f"no pictures in {name_some(empty)} of {root}")
+    return {name: files for name, files in groups.items() if files}
 
 
 def list_subfolders(folder: Path) -> list[Path]:
@@ -190,12 +192,19 @@ def name_files(pictures: Collection[Path], *, twins: bool) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in pictures:
         stem = normalise(path.stem)
-        name = normalise(path.name) if twins and shared[stem] > 1 else stem
+        name = full_name(path) if twins and shared[stem] > 1 else stem
         if (other := files.setdefault(name, path)) != path:
             raise DataError(
                 f"{path.parent}: {other.name} and {path.name} would share the name {name}; rename one"
             )
     return files
+
+
+def full_name(path: Path) -> str:
+    """The name of a file with its suffix; shortened if those of its results, 4 bytes longer, exceeded 255."""
+    name, most = normalise(path.name), 251 - len(path.suffix)
+    cut = os.fsencode(normalise(path.stem))[:most].decode(errors="ignore") + path.suffix
+    return name if len(os.fsencode(name)) <= 251 else cut
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -222,7 +231,7 @@ def pair_folders(
 ) -> dict[tuple[str, str], Path]:
     """Return (group, stem) → file below `root` for each of `images`; a single group on both sides pairs
     whatever its name. `what` names the files in messages; if `partly`, some pictures may have none."""
-    found = list_groups(root, allow_empty=partly)
+    found = list_groups(root)
     if len(images) == len(found) == 1:
         found = dict(zip(images, found.values(), strict=True))
     wanted = [(name, stem) for name, files in images.items() for stem in files]

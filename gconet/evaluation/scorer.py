@@ -46,7 +46,7 @@ def score_folders(
     Raises DataError that names the missing, extra or unreadable files; with `allow_missing` the rest
     is scored, and the scores list what was left out. A missing distractor mask is always an error.
     """
-    mask_files, map_files = list_groups(gts), list_groups(maps, allow_empty=True)
+    mask_files, map_files = list_groups(gts), list_groups(maps)
     if len(mask_files) == len(map_files) == 1:  # then the groups' names do not matter
         map_files = dict(zip(mask_files, map_files.values(), strict=True))
     masks, found = (
