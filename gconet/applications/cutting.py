@@ -64,14 +64,14 @@ def write_cutout(job: Job, *, background: Background, shelf: Shelf, previews: Pr
         opacity = (opacity.astype(np.uint16) * own // 255).astype(np.uint8)
     mask = opacity >= 128
     levels, cutout = 255 * mask.astype(np.uint8), cut_out(picture, opacity)
-    save_picture(job.files["mask"], levels)
-    save_picture(job.files["cut-out"], cutout, compress_level=3)
-    if background is not None:
+    if background is not None:  # first: a picture may be too long for a JPEG file
         h, w = mask.shape
         behind = blur_background(picture, opacity) if isinstance(background, str) else cover(background, w, h)
         shown = blend(picture, opacity, behind)
         save_jpeg(job.files["new background"], shown, item.image, 92)
         previews.save(item.image, "new background", shown)
+    save_picture(job.files["mask"], levels)
+    save_picture(job.files["cut-out"], cutout, compress_level=3)
     if keep:
         shelf.put(item.image, picture, own)
         shelf.put(item.map, m)

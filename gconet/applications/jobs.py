@@ -90,10 +90,11 @@ def load_pair(item: Item, shelf: Shelf) -> tuple[RGB, Grey | None, Grey]:
     return picture, opacity, m
 
 
-def keep_map(item: Item, m: Grey, *, shelf: Shelf) -> None:
-    """Keep the map (H,W) of an item for the next step."""
+def keep_map(item: Item, m: Grey, *, shelf: Shelf) -> list[str]:
+    """Keep the map (H,W) of an item for the next step; returns the doubts about it."""
     if item.map:
         shelf.put(item.map, m)
+    return map_doubts(m)
 
 
 def save_jpeg(path: Path, picture: RGB, source: Path, quality: int = 90) -> None:

@@ -73,13 +73,14 @@ def write_results(
     """Write the maps, the cut-outs and the page; returns what to print, and the errors."""
     shelf, previews = Shelf(), Previews(args.output, groups, wanted=args.page)
     wanted, presence, errors, said = groups, dict[Path, float](), list[DataError](), list[str]()
+    judged: dict[Path, list[str]] = {}
     maps = args.maps or args.output / "maps"
     if not args.maps:
         from gconet.inference.folders import make_maps
 
         keep = partial(keep_map, shelf=shelf)
         options = {"references": references, "load": shelf.load, "look": keep, **network_options(args)}
-        groups, presence, _, errors = make_maps(wanted, maps, **options)
+        groups, presence, judged, errors = make_maps(wanted, maps, **options)
         if not groups:  # with torchrun, the first rank reports for all
             return [], errors
         said.append(f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {maps}")
@@ -94,7 +95,7 @@ def write_results(
     errors += failed
     covered = [job for job, _ in done]
     cuts = {job.item.image: cut for job, cut in done}
-    judged = {image: cut.doubts for image, cut in cuts.items()}
+    judged |= {image: cut.doubts for image, cut in cuts.items()}
     groups = leave_out(groups, {job.item.image for job in jobs} - set(cuts))
     table = maps / FILE if presence else None
     doubts, check = check_maps(groups, judged, presence, table, least=args.presence if references else None)
