@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+import gconet
 from gconet.checkpoint import save_checkpoint
 from gconet.config import load_config
 from gconet.data.images import load_image
 from gconet.data.transforms import resize_image
+from gconet.inference.onnx_file import export
 from gconet.models import build_model
+from gconet.opencv import cv2
 from tests.conftest import lively
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -41,3 +44,15 @@ def test_maps_are_pytorchs_for_any_group_size(run, toy, tmp_path, overrides):
     written = (tmp_path / "a.onnx").read_bytes()
     assert "exists" in run("gconet/__main__.py", "export", *arguments, status=2).stderr
     assert (tmp_path / "a.onnx").read_bytes() == written
+
+
+@pytest.mark.slow
+def test_opencv_computes_the_same_maps(tmp_path):
+    net = gconet.load_pretrained()
+    export(net, 64, tmp_path / "a.onnx")
+    for count in (1, 2, 3, 5):
+        images = torch.rand(count, 3, 64, 64, generator=torch.Generator().manual_seed(count))
+        second = cv2.dnn.readNetFromONNX(str(tmp_path / "a.onnx"))
+        second.setInput(images.numpy())
+        with torch.inference_mode():
+            np.testing.assert_allclose(second.forward(), net(images).numpy(), atol=1e-4)
