@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 
 
 def take(output, inputs=None, overwrite=False, write="result"):
-    with new_results(output, inputs or {}, overwrite=overwrite):
+    with new_results(output, inputs or {}, (), overwrite=overwrite):
         assert is_unfinished(output)
         if write:
             (output / "a.txt").write_text(write)
@@ -91,7 +91,7 @@ def test_a_run_that_wrote_nothing_leaves_all_as_it_was(tmp_path, error):
     out = tmp_path / "out"
     take(out, write="first")
     for folder in (out, tmp_path / "new"):
-        with pytest.raises(error), new_results(folder, {}, overwrite=True):
+        with pytest.raises(error), new_results(folder, {}, (), overwrite=True):
             raise error
     assert text(out) == "first" and not is_unfinished(out)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -101,7 +101,7 @@ def test_an_unfinished_run_does_not_replace_earlier_results(tmp_path):
     out, old = tmp_path / "out", tmp_path / "out.old"
     take(out, write="first")
     for _ in range(2):
-        with pytest.raises(OSError), new_results(out, {}, overwrite=True):
+        with pytest.raises(OSError), new_results(out, {}, (), overwrite=True):
             (out / "a.txt").write_text("half")
             raise OSError(errno.ENOSPC, "No space left on device")
         assert is_unfinished(out) and text(old) == "first" and not is_unfinished(old)
@@ -118,7 +118,7 @@ from gconet.applications.outputs import new_results
 out, name, overwrite = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "overwrite"
 while not Path(sys.argv[4]).exists():
     pass
-with new_results(out, {}, overwrite=overwrite):
+with new_results(out, {}, (), overwrite=overwrite):
     for i in range(20):
         (out / f"{i}.txt").write_text(name)
         time.sleep(0.02)
@@ -240,7 +240,7 @@ def test_an_interrupted_run_is_marked_and_those_who_read_its_maps_say_so(run, ch
 def test_many_groups_are_replaced_soon(tmp_path):
     """Kind 25 of issue 38: it took 82 s for 1,000 groups of 4."""
     out = tmp_path / "out"
-    with new_results(out, {}, overwrite=False):
+    with new_results(out, {}, (), overwrite=False):
         for i in range(1000):
             (out / f"maps/{i}").mkdir(parents=True)
             for j in range(4):
