@@ -217,7 +217,7 @@ def test_every_pool_of_threads_and_pytorch_keep_to_the_processors(monkeypatch, t
 
 @pytest.mark.parametrize("allowed", [None, 2**30])
 def test_a_group_that_does_not_fit_is_refused_before_a_picture_is_read(net, tmp_path, monkeypatch, allowed):
-    monkeypatch.setattr(predictor_module, "free_memory", lambda device: 2**30 if allowed is None else 2**40)
+    monkeypatch.setattr(predictor_module, "known_memory", lambda device: 2**30 if allowed is None else 2**40)
     shared = make(net)
     shared.memory = allowed
     many = [PHOTOS[0]] * 70_000
@@ -226,7 +226,7 @@ def test_a_group_that_does_not_fit_is_refused_before_a_picture_is_read(net, tmp_
         with pytest.raises(ConfigError, match=r"70000 images .* need \d+\.\d\d GiB .* but 1\.00 is .* free"):
             call(many)
     group = scan_groups(PHOTOS[0].parent)[0]
-    monkeypatch.setattr(predictor_module, "free_memory", lambda device: 2**20)
+    monkeypatch.setattr(predictor_module, "known_memory", lambda device: 2**20)
     shared.memory = None
     with pytest.raises(ConfigError, match="need"):
         write_maps(shared, [group], tmp_path)
@@ -234,6 +234,5 @@ def test_a_group_that_does_not_fit_is_refused_before_a_picture_is_read(net, tmp_
 
 
 def test_a_group_is_not_refused_because_of_a_guess(net, monkeypatch, expected):
-    monkeypatch.setattr(predictor_module, "free_memory", lambda device: 2**20)
-    monkeypatch.setattr(predictor_module, "free_main_memory", lambda: None)  # macOS, Windows
+    monkeypatch.setattr(predictor_module, "known_memory", lambda device: None)  # macOS, Windows
     same(make(net)(PHOTOS), expected["fp32"])
