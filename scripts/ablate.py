@@ -89,7 +89,8 @@ def train(job: Config, deadline: float) -> bool:
     """Train to the end of the budget, from where an earlier call stopped; False if the time ran out first."""
     folder = Path("runs", job.name)
     flat = flatten(config_to_dict(job))
-    settings = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in flat.items()]
+    texts = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in flat.items()}
+    settings = [f"{key}={text}" for key, text in texts.items()]
     if (folder / "last.pt").is_file():
         settings = ["--resume", str(folder), *(text for text in settings if text.startswith("train."))]
     elif folder.exists():  # killed before its first checkpoint

@@ -180,6 +180,8 @@ def test_loops_of_links_end(run, checkpoint, tmp_path):
     command = ["test.py", "--checkpoint", checkpoint, "--images", tmp_path / "a", "--output"]
     (tmp_path / "out").mkdir()
     (tmp_path / "out/round").symlink_to(tmp_path / "out")
+    assert "out" in run(*command, tmp_path / "out", status=2).stderr  # it holds a file that is not ours
+    (tmp_path / "out/round").unlink()
     assert "1 map of 1 group " in run(*command, tmp_path / "out").stdout
 
 

@@ -79,8 +79,11 @@ def add_photos(parser: argparse.ArgumentParser, default: str | None = None) -> N
 
 
 def add_reference(parser: argparse.ArgumentParser, presence: float) -> None:
-    """Add --reference and --object, for `settle_references`, and --presence."""
+    """Add --consensus; --reference and --object, for `settle_references`; and --presence."""
     add = parser.add_argument
+    about = """group: E of the whole group, as in the paper; vote: E of the parts that the pictures share, for
+        groups in which most pictures show other objects too (default: %(default)s)"""
+    add("--consensus", default="group", choices=("group", "vote"), help=about)
     about = """the object to find: clear pictures of it, or a file of gconet remember; folders in DIR pair up
         with the groups of the same names"""
     add("--reference", type=Path, metavar="DIR|FILE", help=about)
@@ -95,6 +98,8 @@ def settle_references(args: argparse.Namespace, groups: Sequence[Group]) -> dict
 
     if args.reference and args.object:
         raise ConfigError("give --reference or --object, not both")
+    if args.consensus == "vote" and (args.reference or args.object):
+        raise ConfigError("--consensus vote is for groups without --reference and --object; leave one out")
     if args.object:
         return dict.fromkeys((group.name for group in groups), Reference.named(args.object))
     return pair_references(args.reference, groups) if args.reference else None

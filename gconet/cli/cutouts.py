@@ -79,7 +79,13 @@ def write_results(
         from gconet.inference.folders import make_maps
 
         keep = partial(keep_map, shelf=shelf)
-        options = {"references": references, "load": shelf.load, "look": keep, **network_options(args)}
+        options = {
+            "consensus": args.consensus,
+            "references": references,
+            "load": shelf.load,
+            "look": keep,
+            **network_options(args),
+        }
         groups, presence, judged, errors = make_maps(wanted, maps, **options)
         if not groups:  # with torchrun, the first rank reports for all
             return [], errors

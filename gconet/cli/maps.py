@@ -71,7 +71,12 @@ def write_results(
     from gconet.inference.folders import make_maps
 
     previews = Previews(args.output, wanted, wanted=args.page)
-    options = {"memory": args.memory, "references": references, **network_options(args)}
+    options = {
+        "memory": args.memory,
+        "consensus": args.consensus,
+        "references": references,
+        **network_options(args),
+    }
     look = partial(look_at, previews=previews)
     groups, presence, seen, errors = make_maps(wanted, args.output, load=previews.load, look=look, **options)
     if not groups:  # with torchrun, the first rank reports for all

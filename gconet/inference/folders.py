@@ -47,6 +47,7 @@ def make_maps(
     precision: str,
     strict: bool,
     memory: int | None = None,
+    consensus: str = "group",
     references: Mapping[str, Model] | None = None,
     load: Load = load_image,
     look: Look | None = None,
@@ -60,7 +61,8 @@ def make_maps(
         dist.init_process_group("gloo", timeout=PATIENCE)
         if device in ("auto", "cuda") and torch.cuda.is_available():
             use_gpu(local)
-    predictor = Predictor.load(checkpoint, device=device, precision=precision, memory=memory)
+    options = {"device": device, "precision": precision, "memory": memory, "consensus": consensus}
+    predictor = Predictor.load(checkpoint, **options)
     if world > 1:
         dist.barrier()  # no rank writes before all have checked the output folder
     own = sorted(groups, key=lambda group: -len(group.items))[rank::world]

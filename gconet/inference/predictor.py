@@ -57,12 +57,14 @@ class Predictor:
         device: str | torch.device = "auto",
         precision: str = "auto",
         memory: int | None = None,
+        consensus: str = "group",
     ) -> None:
         """`model` is modified in place for fast inference and cannot be trained afterwards. Of a network that
         torch.compile returned, the parts are used as they were before.
 
         `size`: pixels per side of the network's input, as in training. `device`: auto, cpu, cuda, cuda:1, ….
         `precision`: auto, fp32, tf32 or bf16. `memory`: bytes that a group may take beyond the network.
+        `consensus`: group, E of the whole group as in the paper; or vote, for cluttered groups.
         Raises ConfigError for anything else.
         """
         model = getattr(model, "_orig_mod", model)  # torch.compile's
@@ -71,6 +73,9 @@ class Predictor:
         for name, value, least in (("size", size, 32), ("memory", memory, 1)):
             if value is not None and not (isinstance(value, Integral) and value >= least):
                 raise ConfigError(f"{name}: {value!r:.80} is not a whole number of {least} or more")
+        self.voting = consensus == "vote" and isinstance(model.affinity, GroupAffinityModule)
+        if not self.voting and consensus != "group":
+            raise ConfigError(f"consensus: {consensus!r:.80} is not group, or vote for a network with GAM")
         self.device = pick_device(str(device))
         self.tf32 = precision == "tf32"
         self.size, self.memory = size, memory
@@ -91,14 +96,15 @@ class Predictor:
         device: str | torch.device = "auto",
         precision: str = "auto",
         memory: int | None = None,
+        consensus: str = "group",
     ) -> "Predictor":
         """Load a checkpoint file, or shipped weights: `distractors` (the default, `pretrained`) or `paper`.
 
         Raises CheckpointError if the file is missing, damaged or of another architecture.
         """
         model, config = load_model(find_checkpoint(checkpoint))
-        size = config.data.image_size
-        return cls(model, size=size, device=device, precision=precision, memory=memory)
+        options = {"device": device, "precision": precision, "memory": memory, "consensus": consensus}
+        return cls(model, size=config.data.image_size, **options)
 
     def __call__(
         self, pictures: Given, *, reference: Model | None = None, include_group: bool = False
@@ -150,20 +156,34 @@ class Predictor:
 
     def _whole(self, pictures: Source, take: Take, other: Tensor | None = None) -> tuple[Tensor, Floats]:
         """Decode a group with its own E, or with the mean of that and `other`; returns E and `_decode`'s."""
-        group, seen, done = self._read(pictures), [], 0
+        group, seen = self._read(pictures), []
         with lock("compute"):  # the plan depends on the memory that is free now
             missing, kept, deepest, consensus = self._first_pass(group)
+            if self.voting:
+                from gconet.inference.vote import vote  # here: it loads OpenCV
+
+                with self._compute():
+                    batches = self._batches(group, missing, kept, deepest)
+                    vector = vote(self.model, (b[1:] for b in batches), consensus, self.size)
+                    consensus = consensus._replace(vector=vector)
             if other is not None:
                 consensus = consensus._replace(vector=(consensus.vector + other) / 2)
-            for laterals, features in zip(kept, deepest, strict=True):
-                part = slice(done, done + len(features))
-                done = part.stop
-                with self._compute():
-                    if missing:
-                        stages = self.model.encode(self._images(group.pixels[part]), missing)
-                        laterals[:0] = self.model.laterals(stages)
+            for part, laterals, features in self._batches(group, missing, kept, deepest):
                 seen.append(self._decode(laterals, features, consensus.of(part), group.sizes[part], take))
         return consensus.vector, np.concatenate(seen)
+
+    def _batches(
+        self, group: Pictures, missing: int, kept: list[list[Tensor]], deepest: list[Tensor]
+    ) -> Iterator[tuple[slice, list[Tensor], Tensor]]:
+        """Yield each batch's place, its laterals 1 to 4, some of them computed again, and stage 5."""
+        done = 0
+        for laterals, features in zip(kept, deepest, strict=True):
+            part = slice(done, done + len(features))
+            done = part.stop
+            with self._compute():
+                stages = self.model.encode(self._images(group.pixels[part]), missing) if missing else []
+                full = [*self.model.laterals(stages), *laterals]
+            yield part, full, features
 
     def _each(self, pictures: Source, take: Take, vector: Tensor) -> Floats:
         """Decode every picture by itself with E = `vector`; all batches have one size, because others may be
