@@ -19,7 +19,7 @@ from gconet.data.groups import Group
 from gconet.data.images import load_image
 from gconet.errors import counted
 from gconet.evaluation import Scores
-from gconet.files import save_picture
+from gconet.files import save_picture, write_file
 
 TEMPLATE = Path(__file__).with_name("page.html")
 LARGE, SMALL = 640, 400  # pixels of the longer side: twice what the page gives a picture, and the rest
@@ -109,7 +109,7 @@ def write_page(output: Path, cards: Sequence[Card], previews: Previews, *, title
         sections="\n".join(sections),
     )
     path = output / "index.html"
-    path.write_text(text, encoding="utf-8", errors="replace")  # names may hold bytes that are not text
+    write_file(path, text)
     return path
 
 

@@ -61,8 +61,9 @@ def make_maps(
         dist.init_process_group("gloo", timeout=PATIENCE)
         if device in ("auto", "cuda") and torch.cuda.is_available():
             use_gpu(local)
-    options = {"device": device, "precision": precision, "memory": memory, "consensus": consensus}
-    predictor = Predictor.load(checkpoint, **options)
+    predictor = Predictor.load(
+        checkpoint, device=device, precision=precision, memory=memory, consensus=consensus
+    )
     if world > 1:
         dist.barrier()  # no rank writes before all have checked the output folder
     own = sorted(groups, key=lambda group: -len(group.items))[rank::world]

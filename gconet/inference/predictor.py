@@ -103,8 +103,8 @@ class Predictor:
         Raises CheckpointError if the file is missing, damaged or of another architecture.
         """
         model, config = load_model(find_checkpoint(checkpoint))
-        options = {"device": device, "precision": precision, "memory": memory, "consensus": consensus}
-        return cls(model, size=config.data.image_size, **options)
+        size = config.data.image_size
+        return cls(model, size=size, device=device, precision=precision, memory=memory, consensus=consensus)
 
     def __call__(
         self, pictures: Given, *, reference: Model | None = None, include_group: bool = False

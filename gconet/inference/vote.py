@@ -1,15 +1,16 @@
 """A consensus by vote, for cluttered groups: what do its pictures share? docs/experiments.md"""
 
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gconet.inference.presence import average_under, cosine_to_others
+from gconet.inference.presence import Floats, average_under, cosine_to_others
 from gconet.models import GCoNet
-from gconet.models.affinity import Consensus
+from gconet.models.affinity import Consensus, GroupAffinityModule
 from gconet.opencv import cv2
 
 LEVEL, SHARE = 0.3, 0.01  # a part: connected pixels of this level, more than this share of the picture
@@ -23,7 +24,8 @@ def vote(model: GCoNet, batches: Batches, group: Consensus, size: int) -> Tensor
     Parts come from the maps (size × size) with the group's E and with that of each picture alone. Returns the
     group's own E for a clear group, a single picture, and pictures without parts.
     """
-    means, looks, parts, attended, owners = [], [], [], [], []
+    means, parts, attended = list[Tensor](), list[Tensor](), list[Tensor]()
+    looks, owners = list[Floats](), list[int]()
     for laterals, features in batches:
         alone = torch.cat([model.consensus(picture[None]).vector for picture in features])
         both = [model.decode(laterals, features, E, (size, size)) for E in (group.vector, alone)]
@@ -45,7 +47,7 @@ def vote(model: GCoNet, batches: Batches, group: Consensus, size: int) -> Tensor
     kept = [max(np.flatnonzero(own == k), key=votes.__getitem__) for k in best]
     weights = torch.from_numpy(votes[kept].clip(0) ** POWER).to(parts[0])[:, None]
     mean = (weights * torch.stack(attended)[kept]).sum(0) / weights.sum() / attention.numel()  # as in GAM
-    E = model.affinity.output(mean.view(1, -1, 1, 1).to(features.dtype))
+    E = cast(GroupAffinityModule, model.affinity).output(mean.view(1, -1, 1, 1).to(features.dtype))
     return E if E.isfinite().all() else group.vector  # no votes at all
 
 
