@@ -16,6 +16,7 @@ from gconet.checkpoint import read_checkpoint, save_checkpoint
 from gconet.config import Config, load_config
 from gconet.data.pictures import Picture, Pictures, read_groups
 from gconet.data.toy import make_toy_set
+from gconet.device import CONVOLUTIONS, SWITCH
 from gconet.models import GCoNet, build_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,10 +24,13 @@ torch.set_num_threads(2)
 
 
 @pytest.fixture(autouse=True)
-def denormals() -> Iterator[None]:
-    """train.py flushes denormals in its process, which other tests, as hypothesis, cannot work with."""
+def process() -> Iterator[None]:
+    """Undo what train.py sets for its process: denormals, for hypothesis, and TF32, for torch.export."""
+    found = [(switch, getattr(switch, SWITCH)) for switch in (torch.backends.cuda.matmul, CONVOLUTIONS)]
     yield
     torch.set_flush_denormal(False)
+    for switch, value in found:
+        setattr(switch, SWITCH, value)
 
 
 @pytest.fixture(scope="session")
