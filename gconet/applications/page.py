@@ -109,7 +109,7 @@ def write_page(output: Path, cards: Sequence[Card], previews: Previews, *, title
         sections="\n".join(sections),
     )
     path = output / "index.html"
-    write_file(path, text)
+    write_file(path, text.encode(errors="replace"))  # names may hold bytes that are not text
     return path
 
 
