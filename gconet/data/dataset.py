@@ -68,6 +68,7 @@ class EpisodeDataset:
         self._sizes = [len(group.items) for group in groups]
         self._sets = class_ranges(counts or [len(groups)])
         self._epoch = lru_cache(2)(episodes.epoch)
+        self._showing = lru_cache(None)(self._find_showing)
         self._cache: Tensor | None = None
 
     def fill_cache(self, device: torch.device, *, workers: int) -> None:
@@ -133,7 +134,7 @@ class EpisodeDataset:
             numbers=self._send(drawn.numbers),
         )
 
-    def _showing(self, label: int) -> set[int]:
+    def _find_showing(self, label: int) -> set[int]:
         """The pictures whose photograph is also in class `label`: its object is in them too."""
         start = sum(self._sizes[:label])
         own = range(start, start + self._sizes[label])
