@@ -197,6 +197,7 @@ OURS = groups(("a", "w x"), ("b", "y z"))
     "changed",
     [{"sizes": [[2], [2]]}, {"sizes": [[6], [0]]}, {"names": np.array("b/y")}, {"label_folder": np.arange(2)},
      {"angle": np.full(6, "x")}, {"angle": np.zeros(5)}, {"image": np.arange(6.0)}, {"image": np.full(6, 9)},
+     {"image": np.full(6, -1)}, {"labels": [[[0, -1]], [[1, 0]]]}, {"angle": np.full(6, np.nan)},
      {"labels": [[[0, 1]]]}, {"labels": [[[0, 2]], [[1, 0]]]}, {"format": "gconet-episodes-9"}],
 )  # fmt: skip
 def test_replay_refuses_arrays_that_do_not_fit(tmp_path, changed):

@@ -106,7 +106,8 @@ class RecordedEpisodes:
             names, angles = record["names"][record["image"]].astype(str), record["angle"].astype(np.float32)
             first, second = record["label_folder"][record["labels"].reshape(-1, 2)].T.astype(str).tolist()
             odd = len(first) != sizes.size or (sizes < 2).any() or (sizes % 2).any()
-            if odd or not len(names) == len(angles) == len(flips) == sizes.sum():
+            wrong = min(record["image"].min(), record["labels"].min()) < 0 or not np.isfinite(angles).all()
+            if odd or wrong or not len(names) == len(angles) == len(flips) == sizes.sum():
                 raise ValueError("its arrays do not add up")
             self.steps = sizes.shape[1]
             cuts = np.cumsum(sizes)[:-1]
