@@ -4,13 +4,11 @@
     python scripts/ablate.py --configs my/*.yaml --sets PASCAL_coseg --steps 200       your own rows
     python scripts/ablate.py --sets PASCAL_coseg --epochs 50 --seeds 0,1,2 --minutes 8 as many as fit
 
-Within a seed, all runs see the same episodes and start from the same weights in the parts that they share.
-The first two configurations run with every seed before the others start. Runs go to
-runs/ablation-<config>-seed<k>; `tensorboard --logdir runs` shows their curves in one chart.
-
-<output>/<budget>/<set>/ gets a JSON file of each run's scores, and <set>.md next to it a table of all runs
-there, with a column for each setting that differs. What has a JSON file is not trained again: to share the
-work, copy these files between machines of one kind. If the command is stopped, run it again to resume.
+Within a seed, runs share episodes and the initial weights of the parts that they share. The first two
+configurations run with every seed before the others start. A run is runs/ablation-<config>-seed<k>; its
+scores are <output>/<budget>/<set>/<run>.json, and <set>.md is a table of all of them, with a column for each
+setting that differs. What has a JSON file is not trained again: to share the work, copy these files between
+machines of one kind. If the command is stopped, run it again to resume.
 
 Exit status: 0 when all runs are scored or --minutes have passed, 1 for failures, 2 for wrong arguments.
 """
@@ -24,14 +22,12 @@ import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gconet.applications.consensus import group_distances
 from gconet.cli import new_parser
 from gconet.config import Config, config_to_dict, flatten, load_config
-from gconet.data.groups import scan_set
+from gconet.data.groups import Group, scan_set
 from gconet.errors import ConfigError, DataError, GCoNetError, run_command
 from gconet.evaluation import score_folders
 from gconet.evaluation.scores import mean_known
@@ -40,8 +36,8 @@ from gconet.files import write_file
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = ("6-full", "1-baseline", "5-gam-gcm", "2-gam", "3-gcm", "4-acm")  # of Table 1, most telling first
-SHOWN = ("max_e", "s_measure", "max_f", "mae", "j_half", "within", "between", *DISTRACTOR_COLUMNS)
-HEADS = {**COLUMNS, **DISTRACTOR_COLUMNS, "j_half": "J@.5"}
+SHOWN = {name: COLUMNS[name] for name in ("max_e", "s_measure", "max_f", "mae")}
+SHOWN |= {"j_half": "J@.5", **DISTRACTOR_COLUMNS}
 FREE = ("name", "seed", "data.root", "data.cache", "data.workers", "train.epochs", "train.steps",
         "train.device", "train.graph", "train.save_minutes", "validation.set",
         "validation.every")  # fmt: skip
@@ -52,7 +48,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it stops the training too
     deadline = math.inf if args.minutes is None else time.monotonic() + 60 * args.minutes
     pairs = [(seed, p) for part in (args.configs[:2], args.configs[2:]) for seed in args.seeds for p in part]
-    jobs = [plan(path, [*args.overrides, f"seed={seed}"], args.output) for seed, path in pairs]
+    jobs = [plan(path, seed, args) for seed, path in pairs]
     for job in jobs:
         names = [name for name in args.sets if not (args.output / name / f"{job.name}.json").is_file()]
         groups = {name: scan_set(Path(job.data.root), name) for name in names}
@@ -69,14 +65,14 @@ def main() -> int:
     return 0
 
 
-def plan(path: Path, overrides: Sequence[str], output: Path) -> Config:
+def plan(path: Path, seed: str, args: Namespace) -> Config:
     """Return a run's settings; raises ConfigError if a run or a record of its name has others."""
     from gconet.checkpoint import read_checkpoint
 
-    job = load_config(path, overrides)
-    job = replace(job, name=f"ablation-{path.stem}-seed{job.seed}")
-    found = {path: read_record(path)["settings"] for path in output.glob(f"*/{job.name}.json")}
-    if (last := Path("runs", job.name, "last.pt")).is_file():
+    name = f"ablation-{path.stem}-seed{seed}"
+    job = load_config(path, [*args.overrides, f"seed={seed}", f"name={name}"])
+    found = {path: read_record(path)["settings"] for path in args.output.glob(f"*/{name}.json")}
+    if (last := Path("runs", name, "last.pt")).is_file():
         found[last] = settings_of(read_checkpoint(last)["config"])
     for path, theirs in found.items():
         for key, ours in settings_of(job).items():
@@ -88,9 +84,8 @@ def plan(path: Path, overrides: Sequence[str], output: Path) -> Config:
 def train(job: Config, deadline: float) -> bool:
     """Train to the end of the budget, from where an earlier call stopped; False if the time ran out first."""
     folder = Path("runs", job.name)
-    flat = flatten(config_to_dict(job))
-    texts = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in flat.items()}
-    settings = [f"{key}={text}" for key, text in texts.items()]
+    flat = flatten(config_to_dict(job)).items()
+    settings = [f"{k}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}" for k, v in flat]
     if (folder / "last.pt").is_file():
         settings = ["--resume", str(folder), *(text for text in settings if text.startswith("train."))]
     elif folder.exists():  # killed before its first checkpoint
@@ -110,22 +105,19 @@ def train(job: Config, deadline: float) -> bool:
     return True
 
 
-def measure(job: Config, name: str, groups: Sequence[Any], record: Path) -> None:
-    """Score a trained run on the `groups` of the set `name`, with its consensus' distances."""
+def measure(job: Config, name: str, groups: Sequence[Group], record: Path) -> None:
+    """Score a trained run on the `groups` of the set `name`."""
     from gconet.inference.folders import write_maps
     from gconet.inference.predictor import Predictor
 
     root, last = Path(job.data.root), Path("runs", job.name, "last.pt")
     predictor = Predictor.load(last, device=job.train.device, precision=job.train.precision)
-    with tempfile.TemporaryDirectory() as maps:
-        write_maps(predictor, groups, Path(maps))
-        others = root / "distractors" / name
-        distractors = others if others.is_dir() else None
-        figures = dict(score_folders(Path(maps), root / "gts" / name, distractors=distractors).figures)
-    parts = [predictor.consensus([item.image for item in group.items]) for group in groups]
-    distances = zip(("within", "between"), group_distances(parts), strict=True)
-    figures |= {distance: mean_known(map(float, values)) for distance, values in distances}
-    write_file(record, json.dumps({"settings": settings_of(job), "figures": figures}, indent=1))
+    others = root / "distractors" / name
+    with tempfile.TemporaryDirectory() as text:
+        write_maps(predictor, groups, maps := Path(text))
+        scores = score_folders(maps, root / "gts" / name, distractors=others if others.is_dir() else None)
+    content = {"settings": settings_of(job), "figures": dict(scores.figures)}
+    write_file(record, json.dumps(content, indent=1))
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -165,23 +157,24 @@ def ablation_table(title: str, records: Sequence[dict[str, Any]]) -> Table:
             half = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
             cells.append(f"{mean_known(values):.3f}{half}".replace("nan", "-"))
         lines.append(tuple(cells))
-    note = "mean ± half the range; within, between: cosine distance of the consensus in and between groups"
-    return Table(title, ("", *differing, "seeds", *(HEADS.get(n, n) for n in shown)), tuple(lines), (note,))
+    header = ("", *differing, "seeds", *(SHOWN[name] for name in shown))
+    return Table(title, header, tuple(lines), ("mean ± half the range over the seeds",))
 
 
 def parse_args() -> Namespace:
     parser = new_parser(__doc__)
     add = parser.add_argument
     add("--configs", nargs="+", default=[], metavar="FILE", help="default: Table 1, most telling rows first")
-    add("--sets", type=split, required=True, metavar="A,B", help="score on these sets of data.root")
+    add("--sets", required=True, metavar="A,B", help="score on these sets of data.root")
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--epochs", type=int, metavar="N", help="train every run for N epochs")
     budget.add_argument("--steps", type=int, metavar="N", help="or for N steps, a short schedule")
-    add("--seeds", type=split, default="0", metavar="0,1", help="default: %(default)s")
+    add("--seeds", default="0", metavar="0,1", help="default: %(default)s")
     add("--minutes", type=float, metavar="M", help="stop training after M minutes; 0: only write the tables")
     add("--output", type=Path, default=Path("results/ablation"), metavar="DIR", help="default: %(default)s")
     add("overrides", nargs="*", metavar="key=value", help="settings for all runs")
     args = parser.parse_intermixed_args()  # settings and options in any order
+    args.sets, args.seeds = (list(dict.fromkeys(text.split(","))) for text in (args.sets, args.seeds))
     args.overrides += [text for text in args.configs if "=" in text]  # --configs a.yaml b.yaml key=value
     args.configs = [Path(text) for text in args.configs if "=" not in text]
     args.configs = args.configs or [ROOT / f"configs/ablation/{row}.yaml" for row in ROWS]
@@ -194,11 +187,6 @@ def parse_args() -> Namespace:
     args.overrides += [f"train.epochs={epochs}", f"train.steps={args.steps or 'null'}"]
     args.output /= f"{args.steps}-steps" if args.epochs is None else f"{args.epochs}-epochs"
     return args
-
-
-def split(text: str) -> list[str]:
-    """Return the distinct names in a comma-separated list."""
-    return list(dict.fromkeys(text.split(",")))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Measure speed and memory on this machine. One sub-command per subject.
+"""Measure speed and memory on this machine.
 
     python scripts/benchmark.py inference                   groups of pictures, from files to maps on disk
     python scripts/benchmark.py inference --ours --groups 2 20 100 300 1000 --repeats 1
     python scripts/benchmark.py train                       steps of train.py with random weights
-    python scripts/benchmark.py profile --precisions bf16   where their time goes, kernel by kernel
 
 Every path runs in its own process; for inference they take turns, so that all see the same load. The
 reference path is tests/reference_path.py: the whole affinity matrix, all side outputs, float32. The speed
@@ -33,7 +32,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # for the tests' reference path
 
-from gconet.cli import Parser  # noqa: E402
+from gconet.cli import new_parser  # noqa: E402
 from gconet.config import Config  # noqa: E402
 from gconet.data.groups import Group, Item, find_pictures  # noqa: E402
 from gconet.data.toy import make_toy_set  # noqa: E402
@@ -89,45 +88,23 @@ def benchmark_train(args: Namespace, work: Path) -> None:
     """Print the time of the reference path's bare step and of train.py's steps, from files to checkpoints."""
     on_gpu = args.device.type == "cuda"
     steps, images = args.steps or (200 if on_gpu else 6), 2 * args.group
-    settings = training_settings(args, work)
+    make_toy_set(work, "toy", classes=8, images_per_class=args.group, size=args.size)
+    own = f"data.image_size={args.size} data.group_size={args.group} train.device={args.device}"
+    settings = f"data.root={work} data.train_set=toy encoder.weights=none train.epochs=1000 {own}".split()
     print(f"training step, random weights, 2 x {args.group} images, ", end="", flush=True)
     reference = compare([REFERENCE], work, args.repeats, images=images)
     print(f"train.py, {steps} steps")
     for precision, cache, graph in product(args.precisions, args.caches, ["true"] * on_gpu + ["false"]):
         name = f"ours, {precision}, cache {cache}, graph {graph}"
-        own = [f"train.precision={precision}", f"data.cache={cache}", f"train.graph={graph}", f"name={name}"]
-        command = [sys.executable, str(ROOT / "train.py"), *settings, *own, f"train.steps={steps}"]
-        done = subprocess.run(command, cwd=work, capture_output=True, text=True)
+        variant = [f"train.precision={precision}", f"data.cache={cache}", f"train.graph={graph}"]
+        command = [str(ROOT / "train.py"), *settings, *variant, f"train.steps={steps}", f"name={name}"]
+        done = subprocess.run([sys.executable, *command], cwd=work, capture_output=True, text=True)
         if done.returncode:
-            raise GCoNetError(f"train.py {' '.join([*settings, *own])} failed: {done.stderr[-2000:]}")
+            raise GCoNetError(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
         records = map(json.loads, (work / "runs" / name / "log.jsonl").read_text().splitlines())
         timed = [r for r in records if r["event"] == "step"][min(SETTLED, steps // 3) :]  # not the first ones
         seconds = [images / r["images_per_second"] for r in timed]
         print_row(name, seconds, images, max(r["memory_gib"] for r in timed), reference)
-
-
-def benchmark_profile(args: Namespace, work: Path) -> None:
-    """Print PyTorch's profile of train.py's steps, without a CUDA graph, which would hide the kernels."""
-    from torch.profiler import ProfilerActivity, profile
-
-    from train import main as train
-
-    kind = args.device.type
-    settings = [*training_settings(args, work), f"train.steps={args.repeats}", "train.graph=false"]
-    os.chdir(work)
-    for precision in args.precisions:
-        sys.argv = ["train.py", *settings, f"train.precision={precision}", f"name={precision}"]
-        with profile(activities=[getattr(ProfilerActivity, kind.upper())]) as profiled:
-            train()
-        table = profiled.key_averages().table(f"self_{kind}_time_total", 25, max_name_column_width=70)
-        print(f"{precision}, {args.repeats} steps of 2 x {args.group} images\n{table}")
-
-
-def training_settings(args: Namespace, work: Path) -> list[str]:
-    """Make a set of toy pictures in `work`; return train.py's settings for the release's recipe on it."""
-    make_toy_set(work, "toy", classes=8, images_per_class=args.group, size=args.size, seed=0)
-    own = f"data.image_size={args.size} data.group_size={args.group} train.device={args.device}"
-    return f"data.root={work} data.train_set=toy encoder.weights=none train.epochs=1000 {own}".split()
 
 
 def compare(paths: Sequence[str], work: Path, repeats: int, *, images: int) -> float:
@@ -199,10 +176,7 @@ def prepare(args: Namespace) -> Callable[[int | None], object]:
         if args.path == REFERENCE:
             state = {name: tensor.to(args.device) for name, tensor in net.state_dict().items()}
             return lambda count: reference_path.predict_files(state, images[:count], output, args.size)
-        memory = args.memory and int(args.memory * 2**30)
-        predictor = Predictor(
-            net, size=args.size, device=str(args.device), precision=args.path, memory=memory
-        )
+        predictor = Predictor(net, size=args.size, device=str(args.device), precision=args.path)
         items = tuple(Item(stem=path.stem, image=path) for path in images)
         return lambda count: write_maps(predictor, [Group(output.name, items[:count])], output.parent)
 
@@ -224,25 +198,22 @@ def prepare(args: Namespace) -> Callable[[int | None], object]:
 
 
 def parse_args() -> Namespace:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    subjects = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
-    names = ("inference", "train", "profile")
-    inference, train, profile = (subjects.add_parser(name).add_argument for name in names)
-    for add in (inference, train, profile):
-        add("--device", default="auto", help="default auto")
-        add("--precisions", nargs="+", help="default fp32 bf16, on a GPU fp32 tf32 bf16")
-        add("--size", type=whole, default=224, help="network input in pixels (default 224)")
-        add("--repeats", type=whole, default=5, help="timed runs of each path (default 5)")
-        add("--group", type=whole, default=16, help="images in each of two groups in training (default 16)")
-        add("--path", help=argparse.SUPPRESS)  # of a child process
-        add("--work", type=Path, help=argparse.SUPPRESS)
-    inference("--checkpoint", help="weights (default: random ones)")
-    inference("--images", type=Path, default=ROOT / "data/demo/images/guitar", help="a folder of pictures")
-    inference("--groups", type=whole, nargs="+", default=[2, 20], help="group sizes (default 2 20)")
-    inference("--ours", action="store_true", help="skip the reference path, which takes gigabytes for 100")
-    inference("--memory", type=float, metavar="GIB", help="as for test.py")
-    train("--steps", type=whole, help="of train.py (default 200 on a GPU, 6 on a CPU)")
-    train("--caches", nargs="+", default=["device"], help="data.cache (default device)")
+    parser = new_parser(__doc__)
+    add = parser.add_argument
+    add("subject", choices=("inference", "train"))
+    add("--device", default="auto", help="default auto")
+    add("--precisions", nargs="+", help="default fp32 bf16, on a GPU fp32 tf32 bf16")
+    add("--size", type=whole, default=224, help="network input in pixels (default 224)")
+    add("--repeats", type=whole, default=5, help="timed runs of each path (default 5)")
+    add("--checkpoint", help="weights for inference (default: random ones)")
+    add("--images", type=Path, default=ROOT / "data/demo/images/guitar", help="pictures for inference")
+    add("--groups", type=whole, nargs="+", default=[2, 20], help="group sizes of inference (default 2 20)")
+    add("--ours", action="store_true", help="skip the reference path, which takes gigabytes for 100 pictures")
+    add("--group", type=whole, default=16, help="images in each of two groups in training (default 16)")
+    add("--steps", type=whole, help="of train.py (default 200 on a GPU, 6 on a CPU)")
+    add("--caches", nargs="+", default=["device"], help="data.cache of train.py (default device)")
+    add("--path", help=argparse.SUPPRESS)  # of a child process
+    add("--work", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

@@ -1,18 +1,15 @@
 """Check the data sets below a root folder: counts, pairs, sizes, readable files.
 
-The expected layout is the published one:
-  data/images/<set>/<class>/<stem>.jpg     an image
-  data/gts/<set>/<class>/<stem>.png        its mask: the same stem, the same size
-  data/distractors/<set>/<class>/<stem>.png    optional: a mask of the other objects, for every image
-Each may be jpg, jpeg, png, webp, bmp, avif, heic or heif.
+    data/images/<set>/<class>/<stem>.jpg         an image
+    data/gts/<set>/<class>/<stem>.png            its mask: the same stem, the same size
+    data/distractors/<set>/<class>/<stem>.png    optional: a mask of the other objects, for every image
 
-Totals are known for:
-  {totals} (images/groups)
-Other sets are checked without totals. All problems are listed, each with the path to fix:
-  $ python scripts/check_data.py
-  DUTS_class: 291 groups, 8250 images, 8250 masks: no problems
-  CoCA: 80 groups, 1295 images, 1295 masks: 1 problem
-    mask size: data/gts/CoCA/Frog/a.png: is 64×48, its image 640×480 (data/images/CoCA/Frog/a.jpg)
+All problems are listed, each with the path to fix:
+
+    $ python scripts/check_data.py
+    DUTS_class: 291 groups, 8250 images, 8250 masks: no problems
+    CoCA: 80 groups, 1295 images, 1295 masks: 1 problem
+      mask size: data/gts/CoCA/Frog/a.png: is 64×48, its image 640×480 (data/images/CoCA/Frog/a.jpg)
 
 Exit status: 0 if every set checked is complete and has no problems, 1 if something is wrong, 2 for wrong
 arguments. DUTS_class takes about half a minute."""
@@ -23,31 +20,25 @@ from pathlib import Path
 from gconet.cli import new_parser
 from gconet.data.check import check_set
 from gconet.data.groups import list_sets
-from gconet.data.sets import known_sets
 from gconet.errors import DataError, counted, run_command
 
 
 def main() -> int:
-    totals = ", ".join(f"{name} {k.images:,}/{k.groups}" for name, k in known_sets().items() if k.images)
-    parser = new_parser((__doc__ or "").format(totals=totals))
+    parser = new_parser(__doc__)
     parser.add_argument("--root", type=Path, default=Path("data"), help="default data")
     parser.add_argument("--set", nargs="+", metavar="NAME", dest="names", help="default: all sets")
-    parser.add_argument("--workers", type=int, default=2, help="decoding threads (default 2)")
     args = parser.parse_args()
-    if args.workers < 1:
-        parser.error("--workers must be 1 or more")
     names = args.names or list_sets(args.root)
     if not names:
         raise DataError(f"no data sets: expected {args.root}/images/<set>/<class>/; see data/README.md")
     broken = []
     for name in names:
-        report = check_set(args.root, name, workers=args.workers)
+        report = check_set(args.root, name)
         counts = f"{counted(report.groups, 'group')}, {report.images} images, {report.masks} masks"
         counts += f", {report.distractors} distractor masks" if report.distractors else ""
         verdict = counted(len(report.problems), "problem") if report.problems else "no problems"
-        print(f"{name}: {counts}: {verdict}")
-        for problem in report.problems:
-            print(f"  {problem.kind}: {problem.path}: {problem.detail}")
+        problems = [f"{problem.kind}: {problem.path}: {problem.detail}" for problem in report.problems]
+        print(f"{name}: {counts}: {verdict}", *problems, sep="\n  ")
         broken += [name] if report.problems else []
     if broken:
         print(

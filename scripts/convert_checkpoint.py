@@ -3,9 +3,7 @@
     python scripts/convert_checkpoint.py OFFICIAL.pth gconet.pt
     python test.py --checkpoint gconet.pt --images data/images/CoCA --output results/CoCA
 
-The authors' file is a bare state dict of 142 M parameters. Only what inference needs (16.83 M)
-is written; VGG's fully connected layers, the three layers of the GAM that no forward pass reads and
-the training heads are left out. Any other unknown or missing name is an error.
+The authors' file is a bare state dict of 142 M parameters. Only what inference needs (16.83 M) is written.
 """
 
 from pathlib import Path

@@ -35,17 +35,18 @@ def test_inference_is_timed_and_compared_with_the_reference_path(run, toy, tmp_p
     assert float(re.search(r"maps, fp32: .*largest (\d+) of 255", out)[1]) <= 1
 
 
-def test_training_steps_are_timed_and_profiled(run):
+def test_training_steps_are_timed(run):
     out = run("scripts/benchmark.py", "train", "--steps", "4", *SMALL).stdout
     assert rows_of(out) == ["reference path", "ours, fp32, cache device, graph false"]
-    out = run("scripts/benchmark.py", "profile", *SMALL).stdout
-    assert out.count("steps of 2 x 2 images") == 1 and "convolution_backward" in out
 
 
 @pytest.mark.slow
 def test_caches_and_group_sizes_have_a_row_each(run):
     out = run("scripts/benchmark.py", "train", *SMALL, "--caches", "device", "none").stdout
-    assert [row[-30:] for row in rows_of(out)[1:]] == ["cache device, graph false", "cache none, graph false"]
+    assert [row.split(", ", 2)[2] for row in rows_of(out)[1:]] == [
+        "cache device, graph false",
+        "cache none, graph false",
+    ]
     out = run("scripts/benchmark.py", "inference", "--ours", "--groups", "3", "4", *SMALL).stdout
     assert rows_of(out) == ["ours, fp32", "ours, fp32"]
     assert re.findall(r"^group of (\d+)", out, re.M) == ["3", "4"]

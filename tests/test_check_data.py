@@ -137,4 +137,3 @@ def test_command(root):
 
     done = run_script("--root", root, "--set", "CoCA")
     assert done.returncode == 1 and "CoCA" in done.stderr
-    assert run_script("--root", root, "--workers", "0").returncode == 2

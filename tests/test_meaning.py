@@ -98,7 +98,7 @@ def test_every_command_refuses_a_mask_of_0_and_1(run, tmp_path):
     make_toy_set(tmp_path / "data", "toy", classes=2, images_per_class=2, size=48)
     for mask in (tmp_path / "data/gts/toy").rglob("*.png"):
         save(mask.parent, (np.asarray(Image.open(mask)) // 255).astype(np.uint8), mask.name)
-    report = check_set(tmp_path / "data", "toy", workers=1)
+    report = check_set(tmp_path / "data", "toy")
     assert len(report.problems) == 4 and report.problems[0].kind == "unusable"
     small = ["data.train_set=toy", "data.image_size=32", "encoder.weights=none", "train.steps=1"]
     for workers in (0, 1):

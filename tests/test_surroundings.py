@@ -141,7 +141,7 @@ def test_folders_of_other_programs_are_no_groups(toy, tmp_path, name):
         for side in ("images", "gts"):
             shutil.copytree(toy / side / "toy", tmp_path / "data" / side / "toy")
             (tmp_path / "data" / side / "toy" / name).mkdir()
-        assert check_set(tmp_path / "data", "toy", workers=1).problems == []
+        assert check_set(tmp_path / "data", "toy").problems == []
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "ginet.", "module.ginet."])

@@ -15,6 +15,7 @@ from gconet.data.images import load_image, load_mask
 from gconet.data.names import normalise
 from gconet.data.sets import known_sets
 from gconet.errors import DataError
+from gconet.machine import processors
 from gconet.progress import progress
 
 
@@ -36,7 +37,7 @@ class SetReport(NamedTuple):
     problems: list[Problem]
 
 
-def check_set(root: Path, name: str, *, workers: int = 2) -> SetReport:
+def check_set(root: Path, name: str) -> SetReport:
     """Decode every image and mask of set `name` in full and compare everything that should agree.
 
     If the folder `root/distractors/<name>` exists, it too must have a mask for every image. Raises DataError
@@ -49,39 +50,35 @@ def check_set(root: Path, name: str, *, workers: int = 2) -> SetReport:
         del folders["distractors"]
     problems: list[Problem] = []
     found = {side: list_side(folder, problems) for side, folder in folders.items()}
-    files = [
-        (path, load_image if side == "images" else load_mask)
-        for side, own in found.items()
-        for path in own.values()
-    ]
-    with ThreadPoolExecutor(workers) as pool:
+    sides = [(side, path) for side, own in found.items() for path in own.values()]
+    files = [(path, load_image if side == "images" else load_mask) for side, path in sides]
+    sizes: dict[Path, tuple[int, int]] = {}
+    with ThreadPoolExecutor(processors()) as pool:
         results = progress(pool.map(read_size, files), name, len(files), unit="file")
-        read = {path: result for (path, _), result in zip(files, results, strict=True)}
-    sizes = {path: size for path, size in read.items() if isinstance(size, tuple)}
-    for path in (path for path in read if path not in sizes):
-        problems.append(Problem("unusable", path, str(read[path]).removeprefix(f"{path}: ")))
+        for (path, _), result in zip(files, results, strict=True):
+            if isinstance(result, DataError):
+                problems.append(Problem("unusable", path, str(result).removeprefix(f"{path}: ")))
+            else:
+                sizes[path] = result
 
     images = found.pop("images")
     for side, masks in found.items():
-        for group, stem in sorted(images.keys() | masks.keys()):
-            image, mask = images.get((group, stem)), masks.get((group, stem))
-            if image and not mask:
-                wanted = folders[side] / group / stem
-                problems.append(Problem("no mask", image, f"expected {wanted}.png or another suffix"))
-            elif mask and not image:
-                wanted = folders["images"] / group / stem
-                problems.append(Problem("no image", mask, f"expected {wanted}.jpg or another suffix"))
-            elif image in sizes and mask in sizes and sizes[image] != sizes[mask]:
-                (width, height), (mask_width, mask_height) = sizes[image], sizes[mask]
-                detail = f"is {mask_width}×{mask_height}, its image {width}×{height} ({image})"
-                problems.append(Problem("mask size", mask, detail))
-    counts = len(images), len({group for group, _ in images})
-    known = known_sets().get(name)
+        for key in sorted(images.keys() | masks.keys()):
+            image, mask = images.get(key), masks.get(key)
+            if image and mask:
+                (w, h), (mask_w, mask_h) = sizes.get(image, (0, 0)), sizes.get(mask, (0, 0))
+                if w and mask_w and (w, h) != (mask_w, mask_h):
+                    detail = f"is {mask_w}×{mask_h}, its image {w}×{h} ({image})"
+                    problems.append(Problem("mask size", mask, detail))
+            else:
+                kind, missing = ("no mask", side) if image else ("no image", "images")
+                expected = f"expected {folders[missing].joinpath(*key)} with a suffix"
+                problems.append(Problem(kind, image or masks[key], expected))
+    counts, known = (len(images), len({group for group, _ in images})), known_sets().get(name)
     if known and known.images is not None and (known.images, known.groups) != counts:
         detail = f"{counts[0]} images in {counts[1]} groups, expected {known.images} in {known.groups}"
         problems.append(Problem("wrong total", folders["images"], detail))
-    distractors = len(found.get("distractors", ()))
-    return SetReport(counts[1], counts[0], len(found["gts"]), distractors, problems)
+    return SetReport(counts[1], counts[0], len(found["gts"]), len(found.get("distractors", ())), problems)
 
 
 def read_size(file: tuple[Path, Callable[[Path], Image.Image]]) -> tuple[int, int] | DataError:
@@ -97,23 +94,19 @@ def list_side(folder: Path, problems: list[Problem]) -> dict[tuple[str, str], Pa
     """(group, stem) → file for one side of a set, named as training pairs them; extends `problems`."""
     subfolders = list_subfolders(folder) if folder.is_dir() else []
     if not subfolders:
-        what = "has no class folders" if folder.is_dir() else "does not exist"
-        problems.append(Problem("missing folder", folder, what))
-        return {}
-    for path in find_pictures(folder):
+        problems.append(Problem("missing folder", folder, "does not exist or has no class folders"))
+    for path in find_pictures(folder) if subfolders else ():
         problems.append(Problem("stray file", path, "is next to the class folders, not in one"))
-    files: dict[tuple[str, str], Path] = {}
-    groups: set[str] = set()
+    groups: dict[str, dict[tuple[str, str], Path]] = {}
     for subfolder in subfolders:
-        group = normalise(subfolder.name)
-        pictures = find_pictures(subfolder)
-        if group in groups:
+        name, pictures = normalise(subfolder.name), find_pictures(subfolder)
+        if name in groups:
             problems.append(Problem("double group", subfolder, "duplicates a name in another Unicode form"))
-        elif not pictures:
+            continue
+        if not pictures:
             problems.append(Problem("empty group", subfolder, f"no {', '.join(SUFFIXES)} in it"))
-        else:
-            for path in pictures:
-                if (first := files.setdefault((group, normalise(path.stem)), path)) != path:
-                    problems.append(Problem("double stem", path, f"same stem as {first.name}"))
-        groups.add(group)
-    return files
+        files = groups.setdefault(name, {})
+        for path in pictures:
+            if (first := files.setdefault((name, normalise(path.stem)), path)) != path:
+                problems.append(Problem("double stem", path, f"same stem as {first.name}"))
+    return {key: path for files in groups.values() for key, path in files.items()}
