@@ -34,6 +34,11 @@ def one_line(message: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(message))
 
 
+def say(*lines: object) -> None:
+    """Print `lines` on stdout; names in them cannot break a line or control the terminal."""
+    print("\n".join(map(one_line, lines)))
+
+
 def note(text: str) -> None:
     """Print `text` on stderr, if there is one."""
     if sys.stderr is not None:

@@ -195,7 +195,7 @@ def test_an_unreadable_mask_leaves_its_map_unscored(run, checkpoint, toy, tmp_pa
     assert "12 maps of 3 groups" in done.stdout and "MAE" in done.stdout and "open: " in done.stdout
     assert f"skipped: {bad}" in done.stderr
     done = run("scripts/cosegment.py", *given, "--maps", tmp_path / "m", "--output", tmp_path / "c", status=1)
-    assert "12 cut-outs of 3 groups" in done.stdout and f"skipped: {bad}" in done.stderr
+    assert "12 cut-outs in" in done.stdout and f"skipped: {bad}" in done.stderr
     maps = ["--maps", tmp_path / "m", "--gts", tmp_path / "gts", "--allow-missing"]
     done = run("scripts/evaluate.py", *maps, status=1)
     assert "MAE" in done.stdout and f"skipped: {bad}" in done.stderr
@@ -283,7 +283,7 @@ for script, *verb in {COMMANDS!r}:
 def test_verbs_do_not_import_each_other_nor_the_work_its_arguments():
     for verb in VERBS:
         text = (ROOT / f"gconet/cli/{verb}.py").read_text(encoding="utf-8")
-        assert "gconet.cli." not in text, verb
+        assert not any(f"gconet.cli.{other}" in text for other in VERBS), verb
     for file in (ROOT / "gconet/applications").glob("*.py"):
         text = file.read_text(encoding="utf-8")
         assert "argparse" not in text and "gconet.cli" not in text, file

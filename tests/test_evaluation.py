@@ -1,13 +1,11 @@
 """Folders of maps: pairing, what is left out, workers, tables, files and the command."""
 
-import csv
 import json
 import math
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +16,10 @@ from PIL import Image
 from gconet.errors import DataError
 from gconet.evaluation import CONVENTIONS, format_table, score_arrays, score_folders, score_map
 from gconet.evaluation.latex import mark
-from gconet.evaluation.plots import plot_curves, write_tensorboard
+from gconet.evaluation.plots import plot_curves
 from gconet.evaluation.published import published_results
 from gconet.evaluation.scorer import MAPS_PER_WORKER
-from gconet.evaluation.scores import format_csv, format_json
+from gconet.evaluation.scores import format_json
 from gconet.evaluation.tables import COLUMNS
 from gconet.opencv import cv2
 from tests.conftest import Done
@@ -176,19 +174,13 @@ def test_what_cannot_be_scored_is_an_error_that_lists_it(folders, broken, names)
     assert len(scores.unreadable) == (len(names) if broken[0][0] != "-" else 0)
 
 
-def test_published_rows_stand_in_the_table_all_or_some(folders, run):
+def test_published_rows_stand_in_the_table(folders):
     scores = score_folders(folders / "maps", folders / "gts", dataset="coca")
     row = next(line for line in format_table(scores).splitlines() if line.startswith("GCoNet (CVPR 2021)"))
     assert row.split()[-4:] == ["0.760", "0.673", "0.544", "0.105"]  # max E, S, max F, MAE: Table 2
-    assert "GCoNet" not in format_table(scores, published=False)
     assert "GCoNet" not in format_table(score(folders))
     for dataset in ("CoCA", "CoSOD3k", "Cosal2015"):
         assert len(published_results(dataset)) == 18
-    one = score_folders(folders / "maps", folders / "gts", method="ours", dataset="CoCA")
-    rows = [line.split()[0] for line in format_table(one, rows=["GICD"]).splitlines()[2:4]]
-    assert rows == ["ours", "GICD"] and "GCoNet" not in format_table(one, rows=["GICD"])
-    refused = run("scripts/evaluate.py", "--rows", "GICD,Nobody", status=2)
-    assert "Nobody" in refused.stderr and "CBCD" in refused.stderr
 
 
 def test_the_table_in_its_styles(folders):
@@ -199,9 +191,9 @@ def test_the_table_in_its_styles(folders):
     assert text[2].split()[:6] == ["my_maps", "4", *figures]
     assert [line.split()[:2] for line in text[3:]] == [["cat", "3"], ["dog", "1"]]
     header, rule, row = format_table(scores, style="markdown").splitlines()[2:]
-    assert header.count("|") == rule.count("|") == row.count("|") == 11
+    assert header.count("|") == rule.count("|") == row.count("|") == 15
     assert row.startswith(f"| my_maps | 4 | {' | '.join(figures)} |")
-    text = format_table(scores, segmentation=True).splitlines()
+    text = format_table(scores).splitlines()
     assert text[1].split()[-4:] == ["P@.5", "J@.5", "P@ad", "J@ad"]
     assert text[2].split()[-3] == f"{scores.figures['j_half']:.3f}"
     latex = format_table(scores, style="latex")
@@ -216,7 +208,7 @@ def test_latex_is_a_papers_table(folders):
     figures = {"max_e": 0.7804, "s_measure": 0.6, "max_f": 0.5741, "mae": 0.1131}
     a = replace(one, figures=figures)
     b = replace(one, dataset="toy", figures={**figures, "mae": 1.0, "max_f": math.nan})
-    text = format_table(a, b, style="latex", rows=["GCoNet", "GCoNet+"]).splitlines()
+    text = format_table(a, b, style="latex").splitlines()
     assert text[:2] == ["% toolbox convention", "% ours: 4 of 1295 images of CoCA"]
     assert text[2:4] == [r"\begin{tabular}{lcccccccc}", r"\toprule"]
     assert text[4] == r"& \multicolumn{4}{c}{CoCA} & \multicolumn{4}{c}{toy} \\"
@@ -224,74 +216,56 @@ def test_latex_is_a_papers_table(folders):
     assert text[6].startswith(
         r"& max E $\uparrow$ & S $\uparrow$ & max F $\uparrow$ & MAE $\downarrow$ & max E"
     )
-    assert text[8:12] == [
-        r"GCoNet (CVPR 2021) & .760 & .673 & .544 & \underline{.105} &  &  &  &  \\",
-        r"GCoNet+ (TPAMI 2023, VGG16-BN, D) & \underline{.786} & \underline{.691} & \underline{.574} & "
-        r".113 &  &  &  &  \\",
-        r"GCoNet+ (TPAMI 2023, VGG16-BN, D+CS) & \textbf{.814} & \textbf{.738} & \textbf{.637} & "
-        r"\textbf{.081} &  &  &  &  \\",
-        r"ours & .780 & .600 & \underline{.574} & .113 & .780 & .600 & -- & 1.000 \\",
-    ]
-    assert format_table(a, style="latex", published=False).count("\n") == 10
+    assert text[18] == r"GCoNet (CVPR 2021) & .760 & .673 & .544 & .105 &  &  &  &  \\"
+    second, best = (line for line in text if "VGG16" in line and "D+CS" in line)
+    assert second.endswith(
+        r"& \underline{.814} & \underline{.738} & \underline{.637} & \textbf{.081} &  &  &  &  \\"
+    )
+    assert best.endswith(r"& \textbf{.839} & \textbf{.763} & \textbf{.685} & .089 &  &  &  &  \\")
+    assert text[-3] == r"ours & .780 & .600 & .574 & .113 & .780 & .600 & -- & 1.000 \\"
     ratios = mark([9.5, None, 12.0, math.nan], "object_ratio")
     assert ratios == [r"\underline{9.500}", "", r"\textbf{12.000}", "--"]
     assert mark([0.2, 0.4], "on_distractors") == [r"\textbf{.200}", r"\underline{.400}"]
     assert mark([math.nan, math.nan], "on_object") == ["--", "--"] and mark([0.3], "mae") == [".300"]
 
 
-def test_csv_and_json_hold_sets_groups_and_images(folders):
-    rows = list(csv.DictReader(StringIO(format_csv(score(folders)))))
-    names = [(row["group"], row["image"]) for row in rows]
-    assert names == [("", ""), ("cat", ""), *(("cat", s) for s in "abc"), ("dog", ""), ("dog", "a")]
-    assert [row["images"] for row in rows] == ["4", "3", "1", "1", "1", "1", "1"]
-    assert float(rows[0]["mae"]) == pytest.approx(
-        np.mean([float(row["mae"]) for row in rows if row["image"]])
-    )
+def test_json_holds_sets_groups_and_images(folders):
     document = json.loads(format_json(score(folders)))
     keys = {"images", "mae", "max_f", "mean_f", "max_e", "mean_e", "s_measure", "ap", "auc"}
     assert keys <= document.keys()
     assert keys <= document["groups"]["cat"].keys()
+    cats = document["groups"]["cat"]["per_image"]
+    assert [*cats] == ["a", "b", "c"] and [*document["groups"]] == ["cat", "dog"]
+    maes = [one["mae"] for group in document["groups"].values() for one in group["per_image"].values()]
+    assert document["mae"] == pytest.approx(np.mean(maes))
     assert {len(curve) for curve in document["curves"].values()} == {255}
     assert document["max_f"] == max(document["curves"]["f"])
     assert len(json.loads(format_json(score(folders), score(folders)))["results"]) == 2
 
 
-def test_plot_and_tensorboard_show_the_curves(folders):
+def test_a_plot_shows_the_curves(folders):
     pytest.importorskip("matplotlib")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.util.tensor_util import make_ndarray
-
     scores = score(folders)
     (folders / "curves.png").write_bytes(plot_curves([scores, scores], "png"))
     picture = load(folders / "curves.png")
     assert picture.shape == (600, 1950)
     assert np.unique(picture).size > 20
-    for _ in range(2):  # the second replaces the first
-        write_tensorboard([scores], folders / "events")
-    events = EventAccumulator(str(folders / "events/maps/gts"), size_guidance={"tensors": 0})
-    events.Reload()
-    curve = events.Tensors("curves/f")
-    assert [event.step for event in curve] == list(range(255))
-    assert [make_ndarray(event.tensor_proto) for event in curve] == pytest.approx(
-        scores.curves["f"], abs=1e-6
-    )
-    assert make_ndarray(events.Tensors("scores/mae")[0].tensor_proto) == pytest.approx(scores.figures["mae"])
 
 
 def test_command_writes_what_is_asked_and_never_over_it(folders, run):
     maps, gts, out = folders / "maps", folders / "gts", folders / "out"
-    options = ["--maps", maps, "--gts", gts, "--json", out / "a.json", "--csv", out / "a.csv"]
+    options = ["--maps", maps, "--gts", gts, "--json", out / "a.json", "--markdown", out / "a.md"]
     done = run("scripts/evaluate.py", *options, "--latex", out / "a.tex", "--workers", 1)
     assert format_table(score(folders)) in done.stdout
     assert json.loads((out / "a.json").read_text()) == score(folders).to_dict()
-    assert (out / "a.csv").read_text() == format_csv(score(folders))
+    assert (out / "a.md").read_text() == format_table(score(folders), style="markdown") + "\n"
     (out / "a.json").write_text("kept")
     refused = run("scripts/evaluate.py", *options, status=2)
     assert "a.json" in refused.stderr and refused.stderr.count("\n") == 1
     assert (out / "a.json").read_text() == "kept"
     run("scripts/evaluate.py", *options, "--overwrite", "--convention", "pysodmetrics")
     assert json.loads((out / "a.json").read_text())["convention"] == "pysodmetrics"
-    for place in (out, out / "a.csv/b.json"):  # a folder, and a file in the place of one
+    for place in (out, out / "a.md/b.json"):  # a folder, and a file in the place of one
         blocked = run("scripts/evaluate.py", *options[:4], "--json", place, "--overwrite", status=2)
         assert str(place) in blocked.stderr and not blocked.stdout
 
@@ -303,7 +277,7 @@ def test_command_scores_several_methods_on_several_sets(folders, run):
         (folders / "sub").rename(folders / kind / "CoCA")
     write_pair(folders, "other/cow/a", 5)
     maps, gts, out = folders / "maps", folders / "gts", folders / "all.json"
-    sets = ["--sets", "CoCA,other", "--gts", gts, "--json", out, "--no-published"]
+    sets = ["--sets", "CoCA,other", "--gts", gts, "--json", out]
     run("scripts/evaluate.py", "--maps", f"one={maps}", "--maps", f"two={maps}", *sets)
     results = json.loads(out.read_text())["results"]
     assert [(one["method"], one["set"], one["images"]) for one in results] == [
@@ -316,8 +290,7 @@ def test_command_scores_several_methods_on_several_sets(folders, run):
 def test_scoring_loads_no_torch(folders):
     command = f"""
 import runpy, sys
-sys.argv = ["evaluate.py", "--maps", {str(folders / "maps")!r}, "--gts", {str(folders / "gts")!r},
-            "--tensorboard", {str(folders / "events")!r}]
+sys.argv = ["evaluate.py", "--maps", {str(folders / "maps")!r}, "--gts", {str(folders / "gts")!r}]
 try:
     runpy.run_path({str(ROOT / "scripts/evaluate.py")!r}, run_name="__main__")
 except SystemExit as end:
@@ -327,7 +300,6 @@ sys.exit("torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert list((folders / "events/maps/gts").iterdir())
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def test_photographs_to_everything_in_one_call(call, photos):
     status, printed = call(
         cutouts, photos / "in/cats", photos / "elsewhere/dogs", *loose, "--output", out, "--thumbnails"
     )
-    assert status == 0 and "10 maps of 3 groups" in printed.out and "10 cut-outs of 3 groups" in printed.out
+    assert status == 0 and "10 maps of 3 groups" in printed.out and "10 cut-outs in" in printed.out
     assert "10 thumbnails in" in printed.out and "notes.txt" in printed.err
     wanted = [f"{g}/{i:03d}" for g, count in (("cats", 4), ("dogs", 4), ("loose", 2)) for i in range(count)]
     for kind, suffix in (("maps", "png"), ("masks", "png"), ("cutouts", "png"), ("crops", "jpg")):
@@ -82,7 +82,7 @@ def test_a_picture_that_cannot_be_read_is_left_out_of_everything(call, photos):
 def test_cut_outs_go_to_results_by_default(call, photos, monkeypatch):
     monkeypatch.chdir(photos)
     status, printed = call(cutouts, photos / "in/cats")
-    assert status == 0 and "4 cut-outs of 1 group in results/cats\n" in printed.out
+    assert status == 0 and "4 cut-outs in results/cats/cutouts\n" in printed.out
     assert len(names(photos / "results/cats/cutouts/cats")) == 4
 
 
@@ -102,7 +102,7 @@ def test_given_maps_are_judged_too(call, photos):
 def test_wrong_sources_are_named(call, photos):
     some, file = photos / "in/cats", photos / "in/cats/000.jpg"
     for given, text in (
-        ([], "no pictures given; example: gconet cutouts photos/bikes"),
+        ([], "give PHOTOS or --images DIR"),
         ([some, "--images", some], "give PHOTOS or --images DIR, not both"),
         ([some, photos / "loose", "--gts", some], "--gts works only with a single folder"),
         ([some, photos / "loose", "--maps", some], "--maps works only with a single folder"),

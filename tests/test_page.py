@@ -14,7 +14,7 @@ from PIL import Image
 
 import gconet.applications
 from gconet.applications.doubts import EMPTY, GREY, KINDS, STRAY
-from gconet.applications.page import LARGE, SMALL, Card, Previews, make_cards, write_page
+from gconet.applications.page import LARGE, SMALL, Previews, write_page
 from gconet.cli import maps as maps_module
 from gconet.data.groups import Group, Item
 from gconet.data.images import load_image
@@ -61,7 +61,8 @@ def write(folder: Path, groups: dict[str, list[str]], doubts=None, scores=None, 
             previews.save(item.image, kind, np.asarray(load_image(item.image)))
         files[item.image] = dict.fromkeys(("picture", *kinds), item.image)
     found = {i.image: doubts[i.stem] for g in made for i in g.items if i.stem in (doubts or {})}
-    return write_page(folder, make_cards(made, files, scores, found), previews, title="T <1>"), made
+    page = write_page(folder, made, files, previews, title="T <1>", scores=scores, doubts=found)
+    return page, made
 
 
 def readable(name: str) -> str:
@@ -135,9 +136,8 @@ def test_three_thousand_pictures_make_a_small_file(tmp_path):
     items = tuple(Item(f"picture {i}", image.with_name(f"{i}.jpg")) for i in range(3000))
     groups = [Group(f"group {i}", items[i : i + 10]) for i in range(0, 3000, 10)]
     files = {item.image: {"picture": image, "map": image} for item in items}
-    page = write_page(tmp_path, make_cards(groups, files), Previews(tmp_path, groups), title="many")
+    page = write_page(tmp_path, groups, files, Previews(tmp_path, groups), title="many")
     assert page.stat().st_size < 4e6 and page.read_text().count("<article") == 3000
-    assert isinstance(make_cards(groups, files)[0], Card)
 
 
 # --- a file is decoded once ---

@@ -120,7 +120,7 @@ def test_wrong_references_are_named(call, photos, shown):  # noqa: F811
         ("damaged.png", DataError, [cats, "--reference", shown / "cats", *out]),
         ("none", DataError, [cats, "--reference", photos / "none", *out]),
         ("also one of the photographs", DataError, [cats, "--reference", cats, *out]),
-        ("not both", ConfigError, [cats, "--reference", cats, "--object", "cat", *out]),
+        ("--reference and --object", ConfigError, [cats, "--reference", cats, "--object", "cat", *out]),
     ):
         with pytest.raises(error, match=wrong):
             call(maps, *given)

@@ -1,6 +1,5 @@
 """What surrounds a command: the home folder, closed streams, a cluster's variables, other programs' files."""
 
-import csv
 import json
 import os
 import shutil
@@ -111,9 +110,9 @@ def test_part_of_a_benchmark_is_not_taken_for_all_of_it(toy, tmp_path, run):
         for style in STYLES:
             assert (f"12 of {known}" in format_table(scores, style=style)) == (known is not None)
     run("scripts/evaluate.py", "--maps", tmp_path / "CoCA", "--gts", tmp_path / "CoCA",
-        "--csv", tmp_path / "a.csv")  # fmt: skip
-    first = next(csv.DictReader((tmp_path / "a.csv").open()))
-    assert (first["images"], first["expected_images"]) == ("12", "1295")
+        "--json", tmp_path / "a.json")  # fmt: skip
+    scores = json.loads((tmp_path / "a.json").read_text())
+    assert (scores["images"], scores["expected_images"]) == (12, 1295)
 
 
 def test_maps_of_an_earlier_call_are_not_scored(run, checkpoint, toy, tmp_path):

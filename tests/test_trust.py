@@ -166,17 +166,17 @@ def test_a_new_run_stays_out_of_a_folder_that_came_to_be_meanwhile(tmp_path):
 
 def test_no_name_or_file_leads_a_table_elsewhere(run, toy, tmp_path):
     gts = toy / "gts/toy"
-    command = [
-        "scripts/evaluate.py", "--maps", f"../../escaped={gts}", "--gts", gts, "--tensorboard", tmp_path,
-    ]  # fmt: skip
+    command = ["scripts/evaluate.py", "--maps", f"../../escaped={gts}", "--gts", gts]
     assert "escaped" in run(*command, status=2).stderr and not list(tmp_path.iterdir())
     command = ["scripts/evaluate.py", "--sets", "../up", "--maps", gts, "--gts", gts]
     assert "../up" in run(*command, status=2).stderr
     command = ["scripts/evaluate.py", "--maps", gts, "--gts", gts]
     (tmp_path / ".scores.json").write_text("mine")
     (tmp_path / "pipe").symlink_to("/dev/null")
-    run(*command, "--json", tmp_path / "scores.json", "--csv", tmp_path / "a", "--markdown", tmp_path / ".a")
-    run(*command, "--csv", tmp_path / "pipe", "--overwrite")
+    run(
+        *command, "--json", tmp_path / "scores.json", "--latex", tmp_path / "a", "--markdown", tmp_path / ".a"
+    )
+    run(*command, "--latex", tmp_path / "pipe", "--overwrite")
     assert (tmp_path / ".scores.json").read_text() == "mine" and (tmp_path / "pipe").is_symlink()
     assert sorted(p.name for p in tmp_path.iterdir()) == [".a", ".scores.json", "a", "pipe", "scores.json"]
     assert (tmp_path / "a").read_text() != (tmp_path / ".a").read_text()
@@ -186,11 +186,11 @@ def test_tables_take_names_that_are_no_text_and_replace_files_whole(run, tmp_pat
     folder = tmp_path / "maps" / os.fsdecode(b"caf\xe9")
     folder.mkdir(parents=True)
     Image.new("L", (9, 9), 255).save(folder / "a.png")
-    files = [f"--{kind}={tmp_path / kind}" for kind in ("csv", "markdown", "latex", "json")]
+    files = [f"--{kind}={tmp_path / kind}" for kind in ("markdown", "latex", "json")]
     for overwrite in ((), ("--overwrite",)):
         run(
             "scripts/evaluate.py", "--maps", folder.parent, "--gts", folder.parent, "--groups", *files,
             *overwrite,
         )  # fmt: skip
-    assert r"caf\udce9" in (tmp_path / "csv").read_text()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["csv", "json", "latex", "maps", "markdown"]
+    assert r"caf\udce9" in (tmp_path / "markdown").read_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["json", "latex", "maps", "markdown"]

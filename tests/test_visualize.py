@@ -103,17 +103,13 @@ def test_the_grid_needs_no_torch_and_refuses_what_is_wrong(run, toy, tmp_path):
     assert "gconet.data.groups" in imported and "torch" not in imported
 
     name = sorted(p.name for p in images.iterdir())[1]
-    assert (
-        "2 pictures of 1 group\n"
-        in grid(f"--maps=ours={gts}", f"--maps={gts}", "--groups", name, "--count", 2).stdout
-    )
+    assert "6 pictures of 3 groups\n" in grid(f"--maps=ours={gts}", f"--maps={gts}", "--count", 2).stdout
     with Image.open(tmp_path / "grid.png") as drawn:  # pictures of 48 pixels, enlarged to 120
-        assert drawn.height == 14 + 8 + 2 * 124 and drawn.width == 4 * 120 + 5 * 4
+        assert drawn.height == 14 + 8 + 6 * 124 and drawn.width == 4 * 120 + 5 * 4
     assert "grid.png" in grid(f"--maps={gts}", status=2).stderr
     assert "a.jpg" in grid(f"--maps={gts}", output=tmp_path / "a.jpg", status=2).stderr
     wanted = {"output": tmp_path / "new.png", "status": 2}
     assert "--maps" in grid(f"--maps={gts}", f"--maps={gts}", **wanted).stderr
-    assert str(images) in grid(f"--maps={gts}", "--groups", "x", **wanted).stderr
     assert "--count" in grid(f"--maps={gts}", "--count", 0, **wanted).stderr
     assert "a.png" in grid(f"--maps={gts}", output=images / "a.png", status=2).stderr
     assert not (tmp_path / "new.png").exists()
@@ -121,8 +117,8 @@ def test_the_grid_needs_no_torch_and_refuses_what_is_wrong(run, toy, tmp_path):
     maps = shutil.copytree(gts, tmp_path / "maps")
     bad = min((maps / name).iterdir())
     bad.write_bytes(bad.read_bytes()[:50])
-    left = grid(f"--maps={maps}", "--groups", name, "--count", 2, output=tmp_path / "left.png", status=1)
-    assert "1 picture of 1 group\n" in left.stdout and f"skipped: {bad}" in left.stderr
-    strict = [f"--maps={maps}", "--groups", name, "--strict"]
+    left = grid(f"--maps={maps}", "--count", 2, output=tmp_path / "left.png", status=1)
+    assert "5 pictures of 3 groups\n" in left.stdout and f"skipped: {bad}" in left.stderr
+    strict = [f"--maps={maps}", "--strict"]
     assert str(bad) in grid(*strict, output=tmp_path / "new.png", status=1).stderr
     assert not (tmp_path / "new.png").exists()

@@ -62,7 +62,7 @@ def test_the_bare_commands_end_in_maps_scores_and_a_page(run, tmp_path):
     done = run("test.py", cwd=tmp_path)
     assert "34 maps of 6 groups in results/demo" in done.stdout and "J@.5" in done.stdout
     assert (tmp_path / "results/demo/index.html").is_file()
-    options = ["--segmentation", "--distractors", "data/demo/others"]
+    options = ["--distractors", "data/demo/others"]
     table = run("scripts/evaluate.py", *options, cwd=tmp_path).stdout.splitlines()
     assert table[1:] == done.stdout.splitlines()[2:][: len(table) - 1]
     scores = score_folders(tmp_path / "results/demo", DEMO / "gts")

@@ -1,15 +1,16 @@
 """How similar the groups' consensus vectors are: Figure 1 and its numbers."""
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from gconet.applications.drawing import draw_matrix
 from gconet.data.groups import Group
+from gconet.files import save_picture, write_file
 
 Array = npt.NDArray[np.float32]
 
@@ -46,20 +47,16 @@ def write_consensus(output: Path, groups: Sequence[Group], parts: Sequence[Array
     names = [group.name for group in groups]
     similarity = cosine_similarity(np.stack([part.mean(0) for part in parts]))
     within, between = group_distances(parts)
-    output.mkdir(parents=True, exist_ok=True)
-    rows = [[name, *row] for name, row in zip(names, similarity, strict=True)]
+    rows = [["", *names], *([name, *row] for name, row in zip(names, similarity, strict=True))]
     table = [[g.name, len(g.items), w, b] for g, w, b in zip(groups, within, between, strict=True)]
-    _write_csv(output / "similarity.csv", [["", *names], *rows])
-    _write_csv(output / "distances.csv", [["group", "images", "within", "between"], *table])
+    table.insert(0, ["group", "images", "within", "between"])
+    for name, lines in (("similarity", rows), ("distances", table)):
+        text = io.StringIO()
+        texts = [[f"{v:.4f}" if isinstance(v, np.floating) else v for v in line] for line in lines]
+        csv.writer(text).writerows(texts)
+        write_file(output / f"{name}.csv", text.getvalue().encode(errors="replace"))
     low = min(float(similarity.min()), 0.99)
     title = f"cosine similarity of consensus vectors, dark {low:.2f} to yellow 1"
-    picture = draw_matrix((similarity - low) / (1 - low), names, title)
-    Image.fromarray(picture).save(output / "similarity.png")
+    save_picture(output / "similarity.png", draw_matrix((similarity - low) / (1 - low), names, title))
     known = {"within": within[~np.isnan(within)], "between": between[~np.isnan(between)]}
     return {name: float(values.mean()) for name, values in known.items() if len(values)}
-
-
-def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-        texts = [[f"{v:.4f}" if isinstance(v, np.floating) else v for v in row] for row in rows]
-        csv.writer(file).writerows(texts)

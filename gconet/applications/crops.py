@@ -8,30 +8,19 @@ UIST 2010). Boxes are (left, top, right, bottom) in pixels, right and bottom exc
 
 import math
 from collections.abc import Sequence
-from functools import partial
-from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from gconet.applications.cosegmentation import keep_large, threshold_map
-from gconet.applications.doubts import map_doubts
 from gconet.applications.imaging import Grey
-from gconet.applications.jobs import Job, Shelf, load_pair, run_jobs
-from gconet.applications.page import PICTURE, Previews
-from gconet.errors import DataError
-from gconet.files import save_picture
 from gconet.opencv import cv2
 
 AIR = 0.1  # margin of the enlarged box on every side, as a share of the object's longer side
 SCALE = 0.25  # quantile of the objects' tight scales that all crops aim for: few must be tighter
 PLACES = 25  # positions tried in each direction for a crop
 OFF = 0.5  # weight of the object's squared distance from the centre, in sides of the crop
-
-SHARPEST = 2  # largest factor by which a crop is enlarged, if its picture is large enough
 
 Places = npt.NDArray[np.int64]
 
@@ -140,53 +129,3 @@ def candidates(start: int, end: int, length: int, limit: int) -> Places:
     one, other = sorted((start, end - length))
     first, last = max(0, one), min(limit - length, other)
     return np.unique(np.linspace(first, last, PLACES).round().astype(np.int64))
-
-
-def make_thumbnails(
-    jobs: Sequence[Job],
-    *,
-    aspect: tuple[int, int],
-    shape: tuple[int, int],
-    strict: bool,
-    shelf: Shelf,
-    previews: Previews,
-) -> tuple[dict[Path, list[str]], list[DataError]]:
-    """Write the file `thumbnail` of all jobs; returns picture → doubts about its map, and the errors.
-
-    `aspect`: width : height; `shape`: (width, height) of the thumbnails in pixels. Files that the `shelf`
-    has are not read again.
-    """
-
-    def find(job: Job) -> tuple[Found, list[str]]:
-        item = job.item
-        picture, opacity, m = load_pair(item, shelf)
-        assert item.map is not None
-        shelf.put(item.image, picture, opacity)
-        shelf.put(item.map, m)
-        return find_boxes(m), map_doubts(m)
-
-    found, errors = run_jobs(find, jobs, desc="objects", strict=strict)
-    planned = []
-    for _, members in groupby(found, key=lambda pair: pair[0].group):  # each group is a collection
-        collection = list(members)
-        sizes = choose_sizes([f for _, (f, _) in collection], aspect, -(-shape[1] // SHARPEST))
-        planned += [(job, f, size) for (job, (f, _)), size in zip(collection, sizes, strict=True)]
-    work = partial(write_thumbnail, shape=shape, shelf=shelf, previews=previews)
-    done, failed = run_jobs(work, planned, desc="crops", strict=strict)
-    doubts = {job.item.image: doubts for job, (_, doubts) in found}
-    return {job.item.image: doubts[job.item.image] for (job, _, _), _ in done}, errors + failed
-
-
-def write_thumbnail(
-    planned: tuple[Job, Found, tuple[int, int]], *, shape: tuple[int, int], shelf: Shelf, previews: Previews
-) -> None:
-    """Write the thumbnail of one picture, resized to `shape`, and small versions for the page."""
-    job, found, size = planned
-    picture, _, m = load_pair(job.item, shelf)
-    crop = place_crop(m, found, size)
-    part = Image.fromarray(picture[crop.top : crop.bottom, crop.left : crop.right])
-    thumbnail = np.asarray(part.resize(shape, Image.Resampling.LANCZOS))
-    save_picture(job.files["thumbnail"], thumbnail, quality=90)
-    if "cut-out" not in job.files:  # else it is there
-        previews.save(job.item.image, PICTURE, picture)
-    previews.save(job.item.image, "thumbnail", thumbnail)

@@ -1,24 +1,27 @@
-"""Writes the cut-outs of picture files, for `gconet cutouts`."""
+"""Writes the cut-outs and thumbnails of picture files."""
 
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageColor
 
 from gconet.applications.cosegmentation import blend, blur_background, cover, cut_out, segment
-from gconet.applications.doubts import EMPTY_CUTOUT, WHOLE_CUTOUT, map_doubts
-from gconet.applications.imaging import RGB, Grey, fit
-from gconet.applications.jobs import Job, Shelf, load_pair, save_jpeg
-from gconet.applications.page import MAP, PICTURE, SMALL, Previews
-from gconet.data.groups import Item
-from gconet.data.images import load_image, load_mask
+from gconet.applications.crops import choose_sizes, find_boxes, place_crop
+from gconet.applications.doubts import EMPTY_CUTOUT, WHOLE_CUTOUT
+from gconet.applications.imaging import RGB, fit
+from gconet.applications.jobs import Job, Seen, Shelf, load_pair, look_at, run_jobs, save_jpeg
+from gconet.applications.page import PICTURE, SMALL, Previews
+from gconet.data.images import load_image
 from gconet.errors import ConfigError, DataError
-from gconet.evaluation import MapScore, Scores
-from gconet.evaluation.scorer import score_picture
 from gconet.files import save_picture
 
+SIDE = 256  # pixels of a thumbnail's longer side
+SHARPEST = 2  # largest factor by which a crop is enlarged, if its picture is large enough
 Background = RGB | Literal["blur"] | None
 
 
@@ -34,70 +37,47 @@ def read_background(text: str | None) -> Background:
     if Path(text).is_file():
         return np.asarray(load_image(Path(text)))
     try:
-        colour = ImageColor.getrgb(text)[:3]
+        return np.full((1, 1, 3), ImageColor.getrgb(text)[:3], np.uint8)
     except ValueError:
         raise ConfigError(
             f"--background {text} is not blur, a file or a colour; colours are names (white) or "
             "codes (#ffcc00)"
         ) from None
-    return np.full((1, 1, 3), colour, np.uint8)
 
 
-class Cut(NamedTuple):
-    """What is known of a picture once it's cut out."""
+def write_cutout(job: Job, *, background: Background, shelf: Shelf, previews: Previews) -> Seen:
+    """Write the files of a job, but for its thumbnail, and small versions for the page.
 
-    doubts: list[str]  # about its map or, if there are none, about the cut-out
-    of_map: MapScore | DataError | None  # without a mask, None
-    of_cutout: MapScore | DataError | None
-
-
-def write_cutout(job: Job, *, background: Background, shelf: Shelf, previews: Previews, keep: bool) -> Cut:
-    """Write the results for one picture, and small versions for the page.
-
-    `keep`: what was read goes back to the `shelf`. Raises DataError if the picture or its map cannot be used.
+    Raises DataError if the picture or its map cannot be used.
     """
-    item = job.item
+    item, levels = job.item, None
     picture, own, m = load_pair(item, shelf)
-    assert item.map is not None
-    opacity = segment(picture, m)
-    if own is not None:  # transparent pixels of the picture stay transparent
-        opacity = (opacity.astype(np.uint16) * own // 255).astype(np.uint8)
-    mask = opacity >= 128
-    levels, cutout = 255 * mask.astype(np.uint8), cut_out(picture, opacity)
-    if background is not None:  # first: a picture may be too long for a JPEG file
-        h, w = mask.shape
-        behind = blur_background(picture, opacity) if isinstance(background, str) else cover(background, w, h)
-        shown = blend(picture, opacity, behind)
-        save_jpeg(job.files["new background"], shown, item.image, 92)
-        previews.save(item.image, "new background", shown)
-    save_picture(job.files["mask"], levels)
-    save_picture(job.files["cut-out"], cutout, compress_level=3)
-    if keep:
+    files, doubts = {kind: job.files[kind] for kind in job.files if kind not in ("mask", "thumbnail")}, []
+    if "cut-out" in files:
+        opacity = segment(picture, m)
+        if own is not None:  # transparent pixels of the picture stay transparent
+            opacity = (opacity.astype(np.uint16) * own // 255).astype(np.uint8)
+        mask = opacity >= 128
+        levels, cutout = 255 * mask.astype(np.uint8), cut_out(picture, opacity)
+        if background is not None:  # first: a picture may be too long for a JPEG file
+            if isinstance(background, str):
+                behind = blur_background(picture, opacity)
+            else:
+                behind = cover(background, mask.shape[1], mask.shape[0])
+            shown = blend(picture, opacity, behind)
+            save_jpeg(files["new background"], shown, item.image, 92)
+            previews.save(item.image, "new background", shown)
+        save_picture(job.files["mask"], levels)
+        save_picture(files["cut-out"], cutout, compress_level=3)
+        previews.save(item.image, "cut-out", on_squares(cutout))
+        doubts = [EMPTY_CUTOUT] if not mask.any() else [WHOLE_CUTOUT] if mask.all() else []
+    previews.save(item.image, PICTURE, picture)
+    seen = look_at(item, m, previews=previews, cut=levels)
+    if "thumbnail" in job.files:
         shelf.put(item.image, picture, own)
         shelf.put(item.map, m)
-    for kind, pixels in ((PICTURE, picture), (MAP, m), ("cut-out", on_squares(cutout))):
-        previews.save(item.image, kind, pixels)
-    failure = [EMPTY_CUTOUT] if not mask.any() else [WHOLE_CUTOUT] if mask.all() else []
-    return Cut(map_doubts(m) or failure, *score_both(item, m, job.files["mask"], levels))
-
-
-def cut_files(job: Job) -> dict[str, Path]:
-    """Return the `Card.files` of a picture that is cut out."""
-    assert job.item.map is not None
-    files = {PICTURE: job.item.image, MAP: job.item.map, **job.files}
-    return {kind: file for kind, file in files.items() if kind != "mask"}
-
-
-def score_both(item: Item, m: Grey, file: Path, levels: Grey) -> list[MapScore | DataError | None]:
-    """Score a map (H,W) and the mask `levels` (H,W) that was made of it and saved as `file`."""
-    if item.mask is None or item.map is None:
-        return [None, None]
-    try:
-        truth = load_mask(item.mask)
-        pairs = (item.map, m), (file, levels)
-        return [score_picture(Image.fromarray(x), path, truth, item.mask, None) for path, x in pairs]
-    except DataError as error:
-        return [None, error]
+        seen = seen._replace(found=find_boxes(m))
+    return seen._replace(files=seen.files | files, doubts=seen.doubts or doubts)
 
 
 def on_squares(cutout: npt.NDArray[np.uint8]) -> RGB:
@@ -108,14 +88,39 @@ def on_squares(cutout: npt.NDArray[np.uint8]) -> RGB:
     return np.asarray(Image.alpha_composite(squares, small).convert("RGB"))
 
 
-def format_scores(maps: Scores, masks: Scores) -> str:
-    """Format P and J of the cut-outs, and of the same pictures' maps at plain thresholds."""
-    pictures = [(name, stem) for name, group in masks.groups.items() for stem in group.per_image]
-    lines = [f"{'':22}{'P':>7}{'J':>7}"]
-    for title, scores, level in (
-        ("map at 0.5", maps, "half"), ("map at twice its mean", maps, "adaptive"), ("cut-out", masks, "half"),
-    ):  # fmt: skip
-        figures = [scores.groups[name].per_image[stem] for name, stem in pictures]
-        p, j = (np.mean([own[f"{kind}_{level}"] for own in figures]) for kind in "pj")
-        lines.append(f"{title:22}{p:7.3f}{j:7.3f}")
-    return "\n".join(lines)
+def write_thumbnails(
+    done: Sequence[tuple[Job, Seen]],
+    aspect: tuple[int, int],
+    *,
+    shelf: Shelf,
+    previews: Previews,
+    strict: bool,
+) -> list[DataError]:
+    """Write the thumbnails of jobs that `write_cutout` has done, and add them to `Seen.files`.
+
+    `aspect`: width : height. Each group is a collection. Returns the errors, as `run_jobs` does.
+    """
+    width, height = (max(1, round(SIDE * side / max(aspect))) for side in aspect)
+    planned = []
+    for _, members in groupby(done, key=lambda pair: pair[0].group):
+        pairs = list(members)
+        found = [seen.found for _, seen in pairs if seen.found]
+        sizes = choose_sizes(found, aspect, -(-height // SHARPEST))
+        planned += [(*pair, size) for pair, size in zip(pairs, sizes, strict=True)]
+    work = partial(write_thumbnail, shape=(width, height), shelf=shelf, previews=previews)
+    return run_jobs(work, planned, desc="crops", strict=strict)[1]
+
+
+def write_thumbnail(
+    planned: tuple[Job, Seen, tuple[int, int]], *, shape: tuple[int, int], shelf: Shelf, previews: Previews
+) -> None:
+    """Write the thumbnail of one picture, resized to `shape`, and its small version for the page."""
+    job, seen, size = planned
+    picture, _, m = load_pair(job.item, shelf)
+    assert seen.found is not None
+    crop = place_crop(m, seen.found, size)
+    part = Image.fromarray(picture[crop.top : crop.bottom, crop.left : crop.right])
+    thumbnail = np.asarray(part.resize(shape, Image.Resampling.LANCZOS))
+    save_picture(job.files["thumbnail"], thumbnail, quality=90)
+    previews.save(job.item.image, "thumbnail", thumbnail)
+    seen.files["thumbnail"] = job.files["thumbnail"]

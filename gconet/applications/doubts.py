@@ -13,7 +13,6 @@ import numpy.typing as npt
 from gconet.applications.imaging import fit
 from gconet.data.groups import Group
 from gconet.data.names import name_some
-from gconet.errors import one_line
 from gconet.evaluation.histogram import HALF
 from gconet.files import write_file
 from gconet.opencv import cv2
@@ -80,43 +79,41 @@ def check_maps(
     """
     number = sum(len(group.items) for group in groups)
     doubts: dict[Path, tuple[str, ...]] = {}
-    found, mostly, rows, absent = [], [], [], []
+    found, mostly, absent, alone = list[tuple[int, str]](), list[str](), list[str](), list[str]()
+    rows = [["group", "image", "presence", "stray", "check"]]
     for group in groups:
         levels = [presence.get(item.image, math.nan) for item in group.items]
         strays = find_strays(levels) if least is None else [level < least for level in levels]
         for item, level, stray in zip(group.items, levels, strays, strict=True):
-            check = [*([STRAY] if stray else []), *judged.get(item.image, ())]
+            name, check = f"{group.name}/{item.stem}", [STRAY] * stray + [*judged.get(item.image, ())]
             if check:
                 doubts[item.image] = tuple(check)
             if stray and least is not None:
-                absent.append(f"{group.name}/{item.stem}")
+                absent.append(name)
             elif check:
-                found.append(([*KINDS].index(check[0]), f"{group.name}/{item.stem} ({', '.join(check)})"))
+                found.append(([*KINDS].index(check[0]), f"{name} ({', '.join(check)})"))
             cells = ["", ""] if math.isnan(level) else [f"{level:.4f}", "yes" if stray else "no"]
             rows.append([group.name, item.stem, *cells, "; ".join(check)])
-        if least is None and 1 < len(group.items) < 2 * sum(item.image in doubts for item in group.items):
-            mostly.append(
-                f"{one_line(group.name)}: most maps are doubtful. If some pictures may lack the object, take "
-                "them out, lowest presence first, and run again"
-            )
+        if least is None and len(group.items) == 1:
+            alone.append(f"{group.name}/{group.items[0].stem}")
+        elif least is None and len(group.items) < 2 * sum(item.image in doubts for item in group.items):
+            mostly.append(group.name)
+    where = f"; see {table}" if table else ""
     said = []
     if absent:
-        names = one_line(name_some(absent))
-        said.append(f"{len(absent)} of {number} seem to lack the object: {names}; see {table}")
+        said.append(f"{len(absent)} of {number} seem to lack the object: {name_some(absent)}{where}")
     if found:
-        names = one_line(name_some([name for _, name in sorted(found)]))  # worst first
-        said.append(f"check {len(found)} of {number}: {names}" + (f"; see {table}" if table else ""))
+        names = name_some([name for _, name in sorted(found)])  # worst first
+        said.append(f"check {len(found)} of {number}: {names}{where}")
+    if mostly and table:
+        said.append(
+            f"most maps of {name_some(mostly)} are doubtful; if some pictures may lack the object, take them "
+            "out, lowest presence first, and run again"
+        )
+    if alone:
+        said.append(f"{name_some(alone)}: alone in a group, so the map marks what stands out")
     if table:
-        said += mostly
-        if least is None and any(STRAY in own for own in doubts.values()):
-            said.append(
-                "if a picture lacks the object, take it out of its folder and run again with --overwrite"
-            )
         text = io.StringIO()
-        csv.writer(text).writerows([["group", "image", "presence", "stray", "check"], *rows])
+        csv.writer(text).writerows(rows)
         write_file(table, text.getvalue().encode(errors="replace"))
-    single = [f"{group.name}/{group.items[0].stem}" for group in groups if len(group.items) == 1]
-    if single and least is None:
-        names = one_line(name_some(single))
-        said.append(f"{names}: alone in a group, so there is no common object; the map marks what stands out")
     return doubts, said

@@ -14,8 +14,7 @@ from gconet.applications.jobs import Job, Shelf, save_jpeg
 from gconet.applications.page import PICTURE, Previews
 from gconet.data.groups import scan_groups
 from gconet.data.images import load_image, load_map, load_with_opacity
-from gconet.data.names import name_some
-from gconet.errors import ConfigError, DataError
+from gconet.errors import DataError
 from gconet.opencv import cv2
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -57,27 +56,17 @@ def write_attention(drawn: tuple[Job, Matrix], *, shelf: Shelf, previews: Previe
     previews.save(image, "attention", shown)
 
 
-def pick_rows(
-    images: Path, gts: Path | None, methods: Mapping[str, Path], wanted: Sequence[str], count: int
-) -> list[list[Path]]:
-    """List the files of the grid's rows: a picture, its mask if `gts` is given, and each method's map.
-
-    Takes the first `count` pictures of each `wanted` group, or of all groups if none is named. Raises
-    ConfigError for a group that does not exist, DataError for a picture that lacks a map.
-    """
-    scanned = [scan_groups(images, gts, folder) for folder in methods.values()]
-    names = [group.name for group in scanned[0]]
-    if unknown := [name for name in wanted if name not in names]:
-        there = name_some(names)
-        raise ConfigError(f"--groups {','.join(unknown)}: no such group in {images}; found: {there}")
+def pick_rows(images: Path, gts: Path | None, methods: Mapping[str, Path], count: int) -> list[list[Path]]:
+    """List the files of the grid's rows: for each of the first `count` pictures of every group, the picture,
+    its mask if `gts` is given, and each method's map. Raises DataError for a picture that lacks a map."""
     rows = []
-    for number in (names.index(name) for name in wanted or names):
-        for same in list(zip(*(groups[number].items for groups in scanned), strict=True))[:count]:
-            maps = [item.map for item in same]
+    for same in zip(*(scan_groups(images, gts, folder) for folder in methods.values()), strict=True):
+        for items in list(zip(*(group.items for group in same), strict=True))[:count]:
+            maps = [item.map for item in items]
             if None in maps:
                 folder = list(methods.values())[maps.index(None)]
-                raise DataError(f"{same[0].image} has no map in {folder}; make it with test.py")
-            rows.append([path for path in (same[0].image, same[0].mask, *maps) if path])
+                raise DataError(f"{items[0].image} has no map in {folder}; make it with test.py")
+            rows.append([path for path in (items[0].image, items[0].mask, *maps) if path])
     return rows
 
 

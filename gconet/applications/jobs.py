@@ -10,14 +10,15 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
+from gconet.applications.crops import Found
 from gconet.applications.doubts import map_doubts
 from gconet.applications.imaging import RGB, Grey
+from gconet.applications.outputs import RESULTS
 from gconet.applications.page import MAP, MASK, PICTURE, Previews
 from gconet.data.groups import Group, Item
 from gconet.data.images import check_size, load_map, load_mask, load_with_opacity
 from gconet.errors import DataError
-from gconet.evaluation import Scores
-from gconet.evaluation.metrics import MapScore
+from gconet.evaluation import MapScore, Scores
 from gconet.evaluation.scorer import score_picture
 from gconet.evaluation.scores import summarise_groups
 from gconet.files import save_picture
@@ -40,10 +41,10 @@ class Job:
     files: Mapping[str, Path]
 
 
-def make_jobs(groups: Sequence[Group], output: Path, patterns: Mapping[str, str]) -> list[Job]:
-    """Return a job for every picture of `groups`. `patterns`: like `outputs.RESULTS`."""
+def make_jobs(groups: Sequence[Group], output: Path, kinds: Sequence[str]) -> list[Job]:
+    """Return a job for every picture of `groups`, with files of these `kinds` of `RESULTS`."""
     return [
-        Job(g.name, i, {k: output / p.format(group=g.name, stem=i.stem) for k, p in patterns.items()})
+        Job(g.name, i, {kind: output / RESULTS[kind].format(group=g.name, stem=i.stem) for kind in kinds})
         for g in groups
         for i in g.items
     ]
@@ -56,11 +57,11 @@ class Shelf:
         self._kept: dict[Path, tuple[Any, ...]] = {}
         self._room, self._lock = ROOM, threading.Lock()
 
-    def put(self, path: Path, *arrays: Any) -> None:
+    def put(self, path: Path | None, *arrays: Any) -> None:
         """Keep what was read from `path`: arrays or None."""
         size = sum(array.nbytes for array in arrays if array is not None)
         with self._lock:
-            if size <= self._room and path not in self._kept:
+            if path and size <= self._room and path not in self._kept:
                 self._kept[path], self._room = arrays, self._room - size
 
     def take(self, path: Path) -> tuple[Any, ...] | None:
@@ -76,6 +77,10 @@ class Shelf:
         self.put(path, picture, opacity)
         return Image.fromarray(picture)
 
+    def keep(self, item: Item, m: Grey) -> None:
+        """Keep the map (H,W) of an item, which was just made."""
+        self.put(item.map, m)
+
 
 def load_pair(item: Item, shelf: Shelf) -> tuple[RGB, Grey | None, Grey]:
     """A picture (H,W,3) RGB, its alpha channel if it has one, and its map (H,W), all uint8.
@@ -88,13 +93,6 @@ def load_pair(item: Item, shelf: Shelf) -> tuple[RGB, Grey | None, Grey]:
     m: Grey = (shelf.take(item.map) or (np.asarray(load_map(item.map)),))[0]
     check_size(item.map, m.shape[::-1], item.image, picture.shape[1::-1])
     return picture, opacity, m
-
-
-def keep_map(item: Item, m: Grey, *, shelf: Shelf) -> list[str]:
-    """Keep the map (H,W) of an item for the next step; returns the doubts about it."""
-    if item.map:
-        shelf.put(item.map, m)
-    return map_doubts(m)
 
 
 def save_jpeg(path: Path, picture: RGB, source: Path, quality: int = 90) -> None:
@@ -129,50 +127,51 @@ def run_jobs(
 
 
 class Seen(NamedTuple):
-    """What a map gives while it is in memory."""
+    """What is known of a picture while it, its map and its mask are in memory."""
 
-    doubts: list[str]
-    score: MapScore | DataError | None  # None without a mask
+    files: dict[str, Path]  # to show on the page: kind → full-size file
+    doubts: list[str]  # about its map or, if there are none, about its cut-out
+    scores: list[MapScore]  # of its map and its cut-out, by its mask
+    error: DataError | None = None  # why the mask could not be used
+    found: Found | None = None  # where the object is, for a thumbnail
 
 
-def look_at(item: Item, m: Grey, *, previews: Previews) -> Seen:
-    """Judge the map (H,W) of an item, score it by the item's mask, and save small versions for the page."""
+def look_at(item: Item, m: Grey, *, previews: Previews, cut: Grey | None = None) -> Seen:
+    """Judge the map (H,W) of an item and the mask `cut` (H,W) of its cut-out, and save small pictures.
+
+    Both are scored by the item's mask, if it has one.
+    """
+    assert item.map is not None
+    seen = Seen({PICTURE: item.image, MAP: item.map}, map_doubts(m), [])
     previews.save(item.image, MAP, m)
-    score: MapScore | DataError | None = None
-    if item.mask and item.map:
+    if item.mask:
         try:
             mask = load_mask(item.mask)
-            score = score_picture(Image.fromarray(m), item.map, mask, item.mask, item.distractors)
+            for levels in (m, cut):
+                if levels is not None:
+                    picture = Image.fromarray(levels)
+                    seen.scores.append(score_picture(picture, item.map, mask, item.mask, item.distractors))
             previews.save(item.image, MASK, np.asarray(mask))
+            seen.files[MASK] = item.mask
         except DataError as error:
-            score = error
-    return Seen(map_doubts(m), score)
-
-
-def page_files(item: Item, seen: Seen) -> dict[str, Path]:
-    """Return the `Card.files` of a picture that `look_at` has seen."""
-    files = {
-        PICTURE: item.image,
-        MAP: item.map,
-        MASK: item.mask if isinstance(seen.score, MapScore) else None,
-    }
-    return {kind: file for kind, file in files.items() if file}
+            return seen._replace(error=error)
+    return seen
 
 
 def sum_up(
-    groups: Sequence[Group], found: Mapping[Path, MapScore | DataError | None], *, method: str, gts: Path
-) -> tuple[Scores | None, list[DataError]]:
-    """Return the scores of all pictures of `groups` and the errors of those without, from what was `found`
-    for each picture; None if none could be scored."""
-    errors = [error for error in found.values() if isinstance(error, DataError)]
-    measured, missing = dict[str, dict[str, MapScore]](), list[str]()
-    for group in groups:
-        for item in group.items:
-            if isinstance(score := found.get(item.image), MapScore):
-                measured.setdefault(group.name, {})[item.stem] = score
-            else:
-                missing.append(f"{group.name}/{item.stem}")
-    if not measured:
-        return None, errors
-    labels = {"method": method, "dataset": gts.resolve().name, "missing": tuple(missing)}
-    return summarise_groups(measured, convention="toolbox", **labels), errors
+    groups: Sequence[Group], seen: Mapping[Path, Seen], methods: Sequence[str], dataset: str
+) -> tuple[list[Scores], list[DataError]]:
+    """Return the scores of all pictures that have some, for each of `methods` in the order of `Seen.scores`,
+    and the errors of masks that could not be used. No scores if no picture has any."""
+    pairs = [(group.name, item.stem, seen.get(item.image)) for group in groups for item in group.items]
+    missing = tuple(f"{name}/{stem}" for name, stem, one in pairs if not (one and one.scores))
+    found = []
+    for place, method in enumerate(methods):
+        measured: dict[str, dict[str, MapScore]] = {}
+        for name, stem, one in pairs:
+            if one and one.scores:
+                measured.setdefault(name, {})[stem] = one.scores[place]
+        if measured:
+            labels = {"method": method, "dataset": dataset, "missing": missing}
+            found.append(summarise_groups(measured, convention="toolbox", **labels))
+    return found, [one.error for one in seen.values() if one.error]

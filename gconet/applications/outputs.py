@@ -14,12 +14,12 @@ MARK = ".gconet"  # in every folder of results; its last line is COMPLETE once t
 COMPLETE = "complete"
 FILE = "presence.csv"  # next to the maps: see gconet.applications.doubts
 PREVIEWS = ".previews"  # hidden, so that it does not look like a group of maps
-RESULTS = {  # kind of result → its file in the output of a command other than `gconet maps`
-    "map": "maps/{group}/{stem}.png",
+RESULTS = {  # kind of result → its file in the output
     "mask": "masks/{group}/{stem}.png",
     "cut-out": "cutouts/{group}/{stem}.png",
     "new background": "backgrounds/{group}/{stem}.jpg",
     "thumbnail": "crops/{group}/{stem}.jpg",
+    "attention": "{group}/{stem}.jpg",
 }
 Inputs = Mapping[str, Path | Sequence[Path] | None]  # by the names of their options
 
@@ -38,6 +38,7 @@ def new_results(
     if not first:
         yield
         return
+    check_names(groups)
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
     old = place.with_name(place.name + ".old")
     check_places(output, (place, old), inputs)

@@ -3,10 +3,10 @@
 import html
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -53,73 +53,71 @@ class Previews:
         return picture
 
 
-@dataclass(frozen=True)
-class Card:
+class Card(NamedTuple):
     """One picture of the page and what was made of it."""
 
     group: str
     name: str
     image: Path
-    files: Mapping[str, Path]  # kind of small picture, in the order to show → the full-size file
     figures: Mapping[str, float]  # scores by name, as `Scores` has them
     doubts: Sequence[str]
 
+    @property
+    def j(self) -> float:
+        return self.figures.get("j_half", 1.0)
 
-def make_cards(
+
+def write_page(
+    output: Path,
     groups: Sequence[Group],
     files: Mapping[Path, Mapping[str, Path]],
+    previews: Previews,
+    *,
+    title: str,
     scores: Scores | None = None,
     doubts: Mapping[Path, Sequence[str]] | None = None,
-) -> list[Card]:
-    """Return a card for each picture; `files`: picture → `Card.files`, `doubts`: why to check a picture."""
-    cards = []
-    for group in groups:
-        own = scores.groups.get(group.name) if scores else None
-        for item in group.items:
-            figures, check = (
-                own.per_image.get(item.stem, {}) if own else {},
-                (doubts or {}).get(item.image, ()),
-            )
-            cards.append(Card(group.name, item.stem, item.image, files[item.image], figures, check))
-    return cards
-
-
-def write_page(output: Path, cards: Sequence[Card], previews: Previews, *, title: str) -> Path:
+) -> Path:
     """Write <output>/index.html: the doubtful pictures, then the groups, each with the worst score first.
 
-    Returns its path; raises OSError.
+    `files`: picture → kind of small picture, in the order to show → full-size file. `doubts`: picture → why
+    it should be checked. Returns the page's path; raises OSError.
     """
-    cards = sorted(cards, key=lambda card: (card.group, card.figures.get("j_half", 1.0)))
-    parts = [("To check", sorted((c for c in cards if c.doubts), key=lambda c: c.figures.get("j_half", 1.0)))]
+    cards = []
+    for group in groups:
+        scored = scores.groups[group.name].per_image if scores and group.name in scores.groups else {}
+        for item in group.items:
+            check = (doubts or {}).get(item.image, ())
+            cards.append(Card(group.name, item.stem, item.image, scored.get(item.stem, {}), check))
+    cards.sort(key=lambda card: (card.group, card.j))
+    parts = [("To check", sorted((card for card in cards if card.doubts), key=lambda card: card.j))]
     parts += [(name, [c for c in own if not c.doubts]) for name, own in groupby(cards, lambda c: c.group)]
     sections, contents = [], []
     for number, (name, own) in enumerate((name, own) for name, own in parts if own):
-        text, drawn = html.escape(name), "\n".join(draw_card(output, card, previews) for card in own)
+        text = html.escape(name)
+        drawn = "\n".join(draw_card(output, card, files[card.image], previews) for card in own)
         sections.append(
             f'<section id="g{number}"><h2>{text}<small>{counted(len(own), "picture")}</small></h2>\n'
             f'<div class="cards">\n{drawn}\n</div></section>'
         )
         contents.append(f'<a href="#g{number}">{text} <small>{len(own)}</small></a>')
-    known = [card.figures["j_half"] for card in cards if card.figures]
+    summary = f"{counted(len(cards), 'picture')} in {counted(len(groups), 'group')}"
+    if scores:
+        summary += f", mean J {scores.figures['j_half']:.2f}"
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=html.escape(title),
-        summary=f"{counted(len(cards), 'picture')} in {counted(len({c.group for c in cards}), 'group')}"
-        + (f", mean J {np.mean(known):.2f}" if known else ""),
-        contents="".join(contents),
-        sections="\n".join(sections),
+        title=html.escape(title), summary=summary, contents="".join(contents), sections="\n".join(sections)
     )
     path = output / "index.html"
     write_file(path, text.encode(errors="replace"))  # names may hold bytes that are not text
     return path
 
 
-def draw_card(output: Path, card: Card, previews: Previews) -> str:
+def draw_card(output: Path, card: Card, files: Mapping[str, Path], previews: Previews) -> str:
     """Render one picture; escapes every name, so that none can become markup."""
     name = html.escape(f"{card.group}/{card.name}")
-    small = {kind: link_to(previews.path(card.image, kind), output) for kind in card.files}
+    small = {kind: link_to(previews.path(card.image, kind), output) for kind in files}
     drawn = [
         f'<a href="{link_to(file, output)}">{show(small[kind], f"{kind}: {name}")}<span>{kind}</span></a>'
-        for kind, file in card.files.items()
+        for kind, file in files.items()
     ]
     if MAP in small and "cut-out" not in small:  # what the map lets through
         both = show(small[PICTURE], "") + show(small[MAP], f"object: {name}")

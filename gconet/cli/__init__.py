@@ -6,7 +6,6 @@ gconet cutouts --images photos/bikes --maps results/bikes --output cutouts
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -15,9 +14,9 @@ from typing import Any, NoReturn
 
 from gconet import __version__
 from gconet.applications.outputs import is_unfinished
-from gconet.data.groups import SUFFIXES, Group, list_others
+from gconet.data.groups import SUFFIXES, list_others
 from gconet.data.names import name_some
-from gconet.errors import ConfigError, DataError, counted, note, one_line, run_command
+from gconet.errors import ConfigError, DataError, counted, note, one_line, run_command, say
 
 MOST = 20  # skipped files that are listed one by one
 VERBS = {
@@ -70,78 +69,11 @@ def network_options(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in ("checkpoint", "device", "precision", "strict")}
 
 
-def add_photos(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """Add PHOTOS and --images, for `settle_sources`; `default`: the default that the help shows."""
-    add = parser.add_argument
-    add("sources", nargs="*", type=Path, metavar="PHOTOS", help="folders, like --images, or single pictures")
-    about = "one group, or a folder of groups" + (f" (default: {default})" if default else "")
-    add("--images", type=Path, metavar="DIR", help=about)
-
-
-def add_reference(parser: argparse.ArgumentParser, presence: float) -> None:
-    """Add --consensus; --reference and --object, for `settle_references`; and --presence."""
-    add = parser.add_argument
-    about = """group: E of the whole group, as in the paper; vote: E of the parts that the pictures share, for
-        groups in which most pictures show other objects too (default: %(default)s)"""
-    add("--consensus", default="group", choices=("group", "vote"), help=about)
-    about = """the object to find: clear pictures of it, or a file of gconet remember; folders in DIR pair up
-        with the groups of the same names"""
-    add("--reference", type=Path, metavar="DIR|FILE", help=about)
-    add("--object", metavar="NAME", help="the object to find, by a name that gconet objects lists")
-    about = "with those two, pictures of a lower presence lack the object (default: %(default)s)"
-    add("--presence", type=float, default=presence, metavar="P", help=about)
-
-
-def settle_references(args: argparse.Namespace, groups: Sequence[Group]) -> dict[str, Any] | None:
-    """Return group name → its reference, for `make_maps`; None without --reference and --object."""
-    from gconet.inference.reference import Reference, pair_references  # only if needed
-
-    if args.reference and args.object:
-        raise ConfigError("give --reference or --object, not both")
-    if args.consensus == "vote" and (args.reference or args.object):
-        raise ConfigError("--consensus vote is for groups without --reference and --object; leave one out")
-    if args.object:
-        return dict.fromkeys((group.name for group in groups), Reference.named(args.object))
-    return pair_references(args.reference, groups) if args.reference else None
-
-
-def add_results(parser: argparse.ArgumentParser, *, gts: str = "", output: str | None = None) -> None:
-    """Add the options of every command that fills a folder with results.
-
-    `gts`: what masks are used for, if the command has --gts; `output`: where results go by default, None if
-    it must be given.
-    """
-    add = parser.add_argument
-    where = "where the results go" + (f" (default: {output})" if output else "")
-    add("--output", type=Path, required=output is None, metavar="DIR", help=where)
-    if gts:
-        add("--gts", type=Path, metavar="DIR", help=f"masks in the same tree as the images: {gts}")
-    add("--page", action=argparse.BooleanOptionalAction, default=True, help="write index.html (default: yes)")
-    add_care(parser)
-
-
 def add_care(parser: argparse.ArgumentParser) -> None:
     """Add --strict, for files that cannot be used, and --overwrite, for files that exist."""
     add = parser.add_argument
     add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
     add("--overwrite", action="store_true", help="move earlier results to OUTPUT.old (a file: replace it)")
-
-
-def settle_sources(args: argparse.Namespace) -> None:
-    """Set `args.sources` from PHOTOS or --images, and a default `args.output`; raises ConfigError."""
-    if args.sources and args.images:
-        raise ConfigError("give PHOTOS or --images DIR, not both")
-    if not args.sources and not args.images:
-        raise ConfigError("no pictures given; example: gconet cutouts photos/bikes")
-    args.sources = args.sources or [args.images]
-    several = len(args.sources) > 1
-    for option in ("gts", "maps"):
-        if getattr(args, option, None) and (several or args.sources[0].is_file()):
-            raise ConfigError(f"--{option} works only with a single folder")
-    if several and not args.output:
-        raise ConfigError(f"{len(args.sources)} folders or pictures need --output FOLDER")
-    source = Path(os.path.realpath(args.sources[0]))
-    args.output = args.output or Path("results") / (source.stem if source.is_file() else source.name)
 
 
 def note_unfinished(*folders: Path) -> None:
@@ -153,23 +85,24 @@ def note_unfinished(*folders: Path) -> None:
 def report(said: Sequence[str], sources: Sequence[Path], errors: Sequence[DataError]) -> int:
     """Print what a command has `said`, now that all its files are written; returns the exit status.
 
-    It is 1 if pictures, maps or masks could not be used: they are named on stderr, each with its error. Files
-    in the `sources` that do not have a picture's suffix are only named.
+    Files in the `sources` that do not have a picture's suffix are named.
     """
-    if not said and not errors:
-        return 0  # with torchrun, the first rank reports for all
     if said:
-        print("\n".join(said))  # if the reader has gone, this ends the command
-    folders = [path for path in sources if path.is_dir()]
+        say(*said)  # if the reader has gone, this ends the command
+    folders = [path for path in sources if path.is_dir() and (said or errors)]  # torchrun: the first rank
     if others := [str(path.relative_to(folder)) for folder in folders for path in list_others(folder)]:
         number, known = counted(len(others), "file"), ", ".join(SUFFIXES)
         note(f"{number} without a picture's suffix: {name_some(others)}; supported: {known}")
+    return name_skipped(errors)
+
+
+def name_skipped(errors: Sequence[DataError | str]) -> int:
+    """Name the files that could not be used on stderr, each with its error; returns the exit status."""
     for error in errors[:MOST]:
         print(f"skipped: {one_line(error)}", file=sys.stderr)
     if errors:
         more = f", {len(errors) - MOST} of them not listed here" if len(errors) > MOST else ""
-        number = counted(len(errors), "file")
-        print(f"error: {number} skipped{more}; fix or remove them", file=sys.stderr)
+        print(f"error: {counted(len(errors), 'file')} skipped{more}; fix or remove them", file=sys.stderr)
     return 1 if errors else 0
 
 

@@ -14,6 +14,7 @@ Needs pip install 'gconet[onnx]'. Exit status: 0 when it agrees, 1 for failures,
 from pathlib import Path
 
 from gconet.cli import add_checkpoint, new_parser
+from gconet.errors import say
 from gconet.files import check_files
 
 
@@ -29,5 +30,5 @@ def main() -> int:
     check_files([args.output], overwrite=args.overwrite)
     net, config = load_model(find_checkpoint(args.checkpoint))
     difference = export(net, config.data.image_size, args.output)
-    print(f"{args.output}: groups of 1, 2 and 7 agree with PyTorch within {difference:.1e}")
+    say(f"{args.output}: groups of 1, 2 and 7 agree with PyTorch within {difference:.1e}")
     return 0

@@ -22,87 +22,73 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from gconet.applications.consensus import write_consensus
 from gconet.applications.drawing import draw_grid, load_row, pick_rows, write_attention
 from gconet.applications.jobs import Shelf, make_jobs, run_jobs
-from gconet.applications.outputs import check_names, new_results
-from gconet.applications.page import Previews, make_cards, write_page
+from gconet.applications.outputs import new_results
+from gconet.applications.page import PICTURE, Previews, write_page
 from gconet.cli import add_care, add_network, network_options, new_parser, note_unfinished, report
 from gconet.data.groups import leave_out, scan_groups
 from gconet.data.names import name_folders
 from gconet.errors import ConfigError, counted
-from gconet.files import check_files
-
-OVERLAYS = {"attention": "{group}/{stem}.jpg"}
+from gconet.files import check_files, save_picture
 
 
 def main() -> int:
     args = parse_args()
-    return {"attention": show_attention, "consensus": show_consensus, "grid": show_grid}[args.figure](args)
-
-
-def show_attention(args: argparse.Namespace) -> int:
-    """Draw Figure 5; returns the exit status, like the other two."""
-    from gconet.inference.folders import look_inside  # here: the grid needs no torch
-    from gconet.inference.predictor import Predictor
-
-    wanted = scan_groups(args.images)
-    check_names(wanted)
-    with new_results(args.output, {"--images": args.images}, wanted, overwrite=args.overwrite):
-        shelf, previews = Shelf(), Previews(args.output, wanted)
-        options = {"load": shelf.load, **network_options(args)}
-        groups, seen, errors = look_inside(Predictor.attention, wanted, **options)
-        planned = zip(make_jobs(groups, args.output, OVERLAYS), chain.from_iterable(seen), strict=True)
-        work = partial(write_attention, shelf=shelf, previews=previews)
-        done, failed = run_jobs(work, list(planned), desc="overlays", strict=args.strict)
-        files = {job.item.image: {"picture": job.item.image, **job.files} for (job, _), _ in done}
-        groups = leave_out(groups, {i.image for group in groups for i in group.items} - set(files))
-        page = write_page(args.output, make_cards(groups, files), previews, title="Attention of GAM")
-    said = [f"{counted(len(files), 'picture')} of {counted(len(groups), 'group')}", f"open: {page}"]
-    return report(said, [args.images], errors + failed)
-
-
-def show_consensus(args: argparse.Namespace) -> int:
-    """Draw Figure 1."""
-    from gconet.inference.folders import look_inside
+    if args.figure == "grid":
+        return draw_figures_6_and_7(args)
+    from gconet.inference.folders import look_inside  # loads PyTorch, which the grid does not need
     from gconet.inference.predictor import Predictor
     from gconet.inference.projector import write_projector
 
-    groups = scan_groups(args.images)
-    with new_results(args.output, {"--images": args.images}, groups, overwrite=args.overwrite):
-        seen, parts, errors = look_inside(Predictor.consensus, groups, **network_options(args))
-        means = write_consensus(args.output, seen, parts)
-        write_projector(args.output / "projector", seen, np.concatenate(parts))
-    distances = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "none (a single image)"
-    said = [f"cosine distance of images, mean over {counted(len(seen), 'group')}: {distances}"]
-    picture = args.output / "similarity.png"
-    said.append(f"open: {picture}; run: tensorboard --logdir {args.output} (Projector, t-SNE)")
+    wanted, shelf = scan_groups(args.images), Shelf()
+    with new_results(args.output, {"--images": args.images}, wanted, overwrite=args.overwrite):
+        if args.figure == "attention":
+            how = {"load": shelf.load, **network_options(args)}
+            groups, seen, errors = look_inside(Predictor.attention, wanted, **how)
+            previews = Previews(args.output, groups)
+            jobs = make_jobs(groups, args.output, ["attention"])
+            work = partial(write_attention, shelf=shelf, previews=previews)
+            pairs = list(zip(jobs, chain.from_iterable(seen), strict=True))
+            done, failed = run_jobs(work, pairs, desc="overlays", strict=args.strict)
+            errors += failed
+            files = {job.item.image: {PICTURE: job.item.image, **job.files} for (job, _), _ in done}
+            groups = leave_out(groups, {job.item.image for job in jobs} - set(files))
+            page = write_page(args.output, groups, files, previews, title="Attention of GAM")
+            said = f"{counted(len(files), 'picture')} of {counted(len(groups), 'group')}", f"open: {page}"
+        else:
+            groups, seen, errors = look_inside(Predictor.consensus, wanted, **network_options(args))
+            means = write_consensus(args.output, groups, seen)
+            write_projector(args.output / "projector", groups, np.concatenate(seen))
+            known = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "none (one image)"
+            picture = args.output / "similarity.png"
+            said = (
+                f"cosine distance of images, mean over {counted(len(groups), 'group')}: {known}",
+                f"open: {picture}; run: tensorboard --logdir {args.output} (Projector, t-SNE)",
+            )
     return report(said, [args.images], errors)
 
 
-def show_grid(args: argparse.Namespace) -> int:
-    """Draw Figures 6 and 7."""
-    methods = name_folders(args.maps, "--maps")
-    output = args.output
-    if output.suffix.lower() != ".png":
-        raise ConfigError(f"--output {output}: the grid is a PNG file; use a name that ends in .png")
+def draw_figures_6_and_7(args: argparse.Namespace) -> int:
+    """Draw the grid; returns the exit status."""
+    methods, output = name_folders(args.maps, "--maps"), args.output
+    if output.suffix != ".png" or args.count < 1:
+        raise ConfigError(f"--output {output} --count {args.count}: give a .png file and at least 1 image")
     for folder in (args.images, args.gts, *methods.values()):
         if folder and output.resolve().is_relative_to(folder.resolve()):
             raise ConfigError(f"--output {output} lies in the input folder {folder}; choose another place")
     check_files([output], overwrite=args.overwrite)
     note_unfinished(*methods.values())
-    wanted = args.groups.split(",") if args.groups else []
-    rows = pick_rows(args.images, args.gts, methods, wanted, args.count)
+    rows = pick_rows(args.images, args.gts, methods, args.count)
     drawn, errors = run_jobs(load_row, rows, desc="pictures", strict=args.strict)
     if not drawn:
         raise errors[0]
     titles = ["image", *(["ground truth"] if args.gts else []), *methods]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(draw_grid([row for _, row in drawn], titles)).save(output)
+    save_picture(output, draw_grid([row for _, row in drawn], titles))
     groups = len({row[0].parent for row in rows})
-    said = [f"{counted(len(drawn), 'picture')} of {counted(groups, 'group')}", f"open: {output}"]
+    said = f"{counted(len(drawn), 'picture')} of {counted(groups, 'group')}", f"open: {output}"
     return report(said, [args.images], errors)
 
 
@@ -117,14 +103,10 @@ def parse_args() -> argparse.Namespace:
             add("--gts", type=Path, metavar="DIR", help="masks in the same tree")
             about = "maps of one method; repeatable"
             add("--maps", action="append", required=True, metavar="[NAME=]DIR", help=about)
-            add("--groups", metavar="A,B", help="only these groups (default: all)")
             add("--count", type=int, default=3, metavar="N", help="images per group (default: %(default)s)")
             add("--output", type=Path, required=True, metavar="FILE", help="a PNG file")
         else:
             add_network(figure)
             add("--output", type=Path, required=True, metavar="DIR", help="where the results go")
         add_care(figure)
-    args = parser.parse_args()
-    if args.figure == "grid" and args.count < 1:
-        raise ConfigError(f"--count {args.count}: give at least 1")
-    return args
+    return parser.parse_args()

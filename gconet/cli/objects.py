@@ -8,11 +8,12 @@ for a reference made from pictures of a training set, so it works with the defau
 """
 
 from gconet.cli import new_parser
+from gconet.errors import say
 from gconet.inference.reference import find_objects
 
 
 def main() -> int:
     parser = new_parser(__doc__)
     parser.add_argument("word", nargs="?", default="", metavar="WORD", help="a name, or a word of names")
-    print("\n".join(sorted(one.name for one in find_objects(parser.parse_args().word))))
+    say(*sorted(one.name for one in find_objects(parser.parse_args().word)))
     return 0

@@ -11,6 +11,7 @@ Exit status: 0 if it was written, 1 for failures, 2 for wrong arguments.
 from pathlib import Path
 
 from gconet.cli import add_network, new_parser
+from gconet.errors import say
 from gconet.files import check_files
 
 
@@ -28,5 +29,5 @@ def main() -> int:
     pictures = args.pictures[0] if len(args.pictures) == 1 else args.pictures
     reference = predictor.remember(pictures, args.output.stem)
     reference.save(args.output)
-    print(f"{args.output}: use it with gconet maps PHOTOS --reference {args.output}")
+    say(f"{args.output}: use it with gconet maps PHOTOS --reference {args.output}")
     return 0

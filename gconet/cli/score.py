@@ -1,48 +1,41 @@
 """Score co-saliency maps against their masks, as the published tables do.
 
 Maps and masks pair by folder and stem; DIR is one group or a folder of groups:
-  $ python scripts/evaluate.py --maps results/toy_test --gts data/gts/toy_test --json toy.json
-  toy_test, toolbox convention
-            images  max E      S  max F    MAE  mean E  mean F     AP    AUC
-  toy_test      96  0.713  0.556  0.392  0.218   0.635   0.380  0.305  0.733
+  python scripts/evaluate.py --maps results/toy_test --gts data/gts/toy_test --json toy.json
 
 To compare methods, repeat --maps, each as NAME=DIR or named after its folder. With --sets, every DIR
 of maps, masks and distractors holds one folder per set:
-  $ python scripts/evaluate.py --sets CoCA,CoSOD3k,Cosal2015 --gts data/gts \\
-        --maps ours=results --maps GICD=other/gicd --latex table.tex --plot curves.png
+  python scripts/evaluate.py --sets CoCA,CoSOD3k,Cosal2015 --gts data/gts \\
+      --maps ours=results --maps GICD=other/gicd --latex table.tex --plot curves.png
 
-With masks of the other objects, the tables also show, for each group, the mean of the map on the common
-object ("on"), on the other objects ("off"), and on/off, about 1 for a map that marks every object:
-  $ python scripts/evaluate.py --distractors data/demo/others
+P is the share of pixels labelled correctly and J the intersection over the union, of the map cut at 0.5
+(@.5) and at twice its mean (@ad). With masks of the other objects, the tables also show, for each group,
+the mean of the map on the common object ("on"), on the other objects ("off"), and on/off, about 1 for a
+map that marks every object:
+  python scripts/evaluate.py --distractors data/demo/others
 Means are taken per image, then over the images that have such pixels; "-" means that no image has any.
 
-Conventions: "toolbox" is eval-co-sod's, which the published co-saliency tables follow.
-"pysodmetrics" stretches maps for MAE too and binarises masks; that changes MAE by about 0.007,
-the rest by less than 0.003. AP and AUC, which PySODMetrics lacks, are then the toolbox's areas under
-PySODMetrics' curves.
+Conventions: "toolbox" is eval-co-sod's, which the published co-saliency tables follow. "pysodmetrics"
+stretches maps for MAE too and binarises masks; that changes MAE by about 0.007, the rest by less than
+0.003. AP and AUC, which PySODMetrics lacks, are then the toolbox's areas under PySODMetrics' curves.
 
 Exit status: 0 when all was scored, 1 for failures (a map that is missing or without a mask, unless
---allow-missing; a map or mask that cannot be read), 2 for wrong arguments. One core scores 100
-to 200 maps of 400x300 per second.
+--allow-missing; a map or mask that cannot be read), 2 for wrong arguments. One core scores 100 to 200
+maps of 400x300 per second.
 """
 
 import argparse
-import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
-from gconet.cli import new_parser, note_unfinished
+from gconet.cli import name_skipped, new_parser, note_unfinished
 from gconet.data.names import check_option, name_folders
-from gconet.errors import one_line
+from gconet.errors import say
 from gconet.evaluation import CONVENTIONS, format_table, score_folders
-from gconet.evaluation.plots import find_events, plot_curves, write_tensorboard
-from gconet.evaluation.published import published_rows
-from gconet.evaluation.scores import format_csv, format_json
+from gconet.evaluation.plots import plot_curves
+from gconet.evaluation.scores import format_json
 from gconet.files import check_files, write_file
 from gconet.machine import processors
-
-FILES = ("json", "csv", "markdown", "latex", "plot")
 
 
 def main() -> int:
@@ -50,12 +43,15 @@ def main() -> int:
     methods = name_folders(args.maps or ["results/demo"], "--maps")
     gts = args.gts or Path("data/gts" if args.sets else "data/demo/gts")
     sets = {name: Path(name) for name in args.sets} if args.sets else {gts.resolve().name: Path()}
-    files = {kind: path for kind in FILES if (path := getattr(args, kind))}
+    groups = args.groups or args.distractors is not None
+    contents: dict[str, Callable[[], str | bytes]] = {
+        "json": lambda: format_json(*scores),
+        "markdown": lambda: format_table(*scores, style="markdown", groups=groups) + "\n",
+        "latex": lambda: format_table(*scores, style="latex") + "\n",
+        "plot": lambda: plot_curves(scores, args.plot.suffix[1:]),
+    }
+    files = {kind: path for kind in contents if (path := getattr(args, kind))}
     check_files(list(files.values()), overwrite=args.overwrite)
-    if args.tensorboard:
-        runs = [args.tensorboard / method / name for method in methods for name in sets]
-        check_files([event for run in runs for event in find_events(run)], overwrite=args.overwrite)
-
     note_unfinished(*(maps / folder for folder in sets.values() for maps in methods.values()))
     scores = [
         score_folders(
@@ -71,30 +67,10 @@ def main() -> int:
         for name, folder in sets.items()
         for method, maps in methods.items()
     ]
-    table = partial(
-        format_table,
-        *scores,
-        published=args.published,
-        rows=args.rows,
-        groups=args.groups or args.distractors is not None,
-        segmentation=args.segmentation,
-    )
-    contents: dict[str, Callable[[], str | bytes]] = {
-        "json": lambda: format_json(*scores),
-        "csv": lambda: format_csv(*scores),
-        "markdown": lambda: table(style="markdown") + "\n",
-        "latex": lambda: table(style="latex") + "\n",
-        "plot": lambda: plot_curves(scores, args.plot.suffix[1:]),
-    }
     for kind, path in files.items():
         write_file(path, contents[kind]())
-    if args.tensorboard:
-        write_tensorboard(scores, args.tensorboard)
-    print(table())
-    unreadable = [reason for one in scores for reason in one.unreadable]
-    for reason in unreadable:
-        print(f"skipped: {one_line(reason)}", file=sys.stderr)
-    return 1 if unreadable else 0
+    say(*format_table(*scores, groups=groups).splitlines())
+    return name_skipped([reason for one in scores for reason in one.unreadable])
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -102,39 +78,21 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--maps", action="append", metavar="[NAME=]DIR", help="8-bit maps (default results/demo); repeatable")
     add("--gts", type=Path, metavar="DIR", help="masks (default data/demo/gts; with --sets data/gts)")
-    about = "masks of the other objects, one for each mask of --gts"
-    add("--distractors", type=Path, metavar="DIR", help=about)
-    add(
-        "--sets",
-        type=lambda names: names.split(","),
-        metavar="A,B",
-        help="score these sub-folders of --maps, --gts and --distractors, one set each",
-    )
+    add("--distractors", type=Path, metavar="DIR", help="masks of the other objects, one for each of --gts")
+    about = "score these sub-folders of --maps, --gts and --distractors, one set each"
+    add("--sets", type=lambda names: names.split(","), metavar="A,B", help=about)
     add("--convention", choices=CONVENTIONS, default="toolbox", help="default toolbox")
     add("--workers", type=int, default=processors(), help="processes (default: one per CPU)")
     add("--allow-missing", action="store_true", help="score the maps that pair, and list what was left out")
     add("--groups", action="store_true", help="a row per group in the tables (--distractors adds them too)")
-    add("--segmentation", action="store_true", help="columns for P and J, cut at 0.5 and at twice the mean")
-    add(
-        "--published",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="published rows below CoCA, CoSOD3k and Cosal2015 (default: yes)",
-    )
-    add("--rows", type=lambda names: names.split(","), metavar="A,B", help="only these published methods")
     add("--json", type=Path, metavar="FILE", help="figures, curves, groups and images")
-    add("--csv", type=Path, metavar="FILE", help="figures of sets, groups and images")
     add("--markdown", type=Path, metavar="FILE", help="the table")
     add("--latex", type=Path, metavar="FILE", help="sets side by side, best in bold, for booktabs")
     add("--plot", type=Path, metavar="FILE", help="PR, F and E curves: .png, .pdf or .svg (needs matplotlib)")
-    add("--tensorboard", type=Path, metavar="DIR", help="curves and figures as scalars, run <method>/<set>")
     add("--overwrite", action="store_true", help="replace output files that exist")
     args = parser.parse_args()
     if args.plot and args.plot.suffix.lower() not in (".png", ".pdf", ".svg"):
         parser.error(f"--plot {args.plot}: give a file name that ends in .png, .pdf or .svg")
-    methods = dict.fromkeys(row["method"] for row in published_rows())
-    if unknown := [name for name in args.rows or [] if name not in methods]:
-        parser.error(f"--rows: no published row for {unknown[0]}; choose from {', '.join(methods)}")
     if args.workers < 0:
         parser.error("--workers must be 0 or more")
     for name in args.sets or []:

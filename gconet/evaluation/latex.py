@@ -1,7 +1,7 @@
 """Formats scores as a paper's LaTeX table: sets side by side, best in bold, second best underlined."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from gconet.errors import one_line
 from gconet.evaluation.published import published_results
@@ -14,18 +14,16 @@ SPECIAL = str.maketrans(
 )
 
 
-def side_by_side(
-    scores: Sequence[Scores], columns: Mapping[str, str], published: Sequence[str] | None
-) -> str:
+def side_by_side(scores: Sequence[Scores], columns: Mapping[str, str]) -> str:
     """Return a tabular for the package booktabs: methods as rows, and for each set its `columns`.
 
-    `columns`: figure → heading; `published`: the methods whose published rows stand above ours, None for all.
-    In each column the best value, as printed, is bold and the second best underlined.
+    `columns`: figure → heading. Published rows stand above ours. In each column the best value, as printed,
+    is bold and the second best underlined.
     """
     sets = list(dict.fromkeys(one.dataset for one in scores))
     rows: dict[str, dict[str, Mapping[str, float]]] = {}  # name → set → figures
     for set_ in sets:
-        for name, figures in published_results(set_, published).items():
+        for name, figures in published_results(set_).items():
             rows.setdefault(name, {})[set_] = figures
     for one in scores:
         rows.setdefault(one.method or "maps", {})[one.dataset] = one.figures
@@ -34,18 +32,27 @@ def side_by_side(
         for set_ in sets
         for figure in columns
     ]
-    lines = zip(map(escape, rows), *cells, strict=True)
     width = len(columns)
     heads = [rf"\multicolumn{{{width}}}{{c}}{{{escape(one)}}}" for one in sets]
     rules = [rf"\cmidrule(lr){{{2 + i * width}-{1 + (i + 1) * width}}}" for i in range(len(sets))]
     arrows = [rf"{name} $\{'down' if figure in LOWER else 'up'}arrow$" for figure, name in columns.items()]
-    head = [line(["", *heads]), "".join(rules), line(["", *arrows * len(sets)])]
     notes = [
         f"{one.method}: {one.images} of {one.expected_images} images of {one.dataset}"
         for one in scores
         if one.expected_images not in (None, one.images)
     ]
-    return tabular([f"{scores[0].convention} convention", *notes], "l" + "c" * len(cells), head, lines)
+    return "\n".join([
+        *(f"% {one_line(comment)}" for comment in (f"{scores[0].convention} convention", *notes)),
+        rf"\begin{{tabular}}{{l{'c' * len(cells)}}}",
+        r"\toprule",
+        line(["", *heads]),
+        "".join(rules),
+        line(["", *arrows * len(sets)]),
+        r"\midrule",
+        *map(line, zip(map(escape, rows), *cells, strict=True)),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ])  # fmt: skip
 
 
 def mark(values: Sequence[float | None], figure: str) -> list[str]:
@@ -62,22 +69,6 @@ def mark(values: Sequence[float | None], figure: str) -> list[str]:
 
 def short(value: float) -> str:
     return f"{value:.3f}".removeprefix("0").replace("nan", "--")
-
-
-def tabular(
-    comments: Sequence[str], alignment: str, head: Sequence[str], rows: Iterable[Sequence[str]]
-) -> str:
-    """Return a tabular for the package booktabs, given the lines of its head and the cells of its rows."""
-    return "\n".join([
-        *(f"% {one_line(comment)}" for comment in comments),
-        rf"\begin{{tabular}}{{{alignment}}}",
-        r"\toprule",
-        *head,
-        r"\midrule",
-        *map(line, rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ])  # fmt: skip
 
 
 def escape(name: str) -> str:

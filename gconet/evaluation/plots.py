@@ -1,8 +1,7 @@
-"""Plots curves of several methods in one picture or in TensorBoard; imports either on use."""
+"""Plots curves of several methods; imports matplotlib on use."""
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 from gconet.errors import ConfigError
 from gconet.evaluation.scores import Scores
@@ -37,29 +36,3 @@ def plot_curves(scores: Sequence[Scores], kind: str) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format=kind, dpi=150)
     return file.getvalue()
-
-
-def find_events(run: Path) -> list[Path]:
-    """List TensorBoard's event files directly in the folder `run`."""
-    return sorted(run.glob("events.out.tfevents.*"))
-
-
-def write_tensorboard(scores: Sequence[Scores], root: Path) -> None:
-    """Write curves and figures as scalars to the runs `<root>/<method>/<set>`, replacing earlier ones.
-
-    A curve's step is the index of its threshold, rising from 0.
-    """
-    # tensorboard's own writer needs neither torch nor TensorFlow
-    from tensorboard.summary import Writer  # type: ignore[import-untyped]
-
-    for one in scores:
-        run = root / one.method / one.dataset
-        for event in find_events(run):
-            event.unlink()
-        writer = Writer(str(run))
-        for name, curve in one.curves.items():
-            for step, value in enumerate(curve):
-                writer.add_scalar(f"curves/{name}", value, step)
-        for name, value in one.figures.items():
-            writer.add_scalar(f"scores/{name}", value, 0)
-        writer.close()

@@ -1,7 +1,5 @@
 """The scores of many maps: curves averaged over images, and the numbers read off the averages."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +36,7 @@ class Scores:
 
     @property
     def distractors(self) -> bool:
-        """Whether there were masks of distractors."""
+        """Whether there were masks of the other objects."""
         return RESPONSES[0] in self.figures
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,10 +68,9 @@ def without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def score_arrays(maps: Iterable[tuple[str, str, U8, U8]], *, convention: str = "toolbox") -> Scores:
-    """Score maps in memory: (group, stem, map, mask) each, the last two 8-bit (H, W) of one size.
+    """Score maps in memory, one pair at a time: (group, stem, map, mask), the last two (H, W) uint8.
 
-    For validation during training; holds one pair at a time. Raises ValueError as `score_map`
-    does, and if there are no maps.
+    Raises ValueError as `score_map` does, and if there are no maps.
     """
     measured: dict[str, dict[str, MapScore]] = {}
     for group, stem, map_u8, gt_u8 in maps:
@@ -163,28 +160,4 @@ def area_under_roc(recall: F64, fpr: F64) -> float:
 def format_json(*scores: Scores) -> str:
     """Return `Scores.to_dict` of a single score, or {"results": [a dict each]} of several, as JSON."""
     dicts = [one.to_dict() for one in scores]
-    document = dicts[0] if len(dicts) == 1 else {"results": dicts}
-    return json.dumps(document, indent=1, allow_nan=False)
-
-
-def format_csv(*scores: Scores) -> str:
-    """Return a header, then per method the set, its groups, their images; an empty name means "all".
-
-    Figures on distractors get columns if any score has them; NaN is left empty.
-    """
-    columns = list(dict.fromkeys(name for one in scores for name in one.figures))
-
-    def cells(figures: Mapping[str, float]) -> list[float | None]:
-        return [without_nan(figures).get(name) for name in columns]
-
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["method", "set", "convention", "group", "image", "images", "expected_images", *columns])
-    for one in scores:
-        labels = [one.method, one.dataset, one.convention]
-        table.writerow([*labels, "", "", one.images, one.expected_images, *cells(one.figures)])
-        for name, group in one.groups.items():
-            table.writerow([*labels, name, "", group.images, None, *cells(group.figures)])
-            for stem, figures in group.per_image.items():
-                table.writerow([*labels, name, stem, 1, None, *cells(figures)])
-    return text.getvalue()
+    return json.dumps(dicts[0] if len(dicts) == 1 else {"results": dicts}, indent=1, allow_nan=False)

@@ -33,43 +33,30 @@ class Table(NamedTuple):
     notes: tuple[str, ...]
 
 
-def format_table(
-    *scores: Scores,
-    style: str = "text",
-    published: bool = True,
-    groups: bool = False,
-    segmentation: bool = False,
-    rows: Sequence[str] | None = None,
-) -> str:
+def format_table(*scores: Scores, style: str = "text", groups: bool = False) -> str:
     """One table per data set, methods as rows; `style` is one of `STYLES`. LaTeX: all sets side by side.
 
-    `published` adds the published rows of the three benchmarks, only of the methods in `rows` if given;
-    `groups` adds a row per group (not in LaTeX), `segmentation` columns for P and J at 0.5 and at the
-    adaptive threshold. Scores with figures on distractors get columns for them. Notes below the table list
-    what was left out of the scores.
+    The published rows of the three benchmarks stand below. `groups` adds a row per group (not in LaTeX).
+    Scores with figures on distractors get columns for them. Notes list what was left out of the scores.
     """
     if style not in STYLES:
         raise ValueError(f"style {style!r} is not one of {', '.join(STYLES)}")
-    methods = rows if published else ()
-    columns = COLUMNS | (SEGMENTATION_COLUMNS if segmentation else {})
-    columns |= DISTRACTOR_COLUMNS if any(one.distractors for one in scores) else {}
+    others = DISTRACTOR_COLUMNS if any(one.distractors for one in scores) else {}
     if style == "latex":
-        figures = {name: heading for name, heading in columns.items() if name in ORDER or name not in COLUMNS}
-        return side_by_side(scores, figures, methods)
-    render = {"text": render_text, "markdown": render_markdown}[style]
+        return side_by_side(scores, {name: COLUMNS[name] for name in ORDER} | others)
+    render = render_text if style == "text" else render_markdown
     sets: dict[tuple[str, str], list[Scores]] = {}
     for one in scores:
         sets.setdefault((one.dataset, one.convention), []).append(one)
-    return "\n\n".join(render(build_table(own, columns, groups, methods)) for own in sets.values())
+    columns = COLUMNS | SEGMENTATION_COLUMNS | others
+    return "\n\n".join(render(build_table(own, columns, groups)) for own in sets.values())
 
 
-def build_table(
-    scores: Sequence[Scores], columns: Mapping[str, str], groups: bool, methods: Sequence[str] | None
-) -> Table:
+def build_table(scores: Sequence[Scores], columns: Mapping[str, str], groups: bool) -> Table:
     """Build the rows and notes of one data set's table; `columns` maps figures to their headings.
 
-    `methods`: whose published rows to add, None for all. Figures have three decimals, as published; a cell
-    is empty if a table does not give the figure, and a dash for NaN.
+    Figures have three decimals, as published; a cell is empty if a table does not give the figure, and a
+    dash for NaN.
     """
     lines, notes = [], []
 
@@ -78,31 +65,27 @@ def build_table(
         lines.append((one_line(name), str(images), *cells))
 
     for one in scores:
-        method = one.method or "maps"
-        total = one.expected_images
+        method, total = one.method or "maps", one.expected_images
         add(method, one.images if total in (None, one.images) else f"{one.images} of {total}", one.figures)
         for name, group in one.groups.items() if groups else ():
             add(f"  {name}", group.images, group.figures)
         for names, what in ((one.missing, "a readable map and mask"), (one.extra, "a mask")):
             if names:
                 notes.append(f"{method}: {len(names)} left out, without {what}: {name_some(list(names))}")
-    others = published_results(scores[0].dataset, methods)
+    others = published_results(scores[0].dataset)
     for name, figures in others.items():
         add(name, "", figures)
     if others:
         notes.append("rows with a venue are published results, under the toolbox's convention")
-    title = f"{scores[0].dataset or 'scores'}, {scores[0].convention} convention"
-    return Table(
-        one_line(title), ("", "images", *columns.values()), tuple(lines), tuple(map(one_line, notes))
-    )
+    title = one_line(f"{scores[0].dataset or 'scores'}, {scores[0].convention} convention")
+    return Table(title, ("", "images", *columns.values()), tuple(lines), tuple(map(one_line, notes)))
 
 
 def render_text(table: Table) -> str:
     """Aligned columns, names flush left and numbers flush right."""
     lines = [table.header, *table.rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
-    aligned = "  ".join([f"{{:<{widths[0]}}}", *(f"{{:>{width}}}" for width in widths[1:])])
-    body = [aligned.format(*line).rstrip() for line in lines]
+    first, *widths = (max(map(len, column)) for column in zip(*lines, strict=True))
+    body = ["  ".join([name.ljust(first), *map(str.rjust, cells, widths)]).rstrip() for name, *cells in lines]
     return "\n".join([table.title, *body, *table.notes])
 
 
@@ -111,5 +94,4 @@ def render_markdown(table: Table) -> str:
     rule = ("---", *("---:" for _ in table.header[1:]))
     lines = [table.header, rule, *table.rows]
     body = ["| " + " | ".join(cell.strip().replace("|", r"\|") for cell in line) + " |" for line in lines]
-    notes = [f"\n{note}." for note in table.notes]
-    return "\n".join([f"**{table.title}**\n", *body, *notes])
+    return "\n".join([f"**{table.title}**\n", *body, *(f"\n{note}." for note in table.notes)])
