@@ -1,13 +1,10 @@
 """The commands from outside: what they write, and one clear line for each bad input."""
 
 import csv
-import os
 import shutil
 import subprocess
 import sys
 
-import numpy as np
-import pytest
 import torch
 from PIL import Image
 
@@ -100,25 +97,6 @@ def test_distractors_are_scored_too_and_a_missing_one_stops_before_any_map(run, 
     (others / group / "000.png").unlink()
     fails(run, "test.py", *given, status=1, saying=f"{group}/000")
     assert not (tmp_path / "maps").exists()
-
-
-@pytest.mark.slow
-def test_two_ranks_share_the_groups(run, checkpoint, toy, tmp_path):
-    options = ["--checkpoint", checkpoint, "--images", toy / "images/toy", "--gts", toy / "gts/toy"]
-    alone = run("test.py", *options, "--output", tmp_path / "one")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-               ROOT / "test.py"]  # fmt: skip
-    both = subprocess.run(
-        [*map(str, command), *map(str, options), "--output", str(tmp_path / "two")],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert both.returncode == 0, both.stderr
-    ones, twos = (sorted((tmp_path / name).rglob("*.png")) for name in ("one", "two"))
-    assert len(ones) == len(twos) == 12
-    for a, b in zip(ones, twos, strict=True):
-        difference = np.asarray(Image.open(a)).astype(int) - np.asarray(Image.open(b))
-        assert a.name == b.name and np.abs(difference).max() <= 1
-    assert both.stdout.count("12 maps of 3 groups") == 1 and "MAE" in both.stdout and "MAE" in alone.stdout
 
 
 def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):

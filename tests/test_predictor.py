@@ -97,15 +97,15 @@ def test_several_groups_are_written_as_they_are_one_by_one(model, paths, tmp_pat
         for name, some in (("a", paths[:2]), ("b", paths[2:]), ("c", paths))
     ]
     shared = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="fp32")
-    presence, skipped, _ = write_maps(shared, groups, tmp_path)
-    assert not skipped and presence.keys() == set(paths)
+    _, presence, _, errors = write_maps(shared, groups, tmp_path)
+    assert not errors and presence.keys() == set(paths)
     for group in groups:
         files = [item.image for item in group.items]
         for item, m in zip(group.items, shared(files), strict=True):
             with Image.open(tmp_path / group.name / f"{item.stem}.png") as written:
                 assert np.array_equal(written, m)
     assert [presence[path] for path in paths] == shared(paths).presence.tolist()
-    assert write_maps(shared, [], tmp_path) == ({}, {}, {})
+    assert write_maps(shared, [], tmp_path) == ([], {}, {}, [])
     with pytest.raises(DataError, match="no pictures"):
         shared([])
 

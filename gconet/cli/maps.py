@@ -4,7 +4,6 @@
     gconet maps ~/photos/bikes                       to results/bikes; the same as test.py
     gconet maps bikes cats more/*.jpg --output maps  several groups; files from one folder form one
     gconet maps heap --reference cats                a map of what the pictures in cats show, for each in heap
-    torchrun --nproc-per-node 2 test.py ...          the GPUs share the groups
 
 --images is one group (pictures that share an object, directly inside) or a folder of groups; each
 group is processed as a whole. A map has its picture's size and goes to <output>/<group>/<stem>.png,

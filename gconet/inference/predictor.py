@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -30,10 +30,19 @@ from gconet.models.decoder import upsample
 
 Given: TypeAlias = Picture | Sequence[Picture]  # one group, as a call takes it
 Source: TypeAlias = Given | Pictures  # or already read
-Sizes: TypeAlias = Sequence[tuple[int, int]]
 Take: TypeAlias = Callable[[Map], None]
+Sizes: TypeAlias = Sequence[tuple[int, int]]  # (H,W)
+Batch: TypeAlias = tuple[slice, list[Tensor], Tensor]  # its place in the group, laterals, stage 5
 Model: TypeAlias = Source | Reference  # the object to find: pictures of it, or what was made from them
 PART = 16  # pictures that are read together, and on a GPU computed together, if each stands alone
+
+
+class FirstPass(NamedTuple):
+    """What the first pass of a group leaves for the second."""
+
+    missing: int  # stages, from the finest on, whose laterals are computed again
+    batches: list[Batch]  # with the other stages' laterals
+    consensus: Consensus
 
 
 class Predictor:
@@ -59,15 +68,14 @@ class Predictor:
         memory: int | None = None,
         consensus: str = "group",
     ) -> None:
-        """`model` is modified in place for fast inference and cannot be trained afterwards. Of a network that
-        torch.compile returned, the parts are used as they were before.
+        """`model` is modified in place for fast inference and cannot be trained afterwards.
 
         `size`: pixels per side of the network's input, as in training. `device`: auto, cpu, cuda, cuda:1, ….
         `precision`: auto, fp32, tf32 or bf16. `memory`: bytes that a group may take beyond the network.
         `consensus`: group, E of the whole group as in the paper; or vote, for cluttered groups.
         Raises ConfigError for anything else.
         """
-        model = getattr(model, "_orig_mod", model)  # torch.compile's
+        model = getattr(model, "_orig_mod", model)  # before torch.compile
         if not isinstance(model, GCoNet):
             raise ConfigError(f"{model!r:.80} is not a network; Predictor.load takes names and files")
         for name, value, least in (("size", size, 32), ("memory", memory, 1)):
@@ -77,8 +85,7 @@ class Predictor:
         if not self.voting and consensus != "group":
             raise ConfigError(f"consensus: {consensus!r:.80} is not group, or vote for a network with GAM")
         self.device = pick_device(str(device))
-        self.tf32 = precision == "tf32"
-        self.size, self.memory = size, memory
+        self.size, self.memory, self.tf32 = size, memory, precision == "tf32"
         settle_threads(self.device)
         with lock("compute"), tf32(self.tf32):
             self.precision = pick_precision(precision, self.device)
@@ -89,27 +96,19 @@ class Predictor:
                 layer.to(self.precision)
 
     @classmethod
-    def load(
-        cls,
-        checkpoint: str | Path = "pretrained",
-        *,
-        device: str | torch.device = "auto",
-        precision: str = "auto",
-        memory: int | None = None,
-        consensus: str = "group",
-    ) -> "Predictor":
+    def load(cls, checkpoint: str | Path = "pretrained", **options: Any) -> "Predictor":
         """Load a checkpoint file, or shipped weights: `distractors` (the default, `pretrained`) or `paper`.
 
-        Raises CheckpointError if the file is missing, damaged or of another architecture.
+        `options`: device, precision, memory and consensus, as above. Raises CheckpointError if the file is
+        missing, damaged or of another architecture.
         """
         model, config = load_model(find_checkpoint(checkpoint))
-        size = config.data.image_size
-        return cls(model, size=size, device=device, precision=precision, memory=memory, consensus=consensus)
+        return cls(model, size=config.data.image_size, **options)
 
     def __call__(
         self, pictures: Given, *, reference: Model | None = None, include_group: bool = False
     ) -> Maps:
-        """Return the maps of one group; all its pictures are processed together, however many there are.
+        """Return the maps of one group, of any size.
 
         `reference`: clear pictures of the object to find, given like `pictures`, or what `remember` made of
         them, or its file. Then a map does not depend on the other pictures, unless `include_group`, which
@@ -158,36 +157,31 @@ class Predictor:
         """Decode a group with its own E, or with the mean of that and `other`; returns E and `_decode`'s."""
         group, seen = self._read(pictures), []
         with lock("compute"):  # the plan depends on the memory that is free now
-            missing, kept, deepest, consensus = self._first_pass(group)
+            first = self._first_pass(group)
+            consensus = first.consensus
             if self.voting:
                 from gconet.inference.vote import vote  # here: it loads OpenCV
 
                 with self._compute():
-                    batches = self._batches(group, missing, kept, deepest)
-                    vector = vote(self.model, (b[1:] for b in batches), consensus, self.size)
-                    consensus = consensus._replace(vector=vector)
+                    batches = (batch[1:] for batch in self._batches(group, first))
+                    consensus = consensus._replace(vector=vote(self.model, batches, consensus, self.size))
             if other is not None:
                 consensus = consensus._replace(vector=(consensus.vector + other) / 2)
-            for part, laterals, features in self._batches(group, missing, kept, deepest):
+            for part, laterals, features in self._batches(group, first):
                 seen.append(self._decode(laterals, features, consensus.of(part), group.sizes[part], take))
         return consensus.vector, np.concatenate(seen)
 
-    def _batches(
-        self, group: Pictures, missing: int, kept: list[list[Tensor]], deepest: list[Tensor]
-    ) -> Iterator[tuple[slice, list[Tensor], Tensor]]:
-        """Yield each batch's place, its laterals 1 to 4, some of them computed again, and stage 5."""
-        done = 0
-        for laterals, features in zip(kept, deepest, strict=True):
-            part = slice(done, done + len(features))
-            done = part.stop
+    def _batches(self, group: Pictures, first: FirstPass) -> Iterator[Batch]:
+        """Yield the batches with the laterals of all stages."""
+        for part, laterals, features in first.batches:
             with self._compute():
-                stages = self.model.encode(self._images(group.pixels[part]), missing) if missing else []
+                pixels = group.pixels[part]
+                stages = self.model.encode(self._images(pixels), first.missing) if first.missing else []
                 full = [*self.model.laterals(stages), *laterals]
             yield part, full, features
 
     def _each(self, pictures: Source, take: Take, vector: Tensor) -> Floats:
-        """Decode every picture by itself with E = `vector`; all batches have one size, because others may be
-        rounded differently."""
+        """Decode each picture by itself with E = `vector`; another size of batch would round differently."""
         n, seen = PART if self.device.type == "cuda" else 1, []
         read = [pictures] if isinstance(pictures, Pictures) else read_parts(pictures, self.size, PART)
         for group in read:
@@ -195,17 +189,16 @@ class Predictor:
                 with self._compute():
                     pixels = F.pad(pixels, (0, 0, 0, 0, 0, 0, 0, n - len(pixels)))
                     *stages, features = self.model.encode(self._images(pixels))
-                    laterals = self.model.laterals(stages)
-                sizes = group.sizes[i : i + n]
-                seen.append(self._decode(laterals, features, vector.to(features.dtype), sizes, take))
+                    laterals, E = self.model.laterals(stages), vector.to(features.dtype)
+                seen.append(self._decode(laterals, features, E, group.sizes[i : i + n], take))
         return np.concatenate(seen)
 
     def _decode(
-        self, laterals: list[Tensor], features: Tensor, vector: Tensor, sizes: Sizes, take: Take
+        self, laterals: list[Tensor], features: Tensor, E: Tensor, sizes: Sizes, take: Take
     ) -> Floats:
         """Decode a batch, which may be padded, to maps of `sizes`; returns `average_under` them, (n,C)."""
         with self._compute():
-            maps = self.model.decode(laterals, features, vector, (self.size, self.size))
+            maps = self.model.decode(laterals, features, E, (self.size, self.size))
             scaled = [upsample(m[None], size)[0, 0] for m, size in zip(maps, sizes, strict=False)]
             grey = [(m * 255).to(torch.uint8) for m in scaled]
             laterals.clear()
@@ -217,17 +210,17 @@ class Predictor:
     def attention(self, pictures: Source) -> Floats:
         """Return where GAM found the consensus of a group (section 3.2): (N,h,w), the grid of stage 5.
 
-        Each image's values sum to 1, or all images' together if GAM's softmax is over the group. Without GAM
-        all values are 1.
+        Each image's values sum to 1; if GAM's softmax is over the group, all together. Without GAM all are 1.
         """
-        *_, consensus = self._first_pass(self._read(pictures), maps=False)
+        consensus = self._first_pass(self._read(pictures), maps=False).consensus
         return consensus.attention[:, 0].float().cpu().numpy()
 
     def consensus(self, pictures: Source) -> Floats:
         """Return each image's part of the consensus, (N,C); the consensus is their mean (section 4.3)."""
-        *_, deepest, consensus = self._first_pass(self._read(pictures), maps=False)
+        _, batches, consensus = self._first_pass(self._read(pictures), maps=False)
         with self._compute():
-            parts = (torch.cat(deepest) * consensus.attention).mean((2, 3), keepdim=True)
+            features = torch.cat([features for *_, features in batches])
+            parts = (features * consensus.attention).mean((2, 3), keepdim=True)
             if isinstance(self.model.affinity, GroupAffinityModule):
                 parts = self.model.affinity.output(parts)
         return parts[..., 0, 0].float().cpu().numpy()
@@ -250,26 +243,23 @@ class Predictor:
             memory=memory, consensus_bytes=getattr(self.model.affinity, "bytes_per_number", None),
         )  # fmt: skip
 
-    def _first_pass(
-        self, group: Pictures, *, maps: bool = True
-    ) -> tuple[int, list[list[Tensor]], list[Tensor], Consensus]:
-        """Return the number of stages, from the first on, whose laterals are not kept; per batch the other
-        stages' laterals, and stage 5; and the consensus. Laterals are needed only for `maps`."""
+    def _first_pass(self, group: Pictures, *, maps: bool = True) -> FirstPass:
+        """Encode a group and find its consensus; laterals are kept only for `maps`."""
         plan = self._plan(len(group.sizes), self.memory)
-        missing, kept, deepest = 4 - plan.kept * maps, [], []
+        missing, batches = 4 - plan.kept * maps, list[Batch]()
         with self._compute():
-            for pixels in group.pixels.split(plan.batch):
-                *stages, features = self.model.encode(self._images(pixels))
-                kept.append(self.model.laterals(stages[missing:], missing + 1))
-                deepest.append(features)
+            for i in range(0, len(group.sizes), plan.batch):
+                part = slice(i, i + plan.batch)
+                *stages, features = self.model.encode(self._images(group.pixels[part]))
+                batches.append((part, self.model.laterals(stages[missing:], missing + 1), features))
                 del stages
-            return missing, kept, deepest, self.model.consensus(torch.cat(deepest), plan.block)
+            deepest = torch.cat([features for *_, features in batches])
+            return FirstPass(missing, batches, self.model.consensus(deepest, plan.block))
 
     @contextmanager
     def _compute(self) -> Iterator[None]:
         settle_threads(self.device)
-        context = autocast(self.device, self.precision)
-        with lock("compute"), tf32(self.tf32), torch.inference_mode(), context:  # switches of the process
+        with lock("compute"), tf32(self.tf32), torch.inference_mode(), autocast(self.device, self.precision):
             yield
 
     def _images(self, pixels: Tensor) -> Tensor:
