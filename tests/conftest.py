@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from torch import nn
+from torchvision.models.vgg import cfgs, make_layers
 
 import train as command_module
 from gconet.checkpoint import read_checkpoint, save_checkpoint
@@ -17,15 +19,36 @@ from gconet.config import Config, load_config
 from gconet.data.pictures import Picture, Pictures, read_groups
 from gconet.data.toy import make_toy_set
 from gconet.device import CONVOLUTIONS, SWITCH
-from gconet.models import GCoNet, build_model
+from gconet.models import ENCODERS, GCoNet, build_model
+from gconet.models.encoder import Encoder, VGG16Encoder
 
 ROOT = Path(__file__).resolve().parents[1]
 torch.set_num_threads(2)
 
 
+class NarrowEncoder(VGG16Encoder):
+    """VGG-16 with a sixteenth of its channels: `encoder.name=narrow` where a test is about something else."""
+
+    channels = (4, 8, 16, 32, 32)
+
+    def __init__(self) -> None:
+        Encoder.__init__(self)
+        self.features = make_layers([c if c == "M" else int(c) // 16 for c in cfgs["D"]])[:-1]
+        for layer in self.features:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+
+
+ENCODERS["narrow"] = NarrowEncoder  # type: ignore[index]
+NARROW = "encoder.name=narrow"
+
+
 @pytest.fixture(autouse=True)
-def process() -> Iterator[None]:
-    """Undo what train.py sets for its process: denormals, for hypothesis, and TF32, for torch.export."""
+def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo what train.py sets for its process: denormals, for hypothesis, and TF32, for torch.export; and
+    let it keep no memory, which would stay with the tests after it."""
+    for place in ("gconet.device.keep_memory", "train.keep_memory"):
+        monkeypatch.setattr(place, lambda: None)
     found = [(switch, getattr(switch, SWITCH)) for switch in (torch.backends.cuda.matmul, CONVOLUTIONS)]
     yield
     torch.set_flush_denormal(False)
@@ -62,8 +85,8 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: list[str]) -> I
     monkeypatch.chdir(tmp_path)
 
     def train(*args: object, name: str = "r", fresh: bool = True) -> int:
-        source = ["--config", str(ROOT / "configs/gconet.yaml"), f"name={name}", *tiny] if fresh else []
-        monkeypatch.setattr(sys, "argv", ["train.py", *source, *map(str, args)])
+        start = ["--config", str(ROOT / "configs/gconet.yaml"), f"name={name}", NARROW, *tiny]
+        monkeypatch.setattr(sys, "argv", ["train.py", *(start if fresh else []), *map(str, args)])
         return command_module.main()
 
     handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -90,9 +113,18 @@ def log(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network with random weights for pictures of 32 pixels."""
-    path = tmp_path_factory.mktemp("run") / "last.pt"
-    config = load_config(None, ["data.image_size=32"])
+    """A small network with random weights for pictures of 32 pixels, for commands in this process."""
+    return random_checkpoint(tmp_path_factory.mktemp("narrow") / "last.pt", NARROW)
+
+
+@pytest.fixture(scope="session")
+def wide_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with VGG-16, for commands in processes of their own."""
+    return random_checkpoint(tmp_path_factory.mktemp("wide") / "last.pt", "encoder.name=vgg16")
+
+
+def random_checkpoint(path: Path, encoder: str) -> Path:
+    config = load_config(None, ["data.image_size=32", encoder])
     save_checkpoint(path, config=config, model=build_model(config))
     return path
 

@@ -15,7 +15,7 @@ from gconet.checkpoint import read_checkpoint
 from gconet.config import config_to_dict, load_config
 from gconet.errors import DataError
 from gconet.models import build_training_model
-from tests.conftest import ROOT
+from tests.conftest import NARROW, ROOT
 
 ROWS = sorted((ROOT / "configs/ablation").glob("*.yaml"))
 SCRIPT = runpy.run_path(str(ROOT / "scripts/ablate.py"))
@@ -35,17 +35,18 @@ def test_the_rows_differ_only_in_their_modules():
 
 
 def test_shared_parts_start_alike_and_building_draws_nothing_from_the_global_generator():
-    states = [build_training_model(load_config(row, ["seed=3"]), classes=5).state_dict() for row in ROWS]
+    given = ["seed=3", NARROW]
+    states = [build_training_model(load_config(row, given), classes=5).state_dict() for row in ROWS]
     full = states[-1]
     for state in states[:-1]:
         assert set(state) < set(full) and all(torch.equal(state[name], full[name]) for name in state)
-    other = build_training_model(load_config(ROWS[-1], ["seed=4"]), classes=5).state_dict()
+    other = build_training_model(load_config(ROWS[-1], ["seed=4", NARROW]), classes=5).state_dict()
     for name in ("net.decoder.top.0", "net.affinity.query", "gcm.layers.0", "acm.linear"):
         assert not torch.equal(full[f"{name}.weight"], other[f"{name}.weight"])
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    build_training_model(load_config(), classes=2)
+    build_training_model(load_config(None, [NARROW]), classes=2)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -154,6 +155,7 @@ def start(cwd, toy, **how):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_sigterm_to_the_command_stops_the_training_too(toy, tmp_path):
     process = start(tmp_path, toy, steps=10000)

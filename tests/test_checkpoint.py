@@ -15,13 +15,14 @@ from gconet.models import build_model
 from gconet.official import convert_official, from_official
 from scripts.tools.ship_weights import ship_weights
 from tests import official
+from tests.conftest import NARROW
 from tests.official import GOLDEN, needs_golden
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "a.pt"
-    config = load_config(None, ["gam.kernel_size=3", "data.image_size=64"])
+    config = load_config(None, ["gam.kernel_size=3", "data.image_size=64", NARROW])
     model = build_model(config)
     save_checkpoint(path, config=config, model=model)
     return path, config, model
@@ -72,7 +73,7 @@ def test_what_is_no_checkpoint_of_ours_is_refused(saved, tmp_path, capsys):
     with pytest.raises(CheckpointError, match="bomb.pt"):
         load_model(tmp_path / "bomb.pt")
     assert "bomb ran" not in capsys.readouterr().out
-    save_checkpoint(tmp_path / "other.pt", config=load_config(), model=build_model(config))
+    save_checkpoint(tmp_path / "other.pt", config=load_config(None, [NARROW]), model=build_model(config))
     with pytest.raises(CheckpointError, match="other.pt.*affinity.query") as caught:
         load_model(tmp_path / "other.pt")
     assert "\n" not in str(caught.value)
@@ -90,10 +91,10 @@ def test_weights_that_ship_are_half_as_large_checked_and_without_paths(saved, tm
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor.half().float()), name
     assert "w.pt" in run("scripts/tools/ship_weights.py", path, weights, status=2).stderr
-    config = load_config(None, ["data.root=/home/me/data", "encoder.weights=/home/me/vgg.pth"])
+    config = load_config(None, ["data.root=/home/me/data", "encoder.weights=/home/me/vgg.pth", NARROW])
     save_checkpoint(tmp_path / "a.pt", config=config, model=build_model(config))
     ship_weights(tmp_path / "a.pt", tmp_path / "new/w.pt")
-    assert load_model(tmp_path / "new/w.pt")[1] == load_config(None, ["encoder.weights=vgg.pth"])
+    assert load_model(tmp_path / "new/w.pt")[1] == load_config(None, ["encoder.weights=vgg.pth", NARROW])
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +102,13 @@ def theirs():
     return official.random_state()
 
 
-def test_the_authors_checkpoint_converts(theirs, tmp_path):
-    torch.save(theirs, tmp_path / "official.pth")
-    convert_official(tmp_path / "official.pth", tmp_path / "ours.pt")
+@pytest.mark.parametrize(("prefix", "whole"), [("", False), ("ginet.", False), ("module.ginet.", True)])
+def test_the_authors_weights_and_training_checkpoints_convert(theirs, run, tmp_path, prefix, whole):
+    content = {prefix + name: tensor for name, tensor in theirs.items()}
+    if whole:
+        content = {"epoch": 3, "state_dict": content, "scheduler": {"last_epoch": 3}}
+    torch.save(content, tmp_path / "official.pth")
+    run("scripts/convert_checkpoint.py", tmp_path / "official.pth", tmp_path / "ours.pt")
     model, config = load_model(tmp_path / "ours.pt")
     assert config == load_config()
     assert torch.equal(model.affinity.output.weight, theirs["co_x5.all_attention.conv6.weight"])
@@ -167,9 +172,9 @@ def test_integer_buffers_are_loaded_and_integers_in_place_of_weights_are_not(tmp
 
 
 def test_the_mean_of_checkpoints(run, tmp_path):
-    models = [build_model(load_config(None, [f"seed={seed}"])) for seed in (0, 1)]
+    models = [build_model(load_config(None, [f"seed={seed}", NARROW])) for seed in (0, 1)]
     for i, model in enumerate(models):
-        save_checkpoint(tmp_path / f"{i}.pt", config=load_config(None, [f"seed={i}"]), model=model)
+        save_checkpoint(tmp_path / f"{i}.pt", config=load_config(None, [f"seed={i}", NARROW]), model=model)
     given = ["scripts/tools/average_weights.py", tmp_path / "0.pt", tmp_path / "1.pt"]
     run(*given, "--output", tmp_path / "mean.pt")
     mean, config = load_model(tmp_path / "mean.pt")
@@ -183,7 +188,7 @@ def test_the_mean_of_checkpoints(run, tmp_path):
     refused = run(*given, "--shares", 3, "--output", tmp_path / "x.pt", status=2).stderr
     assert "--shares" in refused
     assert "mean.pt" in run(*given, "--output", tmp_path / "mean.pt", status=2).stderr
-    other = load_config(None, ["gam.enabled=false"])
+    other = load_config(None, ["gam.enabled=false", NARROW])
     save_checkpoint(tmp_path / "2.pt", config=other, model=build_model(other))
     refused = run(*given, tmp_path / "2.pt", "--output", tmp_path / "x.pt", status=1).stderr
     assert "0.pt" in refused

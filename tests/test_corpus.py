@@ -32,12 +32,8 @@ def png_header(width, height):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\0" * 9))
-        + chunk(b"IEND", b"")
-    )
+    parts = (b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 9)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
 def animation(kind):
@@ -119,10 +115,9 @@ def test_each_case_is_read_or_named(corpus):
     assert grey == {"grey", "16 bit", "one bit", "1x5000", "5000x1"}
 
 
-def test_test_py_computes_the_rest_and_says_what_was_left_out(run, corpus, checkpoint, tmp_path):
-    done = run(
-        "test.py", "--checkpoint", checkpoint, "--images", corpus, "--output", tmp_path / "m", status=1
-    )
+def test_the_commands_compute_the_rest_and_say_what_was_left_out(run, corpus, checkpoint, tmp_path):
+    given = ["--checkpoint", checkpoint, "--images", corpus, "--output", tmp_path / "m"]
+    done = run("test.py", *given, status=1)
     maps = {path.stem: path for path in (tmp_path / "m/group").iterdir()}
     assert maps.keys() == stems(READ)
     with Image.open(maps["1x5000"]) as m:
@@ -135,13 +130,8 @@ def test_test_py_computes_the_rest_and_says_what_was_left_out(run, corpus, check
         assert name in note
     assert "20000x20000.png" in done.stderr and "GCONET_MAX_PIXELS" in done.stderr
     assert (tmp_path / "m/index.html").is_file()
-
-
-def test_the_applications_go_on_from_there(run, corpus, checkpoint, tmp_path):
-    maps = tmp_path / "maps"
-    run("test.py", "--checkpoint", checkpoint, "--images", corpus, "--output", maps, status=1)
     for script, kind in (("cosegment", "masks"), ("thumbnails", "crops")):
-        options = ["--images", corpus, "--maps", maps, "--output", tmp_path / script]
+        options = ["--images", corpus, "--maps", tmp_path / "m", "--output", tmp_path / script]
         done = run(f"scripts/{script}.py", *options, status=1)
         assert {path.stem for path in (tmp_path / script / kind / "group").iterdir()} == stems(READ)
         assert done.stderr.count("skipped: ") == len(stems(SKIPPED))
@@ -156,18 +146,12 @@ def test_folders_pair_in_any_unicode_form_and_only_one_level_deep(tmp_path):
         Image.new("RGB", (4, 4)).save(folder / f"{unicodedata.normalize(form, 'grün')}.{suffix}")
     [group] = scan_groups(tmp_path / "images", tmp_path / "gts")
     assert group.name == unicodedata.normalize("NFC", "Äpfel") and group.items[0].mask.is_file()
-    (tmp_path / "deep/a/b").mkdir(parents=True)
-    Image.new("RGB", (4, 4)).save(tmp_path / "deep/a/b/c.png")
-    with pytest.raises(DataError, match="deep"):
-        scan_groups(tmp_path / "deep")
-
-
-def test_folders_that_differ_in_the_unicode_form_alone_are_named(tmp_path):
-    for form in ("NFC", "NFD"):
-        (tmp_path / unicodedata.normalize(form, "Äpfel")).mkdir()
-        Image.new("RGB", (4, 4)).save(tmp_path / unicodedata.normalize(form, "Äpfel") / f"{form}.png")
-    with pytest.raises(DataError, match=tmp_path.name):
-        scan_groups(tmp_path)
+    twin = tmp_path / "gts" / unicodedata.normalize("NFD", "Äpfel")  # a second form of the same name
+    for wrong, folder in (("deep", tmp_path / "deep/a/b"), ("gts", twin)):
+        folder.mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(folder / "c.png")
+        with pytest.raises(DataError, match=wrong):
+            scan_groups(tmp_path / wrong)
 
 
 def test_loops_of_links_end(run, checkpoint, tmp_path):
@@ -193,16 +177,12 @@ def test_forbidden_files_and_folders(tmp_path):
         load_image(tmp_path / "a.png")
 
 
-def png_with_exif(exif):
-    return encode(Image.fromarray(PIXELS), exif=exif)
-
-
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize(
     "exif", [b"garbage in the EXIF chunk", b"Exif\0\0II*\0", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"]
 )
 def test_damaged_exif_costs_the_orientation_alone(tmp_path, exif):
-    (tmp_path / "a.png").write_bytes(png_with_exif(exif))
+    (tmp_path / "a.png").write_bytes(encode(exif=exif))
     (tmp_path / "deep.png").write_bytes(encode(DEEP, exif=exif))
     (tmp_path / "grey.png").write_bytes(encode(PIXELS[..., 0].copy(), exif=exif))
     for name in ("a.png", "deep.png", "grey.png"):
@@ -217,9 +197,7 @@ def test_each_orientation_is_as_pillow_has_it(tmp_path, pixels):
         exif = Image.Exif()
         exif[0x0112] = orientation
         (tmp_path / "a.png").write_bytes(encode(pixels, exif=exif.tobytes()))
-        plain = (
-            pixels if pixels.mode == "RGB" else Image.fromarray((np.asarray(pixels) >> 8).astype(np.uint8))
-        )
+        plain = pixels if pixels is not DEEP else Image.fromarray((np.asarray(DEEP) >> 8).astype(np.uint8))
         upright = ImageOps.exif_transpose(Image.open(io.BytesIO(encode(plain, exif=exif.tobytes()))))
         assert np.array_equal(load_image(tmp_path / "a.png"), upright.convert("RGB")), orientation
 
@@ -252,11 +230,9 @@ def test_visualize_leaves_out_what_cannot_be_read(run, checkpoint, tmp_path):
     for name in ("a/0", "a/1", "b/0", "c/0", "c/1"):
         (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / f"images/{name}.png").write_bytes(b"x" if name in ("a/1", "b/0") else encode())
+    given = ["--checkpoint", checkpoint, "--images", tmp_path / "images"]
     for figure in ("attention", "consensus"):
-        command = [
-            "gconet/__main__.py", "figures", figure, "--checkpoint", checkpoint, "--images",
-            tmp_path / "images",
-        ]  # fmt: skip
+        command = ["gconet/__main__.py", "figures", figure, *given]
         done = run(*command, "--output", tmp_path / figure, status=1)
         assert done.stderr.count("skipped: ") == 2
         assert "a/1.png" in run(*command, "--output", tmp_path / "s", "--strict", status=1).stderr

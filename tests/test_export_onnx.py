@@ -12,7 +12,7 @@ from gconet.data.transforms import resize_image
 from gconet.inference.onnx_file import export
 from gconet.models import build_model
 from gconet.opencv import cv2
-from tests.conftest import lively
+from tests.conftest import NARROW, lively
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -23,7 +23,7 @@ PAPER = ["gam.softmax=group", "gam.kernel_size=3", "gam.output_conv=false"]
 
 @pytest.mark.parametrize("overrides", [[], PAPER, ["gam.enabled=false"]])
 def test_maps_are_pytorchs_for_any_group_size(run, toy, tmp_path, overrides):
-    config = load_config(None, ["data.image_size=32", *overrides])
+    config = load_config(None, ["data.image_size=32", NARROW, *overrides])
     paths = sorted((toy / "images/toy").rglob("*.jpg"))[:7]
     images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
     torch.manual_seed(0)

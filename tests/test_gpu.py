@@ -54,7 +54,7 @@ def settings(sets) -> list[str]:
         f"data.root={sets}", "data.train_set=toy", "data.image_size=64", "data.group_size=5",
         f"data.cache={CACHE}", "data.workers=0", "encoder.weights=none", "train.precision=fp32",
         f"train.device={DEVICE.type}", f"train.graph={GRAPHS[0]}", "train.steps=12",
-        "train.save_minutes=1000",
+        "train.save_minutes=1000", "encoder.name=vgg16",
     ]  # fmt: skip
 
 

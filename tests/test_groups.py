@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gconet.data.groups import scan_groups, scan_set
 from gconet.data.images import load_image, load_map, load_mask
+from gconet.data.pictures import read_groups
+from gconet.data.transforms import resize_image
 from gconet.errors import DataError
 
 
@@ -40,12 +43,10 @@ def test_one_folder_is_one_group_unless_it_also_holds_folders(tmp_path):
 
 
 def test_what_is_missing_is_named(tmp_path):
-    with pytest.raises(DataError, match="'s'"):
-        scan_set(tmp_path / "nowhere", "s")
     write(tmp_path / "images/s/a/x.jpg")
-    with pytest.raises(DataError, match=r"CoCA.*\bs\b"):
-        scan_set(tmp_path, "CoCA")
-    (tmp_path / "gts/s/b").mkdir(parents=True)
+    for root, name, named in ((tmp_path / "nowhere", "s", "'s'"), (tmp_path, "CoCA", r"CoCA.*\bs\b")):
+        with pytest.raises(DataError, match=named):
+            scan_set(root, name)
     write(tmp_path / "gts/s/b/x.png")
     write(tmp_path / "images/s/b/x.jpg")
     with pytest.raises(DataError, match=r"\ba\b"):
@@ -93,3 +94,21 @@ def test_colours_are_no_mask(tmp_path):
     for name in ("red", "red in rgb", "border", "brown", "photograph"):
         with pytest.raises(DataError, match=f"{name}.png"):
             load_mask(tmp_path / f"{name}.png")
+
+
+@pytest.mark.parametrize("bad", [(0,), (2,), (4,), (1, 2, 3), (0, 1, 2, 3, 4)])
+def test_unreadable_files_are_left_out_of_their_group_at_the_door(tmp_path, bad):
+    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    for i, path in enumerate(paths):
+        Image.new("RGB", (10 + i, 20), (50 * i, 9, 9)).save(path)
+    (whole := tmp_path / "whole.png").write_bytes(paths[0].read_bytes())
+    for i in bad:
+        paths[i].write_bytes(b"x")
+    good = [path for i, path in enumerate(paths) if i not in bad]
+    skipped = {}
+    read = list(read_groups([paths, [whole], []], 32, skipped=skipped))
+    assert [group.pixels.shape for group in read] == [(len(good), 3, 32, 32), (1, 3, 32, 32), (0, 3, 32, 32)]
+    assert list(skipped) == [paths[i] for i in bad]
+    assert all(path.name in str(error) for path, error in skipped.items())
+    for path, pixels, size in zip(good, read[0].pixels, read[0].sizes, strict=True):
+        assert torch.equal(pixels, resize_image(load_image(path), 32)) and size == (20, 10 + int(path.stem))

@@ -15,7 +15,6 @@ from PIL import Image
 import gconet.applications
 from gconet.applications.doubts import EMPTY, GREY, KINDS, STRAY
 from gconet.applications.page import LARGE, SMALL, Previews, write_page
-from gconet.cli import maps as maps_module
 from gconet.data.groups import Group, Item
 from gconet.data.images import load_image
 from gconet.evaluation.metrics import score_map
@@ -170,9 +169,8 @@ def test_maps_and_cutouts_open_every_file_once(run, checkpoint, toy, tmp_path, o
         run("test.py", *call, "--distractors", gts, *network)
         expected = [*images.rglob("*.jpg"), *gts.rglob("*.png")]
     mine = {path: opens[path.resolve()] for path in expected}
-    distractors = 0 if given else 1  # the same files are masks of both here
-    assert set(mine.values()) <= {1, 1 + distractors} and len(mine) == (36 if given else 24)
-    assert all(mine[path] == 1 for path in expected if path.suffix == ".jpg")
+    twice = {path for path in expected if not given and path.suffix == ".png"}  # masks of both kinds here
+    assert mine == {path: 1 + (path in twice) for path in expected} and len(mine) == (36 if given else 24)
     assert not any(path.is_relative_to(out) for path in opens)  # what was just written is not read
     assert (out / "index.html").read_text().count("<article") == 12
 
@@ -197,16 +195,24 @@ def test_what_does_not_fit_on_the_shelf_is_read_again(run, toy, tmp_path, opens,
         assert path.read_bytes() == (tmp_path / "again" / path.relative_to(tmp_path / "kept")).read_bytes()
 
 
-def test_a_mask_that_cannot_be_scored_leaves_the_rest_scored(run, checkpoint, toy, tmp_path):
+def test_masks_that_cannot_be_read_leave_their_maps_unscored(run, checkpoint, toy, tmp_path):
+    """One of them, then all: every map and cut-out is made, those of readable masks are scored."""
+    images, maps, cut = toy / "images/toy", tmp_path / "out", tmp_path / "cut"
     gts = shutil.copytree(toy / "gts/toy", tmp_path / "gts")
-    bad = min(gts.rglob("*.png"))
-    bad.write_bytes(b"x")
-    call = ["--images", toy / "images/toy", "--gts", gts, "--output", tmp_path / "out"]
-    done = run("test.py", *call, "--checkpoint", checkpoint, status=1)
-    assert f"skipped: {bad}" in done.stderr and "1 left out" in done.stdout and "max E" in done.stdout
-    page = (tmp_path / "out/index.html").read_text()
-    assert page.count("<article") == 12 and page.count("<span>mask</span>") == 11
-    assert maps_module.DEMO.name == "demo"
+    given, more = ["--images", images, "--gts", gts], ["--overwrite"]
+    masks = sorted(gts.rglob("*.png"))
+    for bad, scored in ((masks[:1], 11), (masks, 0)):
+        for path in bad:
+            path.write_bytes(b"x")
+        done = run("test.py", *given, "--checkpoint", checkpoint, "--output", maps, *more, status=1)
+        assert f"skipped: {bad[0]}" in done.stderr and ("max E" in done.stdout) == (scored > 0)
+        page = (maps / "index.html").read_text()
+        assert page.count("<article") == 12 and page.count("<span>mask</span>") == scored
+        done = run("scripts/cosegment.py", *given, "--maps", maps, "--output", cut, *more, status=1)
+        assert "12 cut-outs in" in done.stdout and f"skipped: {bad[0]}" in done.stderr
+        if scored:
+            scores = ["scripts/evaluate.py", "--maps", maps, "--gts", gts, "--allow-missing"]
+            assert f"skipped: {bad[0]}" in run(*scores, status=1).stderr
 
 
 # --- in a browser ---

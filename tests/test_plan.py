@@ -1,4 +1,4 @@
-"""What a training run keeps, and whether it records its steps, by the memory that is free."""
+"""What a training run and a group keep, and whether steps are recorded, by the memory that is free."""
 
 import pytest
 import torch
@@ -6,10 +6,14 @@ import torch
 from gconet.config import load_config
 from gconet.engine import plan as plan_module
 from gconet.errors import ConfigError
+from gconet.inference import memory
+from gconet.inference.memory import plan_group
+from gconet.models.affinity import BLOCK
 from gconet.models.encoder import VGG16Encoder
 
 GIB = 2**30
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
+ENCODER = VGG16Encoder()
 DUTS = 8250  # images: 1.54 GiB at 224 pixels
 
 
@@ -21,10 +25,10 @@ def plan(monkeypatch):
         free = {"cuda": gpu, "cpu": cpu}
         monkeypatch.setattr(plan_module, "free_memory", lambda device: int(free[device.type] * GIB))
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
-        config, encoder = load_config(None, changes), VGG16Encoder()
-        encoder.set_trainable(config.encoder.trainable)
+        config = load_config(None, changes)
+        ENCODER.set_trainable(config.encoder.trainable)
         return plan_module.plan_training(
-            config, encoder=encoder, images=DUTS, steps=steps, device=device, precision=precision,
+            config, encoder=ENCODER, images=DUTS, steps=steps, device=device, precision=precision,
             world=world,
         )  # fmt: skip
 
@@ -51,3 +55,26 @@ def test_settings_decide_before_memory_does(plan):
         assert plan(**elsewhere)[0] is False
         with pytest.raises(ConfigError, match="train.graph"):
             plan("train.graph=true", **elsewhere)
+
+
+def group_plan(images, size=224, **how):
+    return plan_group(images, size, encoder=ENCODER, device=CPU, precision=torch.float32, **how)
+
+
+def test_memory_decides_what_of_a_group_is_kept_and_too_little_is_refused(monkeypatch):
+    roomy, tight = (group_plan(100, memory=m * 2**20) for m in (4000, 300))
+    assert roomy.kept == 4 and roomy.block == BLOCK and tight.kept < 4
+    kept = [group_plan(100, memory=m * 2**20).kept for m in range(250, 4000, 50)]
+    assert kept == sorted(kept) and set(kept) == {0, 1, 2, 3, 4}
+    assert group_plan(1, memory=2**28).batch == 1
+    with pytest.raises(ConfigError, match=r"1000 images of 224 .*1\.\d+ GiB.*0\.50"):
+        group_plan(1000, memory=2**29)
+    with pytest.raises(ConfigError, match="5 images of 32"):
+        group_plan(5, 32, memory=1000)
+    for free in (2**29, 2**31, 2**36):
+        monkeypatch.setattr(memory, "free_memory", lambda device, free=free: free)
+        assert group_plan(20) == group_plan(20, memory=min(free // 2, memory.MODEST))
+    monkeypatch.setattr(memory, "free_memory", lambda device: 0)
+    assert (group_plan(20).batch, group_plan(20).kept) == (1, 0)
+    assert group_plan(3000).kept == 0  # as much as it needs, even so,
+    assert group_plan(1000).block >= 256 * 1000 * 14**2 * 4  # and large blocks, which are faster

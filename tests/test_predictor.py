@@ -15,19 +15,16 @@ from gconet.applications.doubts import find_strays
 from gconet.config import load_config
 from gconet.data.groups import Group, Item
 from gconet.data.images import load_image
-from gconet.data.pictures import read_groups
 from gconet.data.transforms import resize_image
 from gconet.device import CONVOLUTIONS, ON, SWITCH, tf32
 from gconet.errors import ConfigError, DataError
-from gconet.inference import memory, predictor
+from gconet.inference import predictor
 from gconet.inference.folders import write_maps
-from gconet.inference.memory import Plan, plan_group
+from gconet.inference.memory import Plan
 from gconet.inference.predictor import Predictor, average_under, cosine_to_others
 from gconet.models import build_model
-from gconet.models.affinity import BLOCK
-from gconet.models.encoder import VGG16Encoder
 from tests import reference_path
-from tests.conftest import ROOT, lively, read_group
+from tests.conftest import NARROW, ROOT, lively, read_group
 
 SIZES = [(40, 60), (33, 91), (1, 7), (64, 64), (120, 50)]
 
@@ -44,7 +41,7 @@ def paths(tmp_path_factory):
 def model(paths):
     torch.manual_seed(0)
     images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
-    return lively(build_model(load_config()).eval(), images)
+    return lively(build_model(load_config(None, [NARROW])).eval(), images)
 
 
 def allows_tf32():
@@ -52,11 +49,13 @@ def allows_tf32():
     return [getattr(switch, SWITCH) == ON for switch in (CONVOLUTIONS, torch.backends.cuda.matmul)]
 
 
-def predict(model, pictures, precision="fp32", memory=None):
-    """The maps by a copy of `model`, which stays as it is."""
-    return Predictor(copy.deepcopy(model), size=32, device="cpu", precision=precision, memory=memory)(
-        pictures
-    )
+def make(model, precision="fp32", **options):
+    """A predictor of a copy of `model`, which stays as it is."""
+    return Predictor(copy.deepcopy(model), **{"size": 32, "device": "cpu", "precision": precision} | options)
+
+
+def predict(model, pictures, precision="fp32"):
+    return make(model, precision)(pictures)
 
 
 def test_maps_are_the_reference_paths_and_depend_on_the_whole_group(model, paths, tmp_path):
@@ -70,7 +69,7 @@ def test_maps_are_the_reference_paths_and_depend_on_the_whole_group(model, paths
 
 
 def test_a_caller_that_fails_leaves_no_context_behind(model, paths):
-    shared = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="bf16")
+    shared = make(model, "bf16")
 
     def fail(m):
         assert not torch.is_inference_mode_enabled() and not torch.is_autocast_enabled("cpu")
@@ -85,7 +84,7 @@ def test_a_caller_that_fails_leaves_no_context_behind(model, paths):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_plan_does_not_change_the_maps(model, paths, monkeypatch, precision):
     whole = predict(model, paths, precision)
-    for plan in [Plan(b, k, n) for b, k, n in ((1, 0, 1), (2, 4, 100), (2, 1, 10**9), (3, 3, 1), (9, 2, 1))]:
+    for plan in (Plan(1, 0, 1), Plan(2, 4, 100), Plan(2, 1, 10**9), Plan(3, 3, 1), Plan(9, 2, 1)):
         monkeypatch.setattr(predictor, "plan_group", lambda *args, plan=plan, **kwargs: plan)
         for a, b in zip(whole, predict(model, paths, precision), strict=True):
             assert np.abs(a.astype(int) - b).max() <= (1 if precision == "fp32" else 8), plan
@@ -96,7 +95,7 @@ def test_several_groups_are_written_as_they_are_one_by_one(model, paths, tmp_pat
         Group(name, tuple(Item(path.stem, path, None) for path in some))
         for name, some in (("a", paths[:2]), ("b", paths[2:]), ("c", paths))
     ]
-    shared = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="fp32")
+    shared = make(model)
     _, presence, _, errors = write_maps(shared, groups, tmp_path)
     assert not errors and presence.keys() == set(paths)
     for group in groups:
@@ -104,7 +103,6 @@ def test_several_groups_are_written_as_they_are_one_by_one(model, paths, tmp_pat
         for item, m in zip(group.items, shared(files), strict=True):
             with Image.open(tmp_path / group.name / f"{item.stem}.png") as written:
                 assert np.array_equal(written, m)
-    assert [presence[path] for path in paths] == shared(paths).presence.tolist()
     assert write_maps(shared, [], tmp_path) == ([], {}, {}, [])
     with pytest.raises(DataError, match="no pictures"):
         shared([])
@@ -115,7 +113,7 @@ def test_a_predictors_maps_are_those_of_the_network_under_autocast(model, paths,
     images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         plain = model(images).float()
-    ready = Predictor(copy.deepcopy(model), size=32, device="cpu", precision=precision)
+    ready = make(model, precision)
     assert plain.std() > 0.01
     maps = ready(paths)
     assert [m.shape for m in maps] == SIZES and all(m.dtype == np.uint8 for m in maps)
@@ -128,59 +126,18 @@ def test_a_predictors_maps_are_those_of_the_network_under_autocast(model, paths,
     assert ready.model.mean.dtype == torch.float32  # the normalisation keeps its precision
 
 
-def test_memory_decides_what_is_kept_and_too_little_is_refused(model, paths, monkeypatch):
-    cpu = torch.device("cpu")
-    roomy, tight = (plan(100, 224, device=cpu, memory=m * 2**20) for m in (4000, 300))
-    assert roomy.kept == 4 and roomy.block == BLOCK and tight.kept < 4
-    kept = [plan(100, 224, device=cpu, memory=m * 2**20).kept for m in range(250, 4000, 50)]
-    assert kept == sorted(kept) and set(kept) == {0, 1, 2, 3, 4}
-    assert plan(1, 224, device=cpu, memory=2**28).batch == 1
-    with pytest.raises(ConfigError, match=r"1000 images of 224 .*1\.\d+ GiB.*0\.50"):
-        plan(1000, 224, device=torch.device("cpu"), memory=2**29)
-    with pytest.raises(ConfigError, match="5 images of 32"):
-        predict(model, paths, memory=1000)
-    cpu = torch.device("cpu")
-    for free in (2**29, 2**31, 2**36):
-        monkeypatch.setattr(memory, "free_memory", lambda device, free=free: free)
-        assert plan(20, 224, device=cpu) == plan(20, 224, device=cpu, memory=min(free // 2, memory.MODEST))
-    monkeypatch.setattr(memory, "free_memory", lambda device: 0)
-    assert (plan(20, 224, device=cpu).batch, plan(20, 224, device=cpu).kept) == (1, 0)
-    assert plan(3000, 224, device=cpu).kept == 0  # as much as it needs, even so,
-    assert plan(1000, 224, device=cpu).block >= 256 * 1000 * 14**2 * 4  # and large blocks, which are faster
-
-
-def plan(images, size, **how):
-    return plan_group(images, size, encoder=VGG16Encoder(), precision=torch.float32, **how)
-
-
 def test_any_picture_goes_to_attention_and_consensus_too(model, paths, tmp_path):
     maps = predict(model, paths[:1])
     assert maps[0].shape == SIZES[0] and len(maps) == 1 and np.isnan(maps.presence).all()
     (tmp_path / "bad.png").write_bytes(b"x")
     with pytest.raises(DataError, match="bad.png"):
         predict(model, [*paths, tmp_path / "bad.png"])
-    predictor = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="fp32")
+    predictor = make(model)
     for given in (paths[0].parent, paths, [Image.open(path) for path in paths], read_group(paths, 32)):
-        assert predictor.attention(given).shape == (5, 2, 2) and predictor.consensus(given).shape == (5, 512)
+        assert predictor.attention(given).shape == (5, 2, 2) and predictor.consensus(given).shape == (5, 32)
     assert len(predictor(path for path in paths)) == 5  # a generator
     with pytest.raises(DataError, match="picture 0.*Tensor"):
         predictor(torch.zeros(2, 3, 8, 8))
-
-
-@pytest.mark.parametrize("bad", [(0,), (2,), (4,), (1, 2, 3), (0, 1, 2, 3, 4)])
-def test_unreadable_files_are_left_out_of_their_group_at_the_door(paths, tmp_path, bad):
-    mixed = list(paths)
-    for i in bad:
-        mixed[i] = tmp_path / f"{i}.png"
-        mixed[i].write_bytes(b"x")
-    good = [path for path in mixed if path in paths]
-    skipped = {}
-    read = list(read_groups([mixed, paths[:1], []], 32, skipped=skipped))
-    assert [group.pixels.shape for group in read] == [(len(good), 3, 32, 32), (1, 3, 32, 32), (0, 3, 32, 32)]
-    assert list(skipped) == [mixed[i] for i in bad]
-    assert all(path.name in str(error) for path, error in skipped.items())
-    for path, pixels, size in zip(good, read[0].pixels, read[0].sizes, strict=True):
-        assert torch.equal(pixels, resize_image(load_image(path), 32)) and size == SIZES[int(path.stem)]
 
 
 def test_files_pictures_and_arrays_give_the_same_maps(model, paths, tmp_path):
@@ -193,13 +150,14 @@ def test_files_pictures_and_arrays_give_the_same_maps(model, paths, tmp_path):
         maps = predict(model, given)
         assert all(np.array_equal(a, b) for a, b in zip(maps, expected, strict=True))
         np.testing.assert_array_equal(maps.presence, expected.presence)
+    streamed, shared = [], make(model, size=np.int64(32), device=torch.device("cpu"))
+    np.testing.assert_array_equal(shared.predict(paths, streamed.append), expected.presence)
+    assert all(np.array_equal(a, b) for a, b in zip(streamed, expected, strict=True))
     stack = np.stack([arrays[3], arrays[3]])
     assert len(predict(model, stack)) == 2
     one = predict(model, paths[:1])[0]
     for given in (paths[0], str(paths[0]), pictures[0], arrays[0]):
         assert np.array_equal(predict(model, given)[0], one)
-    grey = np.full((20, 30), 90, np.uint8)
-    assert np.array_equal(predict(model, grey)[0], predict(model, np.repeat(grey[..., None], 3, 2))[0])
     upside_down = pictures[0].copy()
     upside_down.getexif()[0x0112] = 3
     upside_down.save(tmp_path / "turned.png", exif=upside_down.getexif())
@@ -218,12 +176,9 @@ def test_arrays_that_are_not_pictures_are_refused_by_place(model, paths, tmp_pat
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         Image.fromarray(good).save(tmp_path / name / "x.png")
-    with pytest.raises(DataError, match=tmp_path.name):
-        predict(model, tmp_path)
-    with pytest.raises(DataError, match="/a"):
-        predict(model, [tmp_path / "a"])
-    with pytest.raises(DataError, match="nowhere.jpg"):
-        predict(model, "nowhere.jpg")
+    for wrong, named in ((tmp_path, tmp_path.name), ([tmp_path / "a"], "/a"), ("nowhere.jpg", "nowhere.jpg")):
+        with pytest.raises(DataError, match=named):
+            predict(model, wrong)
 
 
 @pytest.mark.parametrize(("given", "named"), [
@@ -235,24 +190,8 @@ def test_wrong_arguments_are_named(model, given, named):
         Predictor(**{"model": model, "device": "cpu"} | given)
 
 
-def test_what_help_names_exists(model, paths):
-    assert {"Predictor", "load_pretrained", "DataError"} <= set(dir(gconet)) & set(gconet.__all__)
-    for error in (gconet.CheckpointError, gconet.ConfigError, gconet.DataError):
-        assert issubclass(error, gconet.GCoNetError)
-    predictor, maps = (
-        Predictor(copy.deepcopy(model), size=np.int64(32), device=torch.device("cpu"), precision="fp32"),
-        [],
-    )
-    presence = predictor.predict(paths, maps.append)
-    again = predictor(paths)
-    assert all(np.array_equal(a, b) for a, b in zip(maps, again, strict=True))
-    np.testing.assert_array_equal(presence, again.presence)
-
-
 def test_threads_share_a_predictor_and_keep_their_precisions(model, paths):
-    exact, fast = (
-        Predictor(copy.deepcopy(model), size=32, device="cpu", precision=p) for p in ("fp32", "bf16")
-    )
+    exact, fast = make(model), make(model, "bf16")
     expected = {exact: exact(paths), fast: fast(paths)}
     assert any(not np.array_equal(a, b) for a, b in zip(*expected.values(), strict=True))
     with ThreadPoolExecutor(4) as pool:
@@ -262,7 +201,7 @@ def test_threads_share_a_predictor_and_keep_their_precisions(model, paths):
 
 def test_threads_take_turns_each_with_its_own_switches(model, paths, monkeypatch):
     """On a CPU TF32 changes nothing; what is tested is who holds the switches while it computes."""
-    exact, fast = (Predictor(copy.deepcopy(model), size=32, device="cpu", precision="fp32") for _ in "12")
+    exact, fast = (make(model) for _ in "12")
     fast.tf32 = True
     inside, overlaps = [], []
 
@@ -290,11 +229,9 @@ def test_a_shared_picture_is_decoded_once_and_float32_computes_without_tf32(
 ):
     noise = np.random.RandomState(0).randint(0, 256, (900, 900, 3)).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
-    for _ in range(3):
-        lazy = Image.open(tmp_path / "a.png")
-        pixels = read_group([lazy] * 8, 32).pixels
-        assert (pixels == pixels[0]).all() and torch.equal(pixels[0], read_group([noise], 32).pixels[0])
-    shared = Predictor(copy.deepcopy(model), size=32, device="cpu", precision="fp32")
+    pixels = read_group([Image.open(tmp_path / "a.png")] * 8, 32).pixels
+    assert (pixels == pixels[0]).all() and torch.equal(pixels[0], read_group([noise], 32).pixels[0])
+    shared = make(model)
     seen = []
     encode = shared.model.encode
     monkeypatch.setattr(shared.model, "encode", lambda *args: seen.append(allows_tf32()) or encode(*args))
@@ -322,6 +259,10 @@ def test_strays_are_found_by_their_presence():
     assert find_strays([0.9, 0.8, 0.61, 0.59, 0.8], margin=0.2) == [False, False, False, True, False]
     assert find_strays([0.1, 0.1]) == [False, False] and find_strays([]) == []
     assert find_strays([float("nan")]) == [False]
+
+
+@pytest.mark.slow
+def test_strays_among_demo_groups_are_found():
     demo, shared, marked = ROOT / "data/demo/images", gconet.Predictor.load(device="cpu"), 0
     for name, other in {"bird": "cattle", "car": "bird", "cattle": "car", "guitar": "cattle"}.items():
         own = sorted((demo / name).iterdir())
@@ -329,7 +270,6 @@ def test_strays_are_found_by_their_presence():
         assert presence.argmin() == len(own), (name, presence)
         marked += find_strays(presence.tolist())[-1]
     assert marked >= 3
-    # pictures of other groups that hold this group's object as well
-    for name, other in {"cattle": "guitar", "guitar": "car"}.items():
+    for name, other in {"cattle": "guitar", "guitar": "car"}.items():  # the object is in these as well
         presence = shared([*sorted((demo / name).iterdir()), demo / other / "03.jpg"]).presence
         assert not find_strays(presence.tolist())[-1], (name, presence)

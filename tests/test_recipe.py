@@ -11,11 +11,12 @@ from gconet.config import Config, config_to_dict, flatten, load_config
 from gconet.data.dataset import EpisodeDataset
 from gconet.data.episodes import make_episodes
 from gconet.data.groups import scan_set
+from gconet.engine.optimizer import make_optimizer
 from gconet.losses import Criterion
 from gconet.models import build_training_model
 from gconet.models.training import TrainingOutput
 from tests import reference_path
-from tests.conftest import ROOT, log
+from tests.conftest import NARROW, ROOT, log
 
 RELEASE = {
     "seed": 0, "init": None, "data.train_set": "DUTS_class", "data.image_size": 224, "data.group_size": 16,
@@ -51,6 +52,22 @@ def test_recipes_have_their_literal_values(config, expected):
     assert {key: settings[key] for key in expected} == expected
 
 
+def test_the_optimizer_is_the_recipes():
+    config = load_config(ROOT / "configs/gconet.yaml")
+    model = build_training_model(config, classes=5)
+    optimizer = make_optimizer(config.optimizer, model)
+    assert type(optimizer) is torch.optim.Adam
+    name_of = {id(p): name for name, p in model.named_parameters()}
+    new, encoder = (
+        ({name_of[id(p)] for p in group["params"]}, group["lr"]) for group in optimizer.param_groups
+    )
+    trainable = {f"net.encoder.features.28.{kind}" for kind in ("weight", "bias")}
+    assert encoder == (trainable, pytest.approx(1e-6))
+    assert new == ({n for n in name_of.values() if not n.startswith("net.encoder.")}, 1e-4)
+    for group in optimizer.param_groups:
+        assert tuple(group["betas"]) == (0.9, 0.99) and group["weight_decay"] == 0
+
+
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_shipped_weights_were_trained_with_the_command_on_their_card(name):
     """The card's last `python train.py` line, its config file included, gives the settings in the weights."""
@@ -68,7 +85,7 @@ def test_shipped_weights_were_trained_with_the_command_on_their_card(name):
 def test_gradients_of_each_loss_are_those_of_the_reference_path(term):
     """In float64, for every trained parameter: through the own and the crossed half of the GCM too."""
     torch.manual_seed(0)
-    config = load_config(None, ["encoder.trainable=all"])
+    config = load_config(None, ["encoder.trainable=all", NARROW])
     model = build_training_model(config, classes=5).double()
     with torch.no_grad():  # so that the maps depend on the consensus
         model.net.decoder.top[0].weight *= 1e5

@@ -17,7 +17,7 @@ from gconet.inference.presence import cosine_to_others
 from gconet.inference.reference import Reference, write_references
 from gconet.models import build_model
 from gconet.models.affinity import Consensus
-from tests.conftest import lively
+from tests.conftest import NARROW, lively
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def paths(tmp_path_factory):
 def model(paths):
     torch.manual_seed(0)
     images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
-    return lively(build_model(load_config()).eval(), images)
+    return lively(build_model(load_config(None, [NARROW])).eval(), images)
 
 
 @pytest.fixture(scope="module")

@@ -21,14 +21,17 @@ from gconet.inference import folders
 from gconet.inference import reference as module
 from gconet.inference.reference import Reference, read_references, write_references
 from gconet.models import build_model
-from tests.conftest import lively
+from tests.conftest import NARROW, lively
 from tests.test_one_command import call, names, photos  # noqa: F401
 
 
 @pytest.fixture(scope="module")
 def checkpoint(toy, tmp_path_factory):
     """A small network whose maps depend on the reference."""
-    path, config = tmp_path_factory.mktemp("run") / "last.pt", load_config(None, ["data.image_size=32"])
+    path, config = (
+        tmp_path_factory.mktemp("run") / "last.pt",
+        load_config(None, ["data.image_size=32", NARROW]),
+    )
     images = [resize_image(load_image(p), 32) for p in sorted((toy / "images/toy").glob("*/*"))]
     save_checkpoint(path, config=config, model=lively(build_model(config), torch.stack(images) / 255))
     return path

@@ -18,7 +18,7 @@ from gconet.data.images import load_image
 from gconet.engine.run import Run
 from gconet.errors import CheckpointError, ConfigError, DataError
 from gconet.models.encoder import VGG16Encoder
-from tests.conftest import ROOT
+from tests.conftest import NARROW, ROOT
 from tests.test_corpus import png_header
 
 
@@ -96,23 +96,13 @@ def test_the_pixel_limit_can_be_raised_and_is_checked(tmp_path, monkeypatch):
         Image.MAX_IMAGE_PIXELS = before
 
 
-@pytest.fixture
-def page_of(checkpoint, tmp_path):
-    """The arguments of test.py for one group of pictures, b, with its own folder of results, out."""
-    (tmp_path / "images/b").mkdir(parents=True)
-    Image.new("RGB", (40, 30), "red").save(tmp_path / "images/b/0.png")
-    (tmp_path / "out").mkdir()
-    return [
-        "test.py", "--checkpoint", checkpoint, "--images", tmp_path / "images", "--output", tmp_path / "out",
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize("name", ["index.html", ".previews"])
-def test_a_group_named_as_the_page_is_refused_first(run, page_of, tmp_path, name):
-    (tmp_path / "images/b").rename(tmp_path / "images" / name)
-    images = tmp_path / "images" / name
-    done = run(*page_of[:4], images, *page_of[5:], status=2)
-    assert name in done.stderr and not list((tmp_path / "out").iterdir())
+def test_a_group_named_as_the_page_is_refused_first(run, checkpoint, tmp_path, name):
+    (tmp_path / "images" / name).mkdir(parents=True)
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "images" / name / "0.png")
+    given = ["--checkpoint", checkpoint, "--images", tmp_path / "images" / name]
+    assert name in run("test.py", *given, "--output", tmp_path / "out", status=2).stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_weights_in_the_download_cache_run_no_code_and_must_be_torchvisions(monkeypatch, tmp_path):
@@ -127,29 +117,24 @@ def test_weights_in_the_download_cache_run_no_code_and_must_be_torchvisions(monk
         assert not marker.exists() and "\n" not in str(caught.value)
 
 
-def changed(content, **values):
-    return {**content, "training": {**content["training"], **values}}
-
-
-def without(content, name):
-    return {**content, "training": {k: v for k, v in content["training"].items() if k != name}}
-
-
 def test_damaged_training_states_are_named(run, tiny, tmp_path):
-    run("train.py", *tiny, "name=r", "train.steps=1", cwd=tmp_path)
+    run("train.py", *tiny, NARROW, "name=r", "train.steps=1", cwd=tmp_path)
     path = tmp_path / "runs/r/last.pt"
     content = torch.load(path, weights_only=True)
-    nan = {**content["model"], "side1.layers.4.bias": torch.tensor([float("nan")])}
-    for damaged in (
-        {**content, "training": [1]}, without(content, "heads"), without(content, "step"),
-        changed(content, step="x"), changed(content, step=-5), changed(content, optimizer={"state": {}}),
-        changed(content, optimizer=None), {**content, "config": 3}, {**content, "model": nan},
-        changed(content, heads=[1]), changed(content, sums=3), changed(content, sums={"total": "x"}),
-        changed(content, best="x"), {**content, "model": [1]},
-        {**content, "model": {**content["model"], "side1.layers.4.bias": torch.tensor([1])}},
-        {**content, "config": {"seed": "x"}}, {**content, "config": {"data": {"image_size": 60000}}},
+    bias = "side1.layers.4.bias"
+    nan, whole = ({**content["model"], bias: torch.tensor([x])} for x in (float("nan"), 1))
+    training = [{k: v for k, v in content["training"].items() if k != name} for name in ("heads", "step")]
+    for key, value in (
+        ("step", "x"), ("step", -5), ("optimizer", {"state": {}}), ("optimizer", None), ("heads", [1]),
+        ("sums", 3), ("sums", {"total": "x"}), ("best", "x"),
     ):  # fmt: skip
-        torch.save(damaged, path)
+        training.append({**content["training"], key: value})
+    for key, value in (
+        *(("training", damaged) for damaged in ([1], *training)), ("model", [1]), ("model", nan),
+        ("model", whole), ("config", 3), ("config", {"seed": "x"}),
+        ("config", {"data": {"image_size": 60000}}),
+    ):  # fmt: skip
+        torch.save({**content, key: value}, path)
         done = run("train.py", "--resume", "runs/r", cwd=tmp_path, status=1)
         assert done.stderr.startswith("error: runs/r/last.pt: ") and done.stderr.count("\n") == 1, done
     torch.save({**content, "config": {k: v for k, v in content["config"].items() if k != "validation"}}, path)
@@ -166,11 +151,10 @@ def test_a_new_run_stays_out_of_a_folder_that_came_to_be_meanwhile(tmp_path):
 
 def test_no_name_or_file_leads_a_table_elsewhere(run, toy, tmp_path):
     gts = toy / "gts/toy"
-    command = ["scripts/evaluate.py", "--maps", f"../../escaped={gts}", "--gts", gts]
-    assert "escaped" in run(*command, status=2).stderr and not list(tmp_path.iterdir())
-    command = ["scripts/evaluate.py", "--sets", "../up", "--maps", gts, "--gts", gts]
-    assert "../up" in run(*command, status=2).stderr
-    command = ["scripts/evaluate.py", "--maps", gts, "--gts", gts]
+    command = ["scripts/evaluate.py", "--gts", gts, "--maps"]
+    for wrong in ((f"../../escaped={gts}",), (gts, "--sets", "../escaped")):
+        assert "escaped" in run(*command, *wrong, status=2).stderr and not list(tmp_path.iterdir())
+    command.append(gts)
     (tmp_path / ".scores.json").write_text("mine")
     (tmp_path / "pipe").symlink_to("/dev/null")
     run(
@@ -187,10 +171,8 @@ def test_tables_take_names_that_are_no_text_and_replace_files_whole(run, tmp_pat
     folder.mkdir(parents=True)
     Image.new("L", (9, 9), 255).save(folder / "a.png")
     files = [f"--{kind}={tmp_path / kind}" for kind in ("markdown", "latex", "json")]
+    given = ["--maps", folder.parent, "--gts", folder.parent, "--groups"]
     for overwrite in ((), ("--overwrite",)):
-        run(
-            "scripts/evaluate.py", "--maps", folder.parent, "--gts", folder.parent, "--groups", *files,
-            *overwrite,
-        )  # fmt: skip
+        run("scripts/evaluate.py", *given, *files, *overwrite)
     assert r"caf\udce9" in (tmp_path / "markdown").read_text()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["json", "latex", "maps", "markdown"]

@@ -17,13 +17,13 @@ from gconet.data.images import load_image
 from gconet.data.transforms import resize_image
 from gconet.inference.predictor import Predictor
 from gconet.models import build_model
-from tests.conftest import ROOT, read_group
+from tests.conftest import NARROW, ROOT, read_group
 
 
 @pytest.mark.parametrize("setting", ["gam.softmax=image", "gam.softmax=group", "gam.enabled=false"])
 def test_the_parts_average_to_the_consensus(toy, setting):
     torch.manual_seed(0)
-    config = load_config(None, [setting, *(["gcm.enabled=false"] if "enabled" in setting else [])])
+    config = load_config(None, [setting, NARROW, *(["gcm.enabled=false"] if "enabled" in setting else [])])
     model = build_model(config).eval()
     paths = sorted((toy / "images/toy").rglob("*.jpg"))[:5]
     images = torch.stack([resize_image(load_image(path), 64) for path in paths]).float() / 255
@@ -31,7 +31,7 @@ def test_the_parts_average_to_the_consensus(toy, setting):
         expected = model.consensus(model.encode(images)[-1])
     predictor, group = Predictor(model, size=64, device="cpu", precision="fp32"), read_group(paths, 64)
     parts, attention = predictor.consensus(group), predictor.attention(group)
-    assert parts.shape == (5, 512) and attention.shape == (5, 4, 4)
+    assert parts.shape == (5, 32) and attention.shape == (5, 4, 4)
     np.testing.assert_allclose(parts.mean(0), expected.vector[0, :, 0, 0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(attention, expected.attention[:, 0], rtol=1e-4, atol=1e-6)
 

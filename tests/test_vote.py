@@ -12,6 +12,7 @@ from gconet.inference.predictor import Predictor
 from gconet.inference.vote import find_parts, vote
 from gconet.models import build_model
 from gconet.models.affinity import Consensus
+from tests.conftest import NARROW
 
 SIZE, UNIT = 16, torch.eye(5)
 
@@ -56,9 +57,9 @@ def test_parts_are_connected_bright_and_not_tiny():
 
 
 def test_a_predictor_votes_only_if_asked_and_if_the_network_can(run, tmp_path):
-    model = build_model(load_config(None, ["data.image_size=32"])).eval()
+    model = build_model(load_config(None, ["data.image_size=32", NARROW])).eval()
     pictures = [np.full((8, 8, 3), level, np.uint8) for level in (0, 120, 250)]
-    mean = build_model(load_config(None, ["gam.kind=mean"])).eval()
+    mean = build_model(load_config(None, ["gam.kind=mean", NARROW])).eval()
     for net, kind in ((model, "most"), (mean, "vote")):
         with pytest.raises(ConfigError, match=kind):
             Predictor(net, consensus=kind)

@@ -74,8 +74,7 @@ def test_the_bare_commands_end_in_maps_scores_and_a_page(run, tmp_path):
     assert j_half["album_birds"] > 0.8 and j_half["album_fish"] > 0.7  # 0.846 and 0.749
 
 
-def test_weights_by_name(run, tmp_path):
-    """The weights of the paper's recipe mark most of the other objects too."""
+def test_weights_by_name():
     default, paper = gconet.load_pretrained(), gconet.load_pretrained("paper")
     distractors = gconet.load_pretrained("distractors")
     weight = "encoder.features.28.weight"
@@ -83,11 +82,16 @@ def test_weights_by_name(run, tmp_path):
     assert not torch.equal(default.state_dict()[weight], paper.state_dict()[weight])
     with pytest.raises(CheckpointError, match="best.*paper"):
         gconet.load_pretrained("best")
+
+
+@pytest.mark.slow
+def test_the_weights_of_the_papers_recipe_mark_most_of_the_other_objects_too(run, tmp_path):
     run("test.py", "--checkpoint", "paper", "--output", tmp_path / "maps", cwd=ROOT)
     j_half = score_folders(tmp_path / "maps", DEMO / "gts").figures["j_half"]
     assert 0.61 < j_half < 0.64  # 0.626 in bf16
 
 
+@pytest.mark.slow
 def test_the_common_object_is_picked_over_the_others(model):
     """The map is brighter on it in most pictures, also of guitars, which the training set does not hold."""
     predictor, picked = Predictor(copy.deepcopy(model), device="cpu", precision="fp32"), {}
@@ -106,6 +110,7 @@ def test_the_common_object_is_picked_over_the_others(model):
     assert sum(picked.values()) >= 21
 
 
+@pytest.mark.slow
 def test_the_same_picture_in_another_group_has_another_map(model):
     """On average the map lies more on the object of the group that it is seen in."""
     groups = {group.name: group for group in scan_groups(DEMO / "images", DEMO / "gts")}
