@@ -21,14 +21,11 @@ __all__ = ["CheckpointError", "ConfigError", "DataError", "GCoNetError", "Predic
 
 
 def load_pretrained(name: str = "pretrained") -> "GCoNet":
-    """Return the network with shipped weights (gconet/weights/README.md), in eval mode on the CPU.
+    """Return the network with the shipped weights `distractors` (`pretrained`) or `paper`, in eval mode on
+    the CPU; gconet/weights/README.md describes them.
 
-    `name`: `distractors` (`pretrained`), trained to tell the common object from others; or `paper`,
-    trained with the recipe of the authors' release.
-
-    The network takes RGB images of one group, (N,3,H,W) float32 in [0,1], preferably 224 × 224, and returns
-    their co-saliency maps, (N,1,H,W) in [0,1]; `Predictor` does this for picture files. Raises
-    CheckpointError if no shipped weights have that name, or the file is missing or altered.
+    It takes RGB images of one group, (N,3,H,W) float32 in [0,1], preferably 224 × 224, and returns their
+    co-saliency maps, (N,1,H,W) in [0,1]. Raises CheckpointError for another name, or an altered file.
     """
     from gconet.checkpoint import find_checkpoint, load_model  # lazy: most of the package needs no torch
 

@@ -7,8 +7,7 @@ A file is a dict of plain values and tensors: `format`, `config` (nested plain s
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import asdict
-from difflib import get_close_matches
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,10 @@ from gconet.models.encoder import Encoder
 FORMAT = "gconet-1"
 FOLDER = Path(__file__).resolve().parent / "weights"
 PRETRAINED = {  # the shipped weights by name, each with its SHA-256; see gconet/weights/README.md
-    "distractors": (
-        FOLDER / "gconet_distractors.pt",
-        "4140e37a7adf97ea00b3ea4720b6de8cbb4bb72a35b40f3769ece7fa29e8d657",
-    ),
+    "distractors": (FOLDER / "gconet_distractors.pt",
+                    "4140e37a7adf97ea00b3ea4720b6de8cbb4bb72a35b40f3769ece7fa29e8d657"),
     "paper": (FOLDER / "gconet.pt", "54ae7b0eef8179a4b3dece3f1bcc02214951faddbc78540a2351720fbabdcf3d"),
-}
+}  # fmt: skip
 DEFAULT = "distractors"  # the name that `pretrained` stands for
 
 
@@ -67,16 +64,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def load_model(path: Path) -> tuple[GCoNet, Config]:
     """Load the inference network from the checkpoint at `path`, and the settings it was trained with.
 
-    The network is in eval mode, float32, on the CPU.
-
-    Raises CheckpointError if the file is missing, damaged or of another architecture.
+    The network is in eval mode, float32, on the CPU. Raises CheckpointError if the file is missing, damaged
+    or of another architecture.
     """
     settle_threads(torch.device("cpu"))
     content = read_checkpoint(path)
-    config = content["config"]
-    model = build_model(config)
+    model = build_model(content["config"])
     load_state(model, content.get("model"), path)
-    return model.eval(), config
+    return model.eval(), content["config"]
 
 
 def find_checkpoint(name: str | Path) -> Path:
@@ -91,11 +86,8 @@ def load_weights(model: GCoNet, config: Config, path: Path) -> None:
     Raises CheckpointError if the file is missing, damaged or trained with another encoder or GAM.
     """
     content = read_checkpoint(path)
-    saved = content["config"]
-    for key, theirs, ours in (
-        ("encoder.name", saved.encoder.name, config.encoder.name),
-        ("gam", asdict(saved.gam), asdict(config.gam)),
-    ):
+    for key in ("encoder.name", "gam"):
+        theirs, ours = (attrgetter(key)(c) for c in (content["config"], config))
         if theirs != ours:
             raise CheckpointError(f"{path}: trained with {key} {theirs}, not {ours}; set {key} to match")
     load_state(model, content.get("model"), path)
@@ -168,12 +160,11 @@ def load_state(module: torch.nn.Module, state: Any, path: Path) -> None:
 def read_file(path: Path) -> Any:
     """Read the tensors and plain values in the file at `path`; raises CheckpointError."""
     if not path.is_file():
-        folder, what = (path, "a folder, not a") if path.is_dir() else (path.parent, "no such")
+        folder = path if path.is_dir() else path.parent
         there = sorted(p.name for p in folder.glob("[!.]*") if p.suffix in (".pt", ".pth"))
-        near = get_close_matches(path.name, [*PRETRAINED, *there], 1)
         raise CheckpointError(
-            f"{path}: {what} checkpoint; {f'did you mean {near[0]}? ' if near else ''}gconet ships "
-            f"{' and '.join(PRETRAINED)}; {folder.resolve()} holds {', '.join(there[:8]) or 'no .pt file'}"
+            f"{path} is not a file; gconet ships {' and '.join(PRETRAINED)}; {folder.resolve()} holds "
+            f"{', '.join(there[:8]) or 'no .pt file'}"
         )
     expected = dict(PRETRAINED.values()).get(path.resolve())
     if expected and digest(path) != expected:

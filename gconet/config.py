@@ -1,9 +1,9 @@
 """Settings as frozen dataclasses, read from strict YAML and `key=value` overrides.
 
-The defaults are the authors' release recipe. An unknown key, a value of the wrong type or two
-settings that contradict each other raise ConfigError.
+The defaults are the authors' release recipe. A wrong setting raises ConfigError.
 """
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -128,24 +128,25 @@ class Config:
             value = attrgetter(key)(self)
             for number in value if isinstance(value, tuple) else (value,):
                 if number is not None and not low <= number <= high:  # NaN is outside any range
-                    wrong = f"not between {low:g} and {high:g}" if high < math.inf else f"below {low}"
-                    raise ConfigError(f"{key}: {number} is {wrong}")
-        if Path(self.name).name != self.name or self.name in ("", ".", "..") or not self.name.isprintable():
-            raise ConfigError(f"name: {self.name!r:.80} is not a plain folder name")
-        sets, shares = self.data.train_set, self.data.shares
-        if not sets or len(set(sets)) < len(sets):
-            raise ConfigError(f"data.train_set: {list(sets)}; give one or more different names")
-        if shares and (len(shares) != len(sets) or min(shares) <= 0):
-            raise ConfigError(f"data.shares: {list(shares)}; give a number above 0 for each of {list(sets)}")
-        if self.validation.set in sets:
-            raise ConfigError("validation.set is also in data.train_set; name a held-out set")
-        if len(sets) > 1 and self.data.episodes is not None:
-            raise ConfigError("data.train_set and data.episodes: recorded episodes are of a single set")
-        if self.init is not None and self.encoder.weights != EncoderConfig.weights:
-            raise ConfigError("init and encoder.weights: init includes the encoder's weights; set only one")
-        for key in ("group_size", "flip", "rotation"):
-            if self.data.episodes is not None and getattr(self.data, key) != getattr(DataConfig, key):
-                raise ConfigError(f"data.{key} and data.episodes: recorded episodes have their own")
+                    raise ConfigError(f"{key}: {number} is not between {low:g} and {high:g}")
+        data, sets = self.data, list(self.data.train_set)
+        fixed = [k for k in ("group_size", "flip", "rotation") if getattr(data, k) != getattr(DataConfig, k)]
+        plain = self.name.isprintable() and Path(self.name).name == self.name not in ("", "..")
+        wrong = {
+            f"name: {self.name!r:.80} is not a plain folder name": not plain,
+            f"data.train_set: {sets}; give one or more different names": not sets or len({*sets}) < len(sets),
+            f"data.shares: {list(data.shares)}; give a number above 0 for each of {sets}":
+                data.shares and (len(data.shares) != len(sets) or min(data.shares) <= 0),
+            "validation.set is also in data.train_set; name a held-out set": self.validation.set in sets,
+            "data.train_set and data.episodes: recorded episodes are of a single set":
+                data.episodes is not None and len(sets) > 1,
+            f"data.{', data.'.join(fixed)} and data.episodes: recorded episodes have their own":
+                data.episodes is not None and fixed,
+            "init and encoder.weights: init includes the encoder's weights; set only one":
+                self.init is not None and self.encoder.weights != EncoderConfig.weights,
+        }  # fmt: skip
+        if found := [message for message, holds in wrong.items() if holds]:
+            raise ConfigError(found[0])
 
 
 RANGES = {
@@ -169,19 +170,16 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
     """Read settings (all optional) from the YAML file `path`, changed by overrides such as `data.root=/d`."""
     if path is None:
         return config_from_dict({}, overrides)
-    try:
-        settings = parse_yaml(path.read_bytes(), str(path))
-    except OSError as error:
+    if not path.is_file():
         there = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "no .yaml file"
-        raise ConfigError(f"no config {path}: {error.strerror} (there: {there})") from None
+        raise ConfigError(f"no config {path} (there: {there})")
+    settings = parse_yaml(path.read_bytes(), str(path))
     return config_from_dict({} if settings is None else settings, overrides)
 
 
 def config_from_dict(settings: Any, overrides: Sequence[str] = ()) -> Config:
     """Build a Config from nested plain `settings` and overrides `section.key=value`; raises ConfigError."""
     flat = flatten(settings)
-    if dotted := [key for key in settings if "." in str(key)]:
-        raise ConfigError(f"unknown key {dotted[0]}; write it in its section")
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
@@ -191,12 +189,10 @@ def config_from_dict(settings: Any, overrides: Sequence[str] = ()) -> Config:
         flat["data.cache"] = "memory" if cache else "none"
     parts: dict[str, dict[str, Any]] = {}
     for key, value in flat.items():
-        section, _, name = key.rpartition(".")
         if key not in TYPES:
-            every = [*TYPES, *SECTIONS]
-            close = [f"did you mean {near}? " for near in get_close_matches(key, every, n=1)]
-            known = [near for near in every if near.rpartition(".")[0] == section] or SECTIONS
-            raise ConfigError(f"unknown key {key}; {''.join(close)}known: {', '.join(known)}")
+            near = ", ".join(get_close_matches(key, TYPES, 3, cutoff=0.4)) or ", ".join(SECTIONS)
+            raise ConfigError(f"unknown key {key}; nearest: {near}; all are in gconet/config.py")
+        section, _, name = key.rpartition(".")
         parts.setdefault(section, {})[name] = check(TYPES[key], value, key)
     own = parts.pop("", {})
     return Config(**own, **{section: SECTIONS[section](**part) for section, part in parts.items()})
@@ -215,9 +211,7 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
 
 def config_to_dict(config: Config) -> dict[str, Any]:
     """Return a nested dict of lists and scalars, for YAML, JSON and checkpoints."""
-    plain = asdict(config)
-    plain["optimizer"]["betas"] = list(config.optimizer.betas)
-    plain["data"]["shares"] = list(config.data.shares)
-    sets = list(config.data.train_set)
-    plain["data"]["train_set"] = sets[0] if len(sets) == 1 else sets
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(config)))  # lists instead of tuples
+    if len(config.data.train_set) == 1:
+        plain["data"]["train_set"] = config.data.train_set[0]
     return plain

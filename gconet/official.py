@@ -31,14 +31,8 @@ OFFICIAL_NAMES = {
     "classifier": "acm.linear",
 }
 # VGG's fully connected layers and three layers of the GAM, which no forward pass reads.
-OFFICIAL_UNUSED = (
-    "backbone.classifier.0",
-    "backbone.classifier.3",
-    "backbone.classifier.6",
-    "co_x5.conv_output",
-    "co_x5.conv_transform",
-    "co_x5.fc_transform",
-)
+OFFICIAL_UNUSED = tuple(f"backbone.classifier.{i}" for i in (0, 3, 6))
+OFFICIAL_UNUSED += ("co_x5.conv_output", "co_x5.conv_transform", "co_x5.fc_transform")
 
 
 def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -72,7 +66,6 @@ def convert_official(source: Path, target: Path) -> None:
         raise CheckpointError(f"{source}: not a state dict, so not the authors' checkpoint")
     state = {str(name).removeprefix("module.").removeprefix("ginet."): t for name, t in state.items()}
     net = {n.removeprefix("net."): t for n, t in from_official(state).items() if n.startswith("net.")}
-    config = Config()
-    model = build_model(config)
+    model = build_model(Config())
     load_state(model, net, source)
-    save_checkpoint(target, config=config, model=model)
+    save_checkpoint(target, config=Config(), model=model)

@@ -38,26 +38,24 @@ def parse_text(kind: Any, text: str, key: str) -> Any:
 
 
 def check(kind: Any, value: Any, key: str) -> Any:
-    """Return `value` as type `kind`, one of the few that this file uses; raises ConfigError."""
+    """Return `value` as type `kind`, one of the few that gconet.config uses; raises ConfigError."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:  # X | None
         return None if value is None else check(args[0], value, key)
-    if origin is Literal:
-        if (type(value), value) not in [(type(arg), arg) for arg in args]:
-            raise ConfigError(f"{key}: {value!r:.80} is not one of {', '.join(map(str, args))}")
-        return value
-    if origin is tuple and args[-1] is ...:  # a single value is a list of one
-        return tuple(check(args[0], v, key) for v in (value if isinstance(value, list | tuple) else [value]))
-    if origin is tuple:
-        if not isinstance(value, list | tuple) or len(value) != len(args):
+    if origin is tuple:  # a single value is a list of one
+        values = value if isinstance(value, list | tuple) else [value]
+        if args[-1] is not ... and len(values) != len(args):
             raise ConfigError(f"{key}: expected a list of {len(args)}, got {value!r:.80}")
-        return tuple(check(arg, v, key) for arg, v in zip(args, value, strict=True))
+        return tuple(check(args[0], one, key) for one in values)
     # YAML 1.1 reads 1e-4 as text; `parse_text` leaves all numbers as text
-    if (kind is float and type(value) is int) or (type(value) is str and NUMBER.fullmatch(value)):
+    number = type(value) is str and kind in (int, float) and NUMBER.fullmatch(value)
+    if number or (kind is float and type(value) is int):
         with suppress(ValueError, OverflowError):
-            value = value if kind is str else kind(value)
+            value = kind(value)
     if kind is str and isinstance(value, str) and value.startswith("~/"):
         value = str(Path(value).expanduser())
-    if type(value) is not kind or value == "":
-        raise ConfigError(f"{key}: expected {kind.__name__}, got {value!r:.80}")
+    valid = (type(value), value) in [(type(arg), arg) for arg in args] if args else type(value) is kind
+    if not valid or value == "":
+        expected = f"one of {', '.join(map(str, args))}" if args else kind.__name__
+        raise ConfigError(f"{key}: expected {expected}, got {value!r:.80}")
     return value

@@ -119,7 +119,7 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
     refused(1, str(tmp_path / "no"), images=tmp_path / "no")
     refused(1, str(full), images=full)
     refused(1, "no.pt", checkpoint="no.pt")
-    refused(1, "did you mean paper?", checkpoint="papre")
+    refused(1, "distractors and paper", checkpoint="papre")
     refused(2, "'tpu9'", device="tpu9")
     refused(2, "int4", precision="int4")
     refused(2, "tf32", precision="tf32", device="cpu")
@@ -171,7 +171,7 @@ def test_train_py_refuses_and_leaves_no_folder(run, toy, tiny, tmp_path):
 
     base = ("--config", ROOT / "configs/gconet.yaml", *tiny)
     refused(*base, "data.root=nowhere", status=1, saying="nowhere")
-    refused(*base, "data.rooot=/d", status=2, saying="did you mean data.root?")
+    refused(*base, "data.rooot=/d", status=2, saying="data.root,")
     refused(*base, "train.epochs=ten", status=2, saying="train.epochs")
     refused("--config", "none.yaml", status=2, saying="none.yaml")
     refused("--resume", tmp_path / "empty", status=1, saying="empty")
