@@ -9,7 +9,6 @@ from gconet.data.compose import (
     OBJECT_PASTED,
     PLACES,
     PLAIN,
-    bounding_box,
     compose,
     draw_composition,
 )  # fmt: skip
@@ -52,12 +51,10 @@ def pictures(kind):
 
 
 def test_a_picture_without_the_object_is_another_classs_with_an_empty_mask():
+    """Their share leaves the other draws as they were."""
     x, g, y, *rest = pictures(ABSENT)
     picture, mask = compose(x, g, y, *rest)
     assert torch.equal(picture, y) and not mask.any()
-
-
-def test_the_share_of_pictures_without_the_object_leaves_the_other_draws_as_they_were():
     plain, absent = (
         np.concatenate([draw(seed=(0, 0, step), absent=share).kinds for step in range(200)])
         for share in (0.0, 0.25)
@@ -111,10 +108,3 @@ def test_one_picture_does_not_depend_on_its_batch():
     for i, part in enumerate(parts):
         for a, b in zip(whole, compose(*part), strict=True):
             assert torch.equal(a[i : i + 1], b)
-
-
-def test_bounding_box():
-    mask = torch.zeros(1, 1, 8, 8)
-    mask[:, :, 2:4, 0:6] = 1
-    low, high = bounding_box(mask)
-    assert low.tolist() == [[-1.0, -0.5]] and high.tolist() == [[0.5, 0.0]]

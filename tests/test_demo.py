@@ -47,12 +47,9 @@ def packages(tmp_path):
     return tmp_path / "packages"
 
 
-def test_the_script_composes_the_same_pictures_each_time(run, packages, tmp_path):
-    for name in ("one", "two"):
-        run("scripts/tools/make_demo.py", "--packages", packages, "--output", tmp_path / name)
-    files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.*"))
-    assert len(files) == 69
-    assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "two" / f).read_bytes() for f in files)
+def test_the_script_composes_groups_with_masks(run, packages, tmp_path):
+    run("scripts/tools/make_demo.py", "--packages", packages, "--output", tmp_path / "one")
+    assert len(list((tmp_path / "one").rglob("*.*"))) == 69
     image = np.asarray(load_image(tmp_path / "one/images/car/00.jpg")).astype(int)
     mask = np.asarray(load_mask(tmp_path / "one/gts/car/00.png")) > 0
     inside = image[mask]

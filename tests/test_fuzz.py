@@ -9,20 +9,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gconet.config import Config, config_from_dict, config_to_dict, load_config
+from gconet.config import Config, config_from_dict, config_to_dict, flatten, load_config
 from gconet.data.episodes import DrawnEpisodes
-from gconet.data.groups import SUFFIXES, Group, Item, scan_groups
+from gconet.data.groups import SUFFIXES, scan_groups
 from gconet.errors import ConfigError, DataError
-from gconet.evaluation import CONVENTIONS, score_arrays
 
 bounded = settings(max_examples=100, deadline=None, derandomize=True)
 
-KEYS = [
-    f"{section}.{key}"
-    for section, own in config_to_dict(Config()).items()
-    if isinstance(own, dict)
-    for key in own
-]
+KEYS = [key for key in flatten(config_to_dict(Config())) if "." in key]
 values = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
     st.lists(st.floats(), max_size=3), st.dictionaries(st.text(max_size=4), st.integers(), max_size=2),
@@ -33,7 +27,7 @@ values = st.one_of(
 @bounded
 @given(
     st.dictionaries(
-        st.one_of(st.sampled_from([*KEYS, "seed", "name", "init"]), st.text(max_size=6)), values, max_size=4
+        st.sampled_from([*KEYS, "seed", "name", "init"]) | st.text(max_size=6), values, max_size=4
     )
 )
 def test_settings_are_taken_as_they_are_or_refused(changes):
@@ -56,18 +50,14 @@ def test_settings_are_taken_as_they_are_or_refused(changes):
         assert kept == (tuple(value) if isinstance(value, list) else value)
 
 
+overrides = st.one_of(
+    st.builds("{}={}".format, st.sampled_from([*KEYS, "seed", "name"]), st.text(max_size=10)),
+    st.builds("{}={}".format, st.sampled_from(KEYS), st.integers() | st.floats(0, 1)), st.text(max_size=20),
+)  # fmt: skip
+
+
 @bounded
-@given(
-    st.lists(
-        st.one_of(
-            st.builds("{}={}".format, st.sampled_from([*KEYS, "seed", "name"]), st.text(max_size=10)),
-            st.builds("{}={}".format, st.sampled_from(KEYS), st.one_of(st.integers(), st.floats(0, 1))),
-            st.text(max_size=20),
-        ),
-        max_size=3,
-    ),
-    st.text(max_size=60),
-)
+@given(st.lists(overrides, max_size=3), st.text(max_size=60))
 def test_any_text_as_override_or_file_is_settings_or_an_error(overrides, text):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "c.yaml"
@@ -80,9 +70,7 @@ def test_any_text_as_override_or_file_is_settings_or_an_error(overrides, text):
 
 
 letters = st.characters(exclude_characters="/\0", exclude_categories=("Cs",))
-stems = st.text(letters, min_size=1, max_size=6).filter(
-    lambda s: not s.startswith(".") and len(s.encode()) < 100
-)
+stems = st.text(letters, min_size=1, max_size=6).filter(lambda s: not s.startswith("."))
 suffixes = st.sampled_from([*SUFFIXES, ".PNG", ".txt", ""])
 
 
@@ -126,40 +114,10 @@ def test_episodes_are_pairs_of_distinct_images_of_two_classes(sizes, seed, group
     assert episodes.steps == len(drawn)
     for episode, same in zip(drawn, again, strict=True):
         n = min(group_size, *(sizes[label] for label in episode.labels))
-        assert (
-            episode.labels[0] != episode.labels[1]
-            and len(set(episode.images)) == len(episode.images) == 2 * n
-        )
+        assert episode.labels[0] != episode.labels[1]
+        assert len(set(episode.images)) == len(episode.images) == 2 * n
         for half, label in enumerate(episode.labels):
             own = episode.images[half * n : (half + 1) * n]
             assert ((starts[label] <= own) & (own < starts[label + 1])).all()
         assert (np.abs(episode.angles) <= rotation + 1e-4).all() and episode.flips.dtype == bool
         assert all((getattr(episode, k) == getattr(same, k)).all() for k in ("images", "angles", "flips"))
-
-
-GROUPS = [Group(name, tuple(Item(f"{i}", Path(f"{name}{i}.png")) for i in range(3))) for name in "ab"]
-
-
-sides = st.integers(1, 12)
-
-
-@bounded
-@given(
-    st.lists(
-        st.tuples(sides, sides, st.integers(0, 2**31), st.sampled_from([1, 2, 256])), min_size=1, max_size=4
-    )
-)
-def test_scores_are_numbers_from_zero_to_one(pictures):
-    pairs = []
-    for i, (height, width, seed, levels) in enumerate(pictures):
-        r = np.random.RandomState(seed)
-        m, mask = (
-            r.choice(256, levels, replace=False)[r.randint(0, levels, (height, width))] for _ in range(2)
-        )
-        pairs.append((f"g{i % 2}", f"{i}", m.astype(np.uint8), mask.astype(np.uint8)))
-    for convention in CONVENTIONS:
-        scores = score_arrays(iter(pairs), convention=convention)
-        for own in (scores, *scores.groups.values()):
-            for name, value in own.figures.items():
-                most = 2 if name.endswith("_e") else 1  # the toolbox divides E by the pixels less one
-                assert -1e-9 <= value <= most + 1e-9, name  # NaN neither

@@ -11,6 +11,7 @@ from gconet.config import OptimizerConfig
 from gconet.data.dataset import Batch
 from gconet.engine.graphs import GraphedStep
 from gconet.engine.optimizer import load_optimizer, make_optimizer, set_rates, skip_if_not_finite
+from tests.conftest import same
 
 
 class FakeCuda:
@@ -22,13 +23,9 @@ class FakeCuda:
 
     def install(self, monkeypatch):
         fakes = {
-            "CUDAGraph": FakeGraph,
-            "Stream": FakeStream,
-            "current_stream": FakeStream,
-            "stream": lambda stream: nullcontext(),
-            "graph_pool_handle": lambda: "pool",
-            "graph": self.graph,
-        }
+            "CUDAGraph": FakeGraph, "Stream": FakeStream, "current_stream": FakeStream, "graph": self.graph,
+            "stream": lambda stream: nullcontext(), "graph_pool_handle": lambda: "pool",
+        }  # fmt: skip
         for name, fake in fakes.items():
             monkeypatch.setattr(torch.cuda, name, fake)
 
@@ -115,7 +112,7 @@ def make_step():
 
 
 def weights(model: nn.Module):
-    return [p.detach().clone() for p in model.parameters()]
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
 @pytest.fixture
@@ -137,14 +134,9 @@ def test_the_first_batch_of_a_size_runs_the_second_is_recorded_and_each_is_one_s
     take = GraphedStep(cuda.watch(step), optimizer)
     for i, size in enumerate(sizes):
         result = take(make_batch(size, i))
-        assert torch.equal(result, expected[i])
-        assert all(torch.equal(a, b) for a, b in zip(weights(model), after[i], strict=True))
-    assert [e for e in cuda.events if not e.startswith("replay")] == [
-        "run 4", "run 6", "record 4", "record 6", "run 2",
-    ]  # fmt: skip
-    assert [e for e in cuda.events if e.startswith("replay")] == [
-        "replay 4", "replay 4", "replay 6", "replay 6", "replay 4",
-    ]  # fmt: skip
+        assert torch.equal(result, expected[i]) and same(weights(model), after[i])
+    events = {kind: [e[-1] for e in cuda.events if e.startswith(kind)] for kind in ("run", "rec", "rep")}
+    assert events == {"run": ["4", "6", "2"], "rec": ["4", "6"], "rep": ["4", "4", "6", "6", "4"]}
 
 
 def test_a_changed_learning_rate_is_recorded_anew(cuda):
@@ -158,9 +150,8 @@ def test_a_changed_learning_rate_is_recorded_anew(cuda):
     train(step, optimizer)
     model, optimizer, step = make_step()
     train(GraphedStep(cuda.watch(step), optimizer), optimizer)
-    half = ["run 4", "record 4", "replay 4", "replay 4"]
-    assert cuda.events == 2 * half
-    assert all(torch.equal(a, b) for a, b in zip(weights(model), weights(expected), strict=True))
+    assert cuda.events == 2 * ["run 4", "record 4", "replay 4", "replay 4"]
+    assert same(weights(model), weights(expected))
 
 
 def test_the_batch_is_copied_so_that_its_memory_may_be_used_again(cuda):

@@ -69,15 +69,9 @@ def score_by_pysodmetrics(map_u8, gt_u8):
         for metric in metrics:
             metric.step(map_u8, gt_u8)
     mae, f, e, s = (metric.get_results() for metric in metrics)
-    rising = slice(None, None, -1)  # theirs fall from threshold 255 to 0
-    return {
-        "mae": mae["mae"],
-        "s_measure": s["sm"],
-        "f": f["fm"]["curve"][rising],
-        "e": e["em"]["curve"][rising],
-        "precision": f["pr"]["p"][rising],
-        "recall": f["pr"]["r"][rising],
-    }
+    curves = {"f": f["fm"]["curve"], "e": e["em"]["curve"], "precision": f["pr"]["p"], "recall": f["pr"]["r"]}
+    scores = {name: curve[::-1] for name, curve in curves.items()}  # theirs fall from threshold 255 to 0
+    return {"mae": mae["mae"], "s_measure": s["sm"], **scores}
 
 
 @bounded
