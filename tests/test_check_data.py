@@ -1,10 +1,7 @@
 """The check of whole data sets: everything wrong is listed, by path; the command's exit status."""
 
 import shutil
-import subprocess
-import sys
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +14,6 @@ from gconet.data.toy import make_toy_set
 from gconet.errors import DataError
 from tests.conftest import ROOT
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "check_data.py"
-
 
 @pytest.fixture
 def root(tmp_path):
@@ -28,10 +23,6 @@ def root(tmp_path):
 
 def find_problems(root, name="toy"):
     return {(p.kind, p.path.relative_to(root).as_posix()) for p in check_set(root, name).problems}
-
-
-def run_script(*args):
-    return subprocess.run([sys.executable, str(SCRIPT), *map(str, args)], capture_output=True, text=True)
 
 
 def test_names_pair_in_either_unicode_form(root):
@@ -75,7 +66,7 @@ def test_everything_wrong_is_listed(root):
     }
 
 
-def test_missing_sides_sets_and_roots_are_named(root, tmp_path):
+def test_missing_sides_sets_and_roots_are_named(run, root, tmp_path):
     (root / "gts").rename(root / "elsewhere")
     found = find_problems(root)
     assert ("missing folder", "gts/toy") in found
@@ -83,17 +74,17 @@ def test_missing_sides_sets_and_roots_are_named(root, tmp_path):
     assert list_sets(root) == ["toy"]
     with pytest.raises(DataError, match="CoCA.*toy"):
         check_set(root, "CoCA")
-    done = run_script("--root", tmp_path / "nowhere")
-    assert done.returncode == 1 and "nowhere" in done.stderr
+    assert "nowhere" in run("scripts/check_data.py", "--root", tmp_path / "nowhere", status=1).stderr
 
 
-def test_masks_of_distractors_are_checked_if_they_are_there(root):
+def test_masks_of_distractors_are_checked_if_they_are_there(run, root):
     a, b, c = (p.name for p in sorted((root / "images/toy").iterdir()))
     others = root / "distractors/toy"
     shutil.copytree(root / "gts/toy", others)
     report = check_set(root, "toy")
     assert (report.images, report.masks, report.distractors, report.problems) == (9, 9, 9, [])
-    assert "9 images, 9 masks, 9 distractor masks: no problems" in run_script("--root", root).stdout
+    done = run("scripts/check_data.py", "--root", root)
+    assert "9 images, 9 masks, 9 distractor masks: no problems" in done.stdout
     (others / a / "000.png").write_text("not a picture")
     (others / a / "001.png").rename(others / a / "009.png")
     Image.fromarray(np.zeros((5, 7), np.uint8)).save(others / b / "002.png")
@@ -123,17 +114,14 @@ def test_known_totals(root):
         assert known.images is None or f"| {known.images:,} | {known.groups} |" in rows[name]
 
 
-def test_command(root):
-    done = run_script("--root", root)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "toy: 3 groups, 9 images, 9 masks: no problems\n"
-
+def test_command(run, root):
+    given = ["scripts/check_data.py", "--root", root]
+    done = run(*given)
+    assert (done.stdout, done.stderr) == ("toy: 3 groups, 9 images, 9 masks: no problems\n", "")
     broken = sorted((root / "gts/toy").rglob("*.png"))[0]
     broken.write_bytes(b"")
-    done = run_script("--root", root, "--set", "toy")
-    assert done.returncode == 1
+    done = run(*given, "--set", "toy", status=1)
     assert "1 problem\n" in done.stdout and f"unusable: {broken}: " in done.stdout
     assert done.stderr.count("\n") == 1
-
-    done = run_script("--root", root, "--set", "CoCA")
-    assert done.returncode == 1 and "CoCA" in done.stderr
+    assert "CoCA" in run(*given, "--set", "CoCA", status=1).stderr
+    run(*given, "--bogus", status=2)

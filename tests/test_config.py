@@ -80,20 +80,14 @@ def test_a_contradiction_names_both_keys(key):
 
 
 def test_files_that_are_missing_no_mapping_or_full_of_aliases_are_named(tmp_path):
-    with pytest.raises(ConfigError, match="none.yaml"):
-        load_config(tmp_path / "none.yaml")
-    with pytest.raises(ConfigError, match="expected a section"):
-        config_from_dict([1, 2])
-    (tmp_path / "list.yaml").write_text("- a\n- b\n")
-    with pytest.raises(ConfigError, match="expected a section"):
-        load_config(tmp_path / "list.yaml", ["seed=1"])
     (tmp_path / "broken.yaml").write_text("a: [1")
-    with pytest.raises(ConfigError, match="broken.yaml"):
-        load_config(tmp_path / "broken.yaml")
-    for other in ("[]", "0", "false"):
+    for name in ("none.yaml", "broken.yaml"):
+        with pytest.raises(ConfigError, match=name):
+            load_config(tmp_path / name)
+    for other in ("[]", "0", "false", "- a\n- b\n"):
         (tmp_path / "other.yaml").write_text(other)
-        with pytest.raises(ConfigError, match="expected a section"):
-            load_config(tmp_path / "other.yaml")
+        with pytest.raises(ConfigError, match="section"):
+            load_config(tmp_path / "other.yaml", ["seed=1"])
     lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
     lines += [f"{b}: &{b} [{', '.join(9 * [f'*{a}'])}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
     (tmp_path / "laughs.yaml").write_text("\n".join(lines))

@@ -161,20 +161,8 @@ def test_loops_of_links_end(run, checkpoint, tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a/c.png")
     assert "loop" in run("test.py", "--images", tmp_path / "loop", status=1).stderr
     assert [group.name for group in scan_groups(tmp_path)] == ["a"]
-    command = ["test.py", "--checkpoint", checkpoint, "--images", tmp_path / "a", "--output"]
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/round").symlink_to(tmp_path / "out")
-    assert "out" in run(*command, tmp_path / "out", status=2).stderr  # it holds a file that is not ours
-    (tmp_path / "out/round").unlink()
-    assert "1 map of 1 group " in run(*command, tmp_path / "out").stdout
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_forbidden_files_and_folders(tmp_path):
-    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    (tmp_path / "a.png").chmod(0)
-    with pytest.raises(DataError, match="a.png"):
-        load_image(tmp_path / "a.png")
+    given = ["--checkpoint", checkpoint, "--images", tmp_path / "a", "--output", tmp_path / "out"]
+    assert "1 map of 1 group " in run("test.py", *given).stdout
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")

@@ -18,8 +18,7 @@ from gconet.applications.cosegmentation import (
     soften,
     threshold_map,
 )
-from gconet.applications.imaging import fit
-from gconet.applications.matting import clean_colours, tiles
+from gconet.applications.matting import clean_colours
 
 
 @pytest.fixture
@@ -78,15 +77,13 @@ def test_small_parts_are_dropped_by_their_share_and_a_small_object_stays():
     assert not keep_large(np.zeros((5, 5), bool)).any() and keep_large(np.ones((5, 5), bool)).all()
 
 
-def test_cut_out_and_blend_by_hand():
+def test_cut_out_and_blend_by_hand_and_a_soft_border_of_a_flat_picture_is_level():
     picture = np.full((1, 3, 3), 100, np.uint8)
     opacity = np.uint8([[0, 51, 255]])
     rgba = cut_out(picture, opacity)
     assert rgba.tolist() == [[[0, 0, 0, 0], [100, 100, 100, 51], [100, 100, 100, 255]]]
     assert blend(picture, opacity, np.full((1, 1, 3), 200, np.uint8))[0, :, 0].tolist() == [200, 180, 100]
 
-
-def test_a_soft_border_of_a_flat_picture_is_level(disc):
     flat = np.full((100, 100, 3), 90, np.uint8)
     mask = np.zeros((100, 100), bool)
     mask[:, 50:] = True
@@ -157,16 +154,6 @@ def test_colours_of_an_object_without_a_clear_pixel_stay_in_range():
         assert cleaned.dtype == np.uint8 and cleaned.shape == picture.shape
         if level in (0, 255):
             np.testing.assert_array_equal(cleaned, picture)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (700, 3), (257, 511), (300, 1000)])
-def test_tiles_cover_a_picture_once(size):
-    covered = np.zeros(size, int)
-    small = fit(np.zeros(size, np.uint8), 100).shape
-    for tile, near in tiles(size, small):
-        covered[tile] += 1
-        assert np.empty(small)[near].size
-    assert (covered == 1).all()
 
 
 def test_a_large_picture_needs_little_memory_beside_its_opacity():

@@ -19,7 +19,6 @@ from gconet.evaluation.tables import COLUMNS
 from gconet.opencv import cv2
 from tests.conftest import Done
 from tests.official import GOLDEN, needs_golden
-from tests.thresholding_loop import time_scorers
 
 ROOT = Path(__file__).resolve().parents[1]
 METRICS = GOLDEN / "metrics"
@@ -186,14 +185,6 @@ sys.exit("torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.slow
-def test_speed_against_the_loop_and_pysodmetrics(capsys):
-    time_scorers(40)
-    lines = capsys.readouterr().out.splitlines()[1:]
-    _, pysodmetrics, loop = (float(line.split()[-3]) for line in lines)
-    assert loop >= 100 and pysodmetrics >= 3
 
 
 @pytest.mark.slow

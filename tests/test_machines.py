@@ -85,10 +85,7 @@ def switches():
 def test_the_callers_precision_switches_stay_and_change_no_map(net, expected, switches, how):
     def queries():
         found = []
-        for query in (
-            torch.get_float32_matmul_precision,
-            lambda: (B.cudnn.allow_tf32, B.cuda.matmul.allow_tf32),
-        ):
+        for query in (torch.get_float32_matmul_precision, lambda: B.cudnn.allow_tf32):
             try:
                 found.append(query())
             except RuntimeError:  # PyTorch's own answer to a mix
@@ -192,15 +189,19 @@ def test_every_pool_of_threads_and_pytorch_keep_to_the_processors(monkeypatch, t
     import gconet.inference.folders as folders
 
     started = []
-    for module in (jobs, folders):
+
+    def pool(count):
+        started.append(count)
+        return ThreadPoolExecutor(count)
+
+    def read_ahead(*args, workers, plain=pictures.read_ahead, **options):
+        started.append(workers)
+        return plain(*args, workers=workers, **options)
+
+    monkeypatch.setattr(pictures, "read_ahead", read_ahead)
+    for module in (jobs, folders, pictures):
         monkeypatch.setattr(module, "processors", lambda: 3)
-        monkeypatch.setattr(
-            module, "ThreadPoolExecutor", lambda n: started.append(n) or ThreadPoolExecutor(n)
-        )
-    monkeypatch.setattr(pictures, "processors", lambda: 3)
-    plain = pictures.read_ahead
-    monkeypatch.setattr(pictures, "read_ahead", lambda *a, workers, **k: started.append(workers) or
-                        plain(*a, workers=workers, **k))  # fmt: skip
+        monkeypatch.setattr(module, "ThreadPoolExecutor", pool, raising=False)
     write_maps(make(net), scan_groups(toy / "images/toy")[:1], tmp_path)
     jobs.run_jobs(str, [1, 2], desc="", strict=True)
     assert sorted(started) == [3, 3, 5]

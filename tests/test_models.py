@@ -159,36 +159,6 @@ def test_gradients_in_bf16_are_those_in_float32():
     assert not torch.equal(ours.gcm.layers[0].weight.grad, exact.gcm.layers[0].weight.grad)
 
 
-def test_training_outputs_and_the_two_halves():
-    model, output = training_gradients()
-    assert [tuple(m.shape) for m in output.side_maps] == [(4, 1, 32, 32)] * 4
-    assert output.collaboration.shape == (8, 1, 32, 32)
-    assert output.class_logits.shape == (4, 5)
-    torch.manual_seed(0)
-    (F1, F2), (E1, E2) = torch.rand(4, 32, 2, 2).split(2), torch.rand(2, 1, 32, 1, 1)
-    logits = model.gcm((F1, F2), (E1, E2), (32, 32))
-    own = [model.gcm.layers(F1 * E1), model.gcm.layers(F2 * E2)]
-    crossed = [model.gcm.layers(F1 * E2), model.gcm.layers(F2 * E1)]
-    expected = F.interpolate(torch.cat(own + crossed), (32, 32), mode="bilinear", align_corners=True)
-    torch.testing.assert_close(logits, expected)
-
-
-def test_the_training_model_makes_the_maps_of_the_inference_model():
-    torch.manual_seed(0)
-    model = build_training_model(load_config(None, [NARROW]), classes=5).eval()
-    model.net.decoder.top[0].weight.data *= 1e5  # so that the maps depend on the consensus
-    images = torch.rand(4, 3, 32, 32)
-    with torch.inference_mode():
-        final = model(images).side_maps[-1]
-        first, second = model.net(images[:2]), model.net(images[2:])
-        torch.testing.assert_close(final, torch.cat([first, second]))
-        *stages, features = model.net.encode(images)
-        others = model.net.consensus(features[2:]).vector
-        laterals = model.net.laterals([stage[:2] for stage in stages])
-        wrong = model.net.decode(laterals, features[:2], others, (32, 32))
-    assert (wrong - first).abs().max() > 1e-3
-
-
 def test_the_training_model_is_the_reference_path():
     """In float64: the scaled consensus would magnify float32's rounding, which differs among processors."""
     torch.manual_seed(0)

@@ -25,15 +25,10 @@ RANKS = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "loca
 def test_the_home_folder_is_found_behind_an_equals_sign(run, toy, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     home = str(tmp_path)
-    for given, expected in {
-        "~/maps": f"{home}/maps",
-        "--output=~/maps": f"--output={home}/maps",
-        "data.root=~": f"data.root={home}",
-        "ours=~/a": f"ours={home}/a",
-        "--maps=ours=~/a": f"--maps=ours={home}/a",
-        **{text: text for text in ("~user", "a~/b", "--x=y~", "")},
-    }.items():
-        assert expand_home(given) == expected
+    for given in ("~/maps", "--output=~/maps", "data.root=~", "ours=~/a", "--maps=ours=~/a"):
+        assert expand_home(given) == given.replace("~", home)
+    for given in ("~user", "a~/b", "--x=y~", ""):
+        assert expand_home(given) == given
     config = load_config(None, ["data.root=~/data", "encoder.weights=~/vgg.pth", "data.episodes=~/e.npz"])
     assert (config.data.root, config.encoder.weights) == (f"{home}/data", f"{home}/vgg.pth")
     shutil.copytree(toy / "gts/toy", tmp_path / "maps")

@@ -1,11 +1,7 @@
 """Names, checkpoints and pictures that are traps: refused, soon and in little memory."""
 
 import os
-import pickle
 import re
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
@@ -18,8 +14,7 @@ from gconet.data.images import load_image
 from gconet.engine.run import Run
 from gconet.errors import CheckpointError, ConfigError, DataError
 from gconet.models.encoder import VGG16Encoder
-from tests.conftest import NARROW, ROOT
-from tests.test_corpus import png_header
+from tests.conftest import NARROW
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "..", ".", "", "a\\b", "nul\0"])
@@ -36,48 +31,6 @@ class Bomb:
 
     def __reduce__(self):
         return os.system, (f"touch {self.marker}",)
-
-
-def measured(*command):
-    """A command's output, seconds and peak memory in MiB, in a process of its own."""
-    before = time.perf_counter()
-    code = f"""
-import re, runpy, sys
-sys.argv = {[str(c) for c in command]!r}
-try: runpy.run_path(sys.argv[0], run_name="__main__")
-except SystemExit as e: status = e.code
-peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]
-print("peak", int(peak) // 1024, file=sys.stderr)
-sys.exit(status)
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done, time.perf_counter() - before, int(done.stderr.rsplit("peak ")[-1])
-
-
-@pytest.mark.slow
-def test_traps_are_refused_soon_and_in_little_memory(tmp_path):
-    """Beyond what a start of PyTorch takes: that is measured beside them."""
-    trap, marker, images = tmp_path / "bomb.pt", tmp_path / "ran", tmp_path / "g"
-    torch.save({"format": "gconet-1", "config": {}, "model": Bomb(marker)}, trap)
-    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Bomb(marker)))
-    images.mkdir()
-    (images / "giga.png").write_bytes(png_header(32768, 32768))
-    _, start, idle = measured("test.py", "--help")
-    for checkpoint in (trap, tmp_path / "plain.pt"):
-        done, seconds, peak = measured(
-            "test.py", "--checkpoint", checkpoint, "--images", "data/demo/images", "--output", tmp_path / "o"
-        )
-        assert done.returncode == 1 and checkpoint.name in done.stderr and not marker.exists()
-        assert seconds - start < 2 and peak - idle < 500
-    Image.new("L", (4, 4)).save(tmp_path / "m.png")
-    (tmp_path / "maps").mkdir()
-    (tmp_path / "m.png").rename(tmp_path / "maps/giga.png")
-    done, seconds, peak = measured(
-        "scripts/cosegment.py", "--images", images, "--maps", tmp_path / "maps", "--output", tmp_path / "c"
-    )
-    assert done.returncode == 1 and "giga.png" in done.stderr
-    assert seconds < 2 and peak < 500
-    print(f"start of test.py {start:.1f} s, {idle} MiB; a gigapixel header {seconds:.1f} s, {peak} MiB")
 
 
 def test_the_pixel_limit_can_be_raised_and_is_checked(tmp_path, monkeypatch):
