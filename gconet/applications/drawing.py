@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -82,45 +83,52 @@ def draw_grid(rows: Sequence[Sequence[RGB]], titles: Sequence[str], height: int 
 
     All pictures are scaled to `height`; a column is as wide as its widest picture.
     """
-    scaled = [[_to_height(picture, height) for picture in row] for row in rows]
-    widths = [max(picture.shape[1] for picture in column) for column in zip(*scaled, strict=True)]
+    scaled = [[scale(picture, height) for picture in row] for row in rows]
+    widths = [max(picture.width for picture in column) for column in zip(*scaled, strict=True)]
     top = TEXT + 2 * GAP
-    total = sum(widths) + GAP * (len(widths) + 1), top + len(rows) * (height + GAP)
-    canvas = Image.new("RGB", total, "white")
+    size = sum(widths) + GAP * (len(widths) + 1), top + len(rows) * (height + GAP)
+    canvas = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(canvas)
     font, titles = legible(titles)
     left = GAP
     for column, (title, width) in enumerate(zip(titles, widths, strict=True)):
-        text = _clip(title, font, width)
-        draw.text((left + (width - font.getlength(text)) / 2, GAP), text, fill="black", font=font)
+        while len(title) > 1 and font.getlength(title) > width:
+            title = title[:-2] + "…"
+        draw.text((left + (width - font.getlength(title)) / 2, GAP), title, fill="black", font=font)
         for row, pictures in enumerate(scaled):
-            picture = pictures[column]
-            place = left + (width - picture.shape[1]) // 2, top + row * (height + GAP)
-            canvas.paste(Image.fromarray(picture), place)
+            place = left + (width - pictures[column].width) // 2, top + row * (height + GAP)
+            canvas.paste(pictures[column], place)
         left += width + GAP
     return np.asarray(canvas)
+
+
+def scale(picture: RGB, height: int) -> Image.Image:
+    """`picture` with `height` rows of pixels."""
+    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+    way = cv2.INTER_AREA if height < picture.shape[0] else cv2.INTER_LINEAR
+    return Image.fromarray(cv2.resize(picture, (width, height), interpolation=way))
 
 
 def draw_matrix(values: Matrix, names: Sequence[str], title: str) -> RGB:
     """A square matrix (G,G) in [0,1] as a heat map with names on the left and their numbers on top."""
     font, (title, *names) = legible([title, *names])
-    left = round(max(font.getlength(f"{name}  {len(names)}") for name in names)) + 3 * GAP
-    top = 2 * (TEXT + 2 * GAP)
-    needed = left + len(names) * CELL + GAP, top + len(names) * CELL + GAP
-    canvas = Image.new("RGB", (max(needed[0], round(font.getlength(title)) + 2 * GAP), needed[1]), "white")
-    draw = ImageDraw.Draw(canvas)
-    draw.text((GAP, GAP), title, fill="black", font=font)
+    texts = [f"{name}  {number}" for number, name in enumerate(names, 1)]
+    left, top, side = (
+        round(max(map(font.getlength, texts))) + 3 * GAP,
+        2 * (TEXT + 2 * GAP),
+        len(names) * CELL,
+    )
+    width = max(left + side, round(font.getlength(title)) + GAP) + GAP
+    canvas = Image.new("RGB", (width, top + side + GAP), "white")
     levels = np.asarray(255 * np.clip(values, 0, 1), np.uint8)
-    cells = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
-    size = len(names) * CELL, len(names) * CELL
-    canvas.paste(Image.fromarray(cells).resize(size, Image.Resampling.NEAREST), (left, top))
-    for i, name in enumerate(names):
+    cells = Image.fromarray(cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB))
+    canvas.paste(cells.resize((side, side), Image.Resampling.NEAREST), (left, top))
+    write = partial(ImageDraw.Draw(canvas).text, fill="black", font=font)
+    write((GAP, GAP), title)
+    for i, text in enumerate(texts):
+        write((left - GAP - font.getlength(text), top + i * CELL + (CELL - TEXT) // 2 - 1), text)
         number = str(i + 1)
-        text = f"{name}  {number}"
-        y = top + i * CELL + (CELL - TEXT) // 2 - 1
-        draw.text((left - GAP - font.getlength(text), y), text, fill="black", font=font)
-        x = left + i * CELL + (CELL - font.getlength(number)) / 2
-        draw.text((x, top - TEXT - GAP), number, fill="black", font=font)
+        write((left + i * CELL + (CELL - font.getlength(number)) / 2, top - TEXT - GAP), number)
     return np.asarray(canvas)
 
 
@@ -132,8 +140,7 @@ def legible(texts: Sequence[str]) -> tuple[Font, list[str]]:
         with suppress(OSError):  # not installed
             fonts.append(ImageFont.truetype(name, TEXT))
     fonts.append(ImageFont.load_default(TEXT))
-    letters = set("".join(texts))
-    font = next((f for f in fonts if all(has_letter(f, letter) for letter in letters)), fonts[0])
+    font = next((f for f in fonts if all(has_letter(f, letter) for letter in set("".join(texts)))), fonts[0])
     return font, ["".join(spell(font, letter) for letter in text) for text in texts]
 
 
@@ -148,15 +155,3 @@ def has_letter(font: Font, letter: str) -> bool:
     """Whether `font` draws `letter` as anything but its box for missing letters, or it is a space."""
     box, drawn = (font.getmask(text) for text in ("\U0010fffe", letter))
     return letter.isspace() or (drawn.size, bytes(drawn)) != (box.size, bytes(box))
-
-
-def _to_height(picture: RGB, height: int) -> RGB:
-    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
-    way = cv2.INTER_AREA if height < picture.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=way), np.uint8)
-
-
-def _clip(text: str, font: Font, width: int) -> str:
-    while len(text) > 1 and font.getlength(text) > width:
-        text = text[:-2] + "…"
-    return text

@@ -25,23 +25,17 @@ Inputs = Mapping[str, Path | Sequence[Path] | None]  # by the names of their opt
 
 
 @contextmanager
-def new_results(
-    output: Path, inputs: Inputs, groups: Sequence[Group], *, overwrite: bool, first: bool = True
-) -> Iterator[None]:
+def new_results(output: Path, inputs: Inputs, groups: Sequence[Group], *, overwrite: bool) -> Iterator[None]:
     """Take `output`, a new or empty folder, for the results of `groups`; mark it as complete at the end.
 
     With `overwrite`, earlier results, which the mark shows, are first moved to <output>.old. If the run ends
     without writing anything, they are moved back. Raises ConfigError if the folder holds anything else, is
-    taken by another run, or if an input lies in it or it lies in an input. `first`: False leaves all this to
-    torchrun's first rank.
+    taken by another run, or if an input lies in it or it lies in an input.
     """
-    if not first:
-        yield
-        return
-    check_names(groups)
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
     old = place.with_name(place.name + ".old")
     check_places(output, (place, old), inputs)
+    check_names(groups)
     moved = place.exists() and any(place.iterdir()) and move_aside(output, place, old, overwrite=overwrite)
     place.mkdir(parents=True, exist_ok=True)
     try:
@@ -84,24 +78,21 @@ def move_aside(output: Path, place: Path, old: Path, *, overwrite: bool) -> bool
     Returns whether they were moved. Raises ConfigError if either folder holds anything else, without
     `overwrite`, and if the run is still going on.
     """
+    unfinished = is_unfinished(place)
     if not (place / MARK).is_file():
         raise ConfigError(f"--output {output} holds files that gconet did not write; choose another folder")
     if not overwrite:
-        state = "an unfinished run" if is_unfinished(place) else "earlier results"
-        raise ConfigError(
-            f"--output {output} holds {state}; choose another folder, or pass --overwrite, which moves "
-            f"them to {old.name}"
-        )
+        state = "an unfinished run" if unfinished else "earlier results"
+        raise ConfigError(f"--output {output} holds {state}; choose another, or move them with --overwrite")
     if old.exists() and not (old / MARK).is_file():
         raise ConfigError(f"{old} was not written by gconet, so --overwrite does not replace it; rename it")
     with hold(place / MARK):
-        if old.exists() and is_unfinished(place):
-            shutil.rmtree(place)
-            return False
         if old.exists():
-            shutil.rmtree(old)
-        place.rename(old)
-    return True
+            shutil.rmtree(place if unfinished else old)
+        if place.exists():
+            place.rename(old)
+            return True
+    return False
 
 
 def is_unfinished(folder: Path) -> bool:

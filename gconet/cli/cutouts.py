@@ -27,8 +27,7 @@ from gconet.cli.results import add_photos, make_results, settle
 
 def main() -> int:
     parser = new_parser(__doc__)
-    parser.set_defaults(distractors=None)
-    add_photos(parser, gts="prints the scores of the maps and the cut-outs")
+    add_photos(parser, "Cut-outs", gts="prints the scores of the maps and the cut-outs")
     add = parser.add_argument
     add("--maps", type=Path, metavar="DIR", help="maps, in the same tree (default: made here)")
     add("--thumbnails", action="store_true", help="also crops of 256x256 around the object")
@@ -36,7 +35,6 @@ def main() -> int:
     add("--background", metavar="COLOUR|FILE|blur", help=about)
     args = parser.parse_args()
     settle(args)
-    background = read_background(args.background)
-    wished = {"mask": True, "cut-out": True, "new background": args.background, "thumbnail": args.thumbnails}
-    kinds = [kind for kind, wish in wished.items() if wish]
-    return make_results(args, kinds, "Cut-outs", background=background)
+    kinds = ["mask", "cut-out"] + ["new background"] * bool(args.background) + ["thumbnail"] * args.thumbnails
+    args.background = read_background(args.background)
+    return make_results(args, kinds)

@@ -6,9 +6,8 @@
         --maps GCoNet=results/demo --output results/grid.png
 
 attention  Figure 5: GAM's attention to what a group shares, overlaid on every picture; a page shows them all
-consensus  Figure 1: how similar the groups' consensus vectors are (similarity.csv, similarity.png), how far
-           apart the images are within and between groups (distances.csv), and every image's part of the
-           consensus, for t-SNE in TensorBoard's projector (tensorboard --logdir OUTPUT)
+consensus  Figure 1: how similar the groups' consensus vectors are (similarity.csv, similarity.png), and every
+           image's part of the consensus, for t-SNE in TensorBoard (tensorboard --logdir OUTPUT, Projector)
 grid       Figures 6 and 7: image, ground truth and the maps of several methods side by side; needs no network
 
 An unreadable picture is left out of its group and named at the end; with --strict, the run stops there.
@@ -60,14 +59,10 @@ def main() -> int:
             said = f"{counted(len(files), 'picture')} of {counted(len(groups), 'group')}", f"open: {page}"
         else:
             groups, seen, errors = look_inside(Predictor.consensus, wanted, **network_options(args))
-            means = write_consensus(args.output, groups, seen)
+            vectors = np.stack([parts.mean(0) for parts in seen])
+            write_consensus(args.output, [group.name for group in groups], vectors)
             write_projector(args.output / "projector", groups, np.concatenate(seen))
-            known = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "none (one image)"
-            picture = args.output / "similarity.png"
-            said = (
-                f"cosine distance of images, mean over {counted(len(groups), 'group')}: {known}",
-                f"open: {picture}; run: tensorboard --logdir {args.output} (Projector, t-SNE)",
-            )
+            said = f"similarity of {counted(len(groups), 'group')}", f"open: {args.output / 'similarity.png'}"
     return report(said, [args.images], errors)
 
 

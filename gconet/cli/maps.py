@@ -30,8 +30,9 @@ DEMO = Path("data/demo")
 
 def main() -> int:
     parser = new_parser(__doc__)
-    parser.set_defaults(maps=None)
-    add_photos(parser, default=f"{DEMO / 'images'}, with its masks", gts="prints the scores")
+    add_photos(
+        parser, "Co-saliency maps", default=f"{DEMO / 'images'}, with its masks", gts="prints the scores"
+    )
     about = "with --gts, masks of the other objects in the same tree: scores the maps on both, for each group"
     parser.add_argument("--distractors", type=Path, metavar="DIR", help=about)
     args = parser.parse_args()
@@ -43,4 +44,4 @@ def main() -> int:
     settle(args)
     if args.distractors and not args.gts:
         raise ConfigError(f"--distractors {args.distractors} without --gts; give the masks of both")
-    return make_results(args, (), "Co-saliency maps")
+    return make_results(args, ())

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gconet.applications.cutting import Background, write_cutout, write_thumbnails
+from gconet.applications.cutting import write_cutout, write_thumbnails
 from gconet.applications.doubts import PRESENT, check_maps
 from gconet.applications.jobs import Seen, Shelf, look_at, make_jobs, run_jobs, sum_up
 from gconet.applications.outputs import FILE, RESULTS, new_results
@@ -19,15 +19,16 @@ from gconet.errors import ConfigError, DataError, counted
 from gconet.evaluation import Scores, format_table
 
 
-def add_photos(parser: argparse.ArgumentParser, *, default: str = "", gts: str) -> None:
+def add_photos(parser: argparse.ArgumentParser, title: str, *, default: str = "", gts: str) -> None:
     """Add the options of `maps` and `cutouts`, for `settle`.
 
-    `default`: the default of --images that the help shows; `gts`: what the masks are used for.
+    `title`: of the page; `default`: of --images, for its help; `gts`: what the masks are used for.
     """
     add = parser.add_argument
     add("sources", nargs="*", type=Path, metavar="PHOTOS", help="folders, like --images, or single pictures")
     about = "one group, or a folder of groups" + (f" (default: {default})" if default else "")
     add("--images", type=Path, metavar="DIR", help=about)
+    add_results(parser, title, default="results/ and the folder's name")
     add("--gts", type=Path, metavar="DIR", help=f"masks in the same tree as the images: {gts}")
     about = """group: E of the whole group, as in the paper; vote: E of the parts that the pictures share, for
         groups in which most pictures show other objects too (default: %(default)s)"""
@@ -38,20 +39,19 @@ def add_photos(parser: argparse.ArgumentParser, *, default: str = "", gts: str) 
     add("--object", metavar="NAME", help="the object to find, by a name that gconet objects lists")
     about = "with those two, pictures of a lower presence lack the object (default: %(default)s)"
     add("--presence", type=float, default=PRESENT, metavar="P", help=about)
-    about = """memory for a group, in addition to the network (default: on a GPU what is free; on a CPU half
-        of that, at most 1 unless the group needs more); with less, more is computed twice; the minimum grows
-        with the group"""
+    about = """memory for a group beside the network (default: on a GPU what is free; on a CPU half of that,
+        at most 1 unless the group needs more); with less, more is computed twice"""
     add("--memory", type=float, metavar="GIB", help=about)
     add_network(parser)
-    add_results(parser, "results/ and the folder's name")
 
 
-def add_results(parser: argparse.ArgumentParser, default: str = "") -> None:
+def add_results(parser: argparse.ArgumentParser, title: str, *, default: str = "") -> None:
     """Add the options of the results' folder; `default`: where it is, if --output may be left out."""
-    add = parser.add_argument
+    parser.set_defaults(title=title, maps=None, gts=None, distractors=None, reference=None, background=None)
     about = "where the results go" + (f" (default: {default})" if default else "")
-    add("--output", type=Path, required=not default, metavar="DIR", help=about)
-    add("--page", action=argparse.BooleanOptionalAction, default=True, help="write index.html (default: yes)")
+    parser.add_argument("--output", type=Path, required=not default, metavar="DIR", help=about)
+    about = "write index.html (default: yes)"
+    parser.add_argument("--page", action=argparse.BooleanOptionalAction, default=True, help=about)
     add_care(parser)
 
 
@@ -75,37 +75,25 @@ def settle(args: argparse.Namespace) -> None:
         raise ConfigError(f"{' and '.join(given)} exclude each other; give one of them")
 
 
-def make_results(
-    args: argparse.Namespace,
-    kinds: Sequence[str],
-    title: str,
-    *,
-    background: Background = None,
-    aspect: tuple[int, int] = (1, 1),
-) -> int:
+def make_results(args: argparse.Namespace, kinds: Sequence[str], aspect: tuple[int, int] = (1, 1)) -> int:
     """Make the maps of all pictures, unless `args.maps` has them, and the `kinds` of `RESULTS` from them.
 
-    `title`: of the page; `background`, `aspect`: see `write_cutout` and `write_thumbnails`. Returns the
-    exit status.
+    `aspect`: of thumbnails, width : height. Returns the exit status.
     """
     wanted = scan_sources(args.sources, args.gts, args.maps, args.distractors)
     references: Mapping[str, Any] = {}
-    first = True
     if args.maps:
         note_unfinished(args.maps)
-    else:
-        from gconet.device import launched_ranks  # loads PyTorch, which given maps do not need
+    elif args.object or args.reference:
         from gconet.inference.reference import Reference, pair_references
 
-        first = launched_ranks()[0] == 0
-        if args.object:
-            references = dict.fromkeys((group.name for group in wanted), Reference.named(args.object))
-        elif args.reference:
-            references = pair_references(args.reference, wanted)
+        names = [group.name for group in wanted]
+        named = dict.fromkeys(names, Reference.named(args.object)) if args.object else None
+        references = named or pair_references(args.reference, wanted)
     options = ("gts", "maps", "distractors", "reference")
     inputs = {"--images": args.sources} | {f"--{option}": getattr(args, option) for option in options}
-    with new_results(args.output, inputs, wanted, overwrite=args.overwrite, first=first):
-        said, errors = write_results(args, wanted, references, kinds, title, background, aspect)
+    with new_results(args.output, inputs, wanted, overwrite=args.overwrite):
+        said, errors = write_results(args, wanted, references, kinds, aspect)
     return report(said, args.sources, errors)
 
 
@@ -114,8 +102,6 @@ def write_results(
     wanted: Sequence[Group],
     references: Mapping[str, Any],
     kinds: Sequence[str],
-    title: str,
-    background: Background,
     aspect: tuple[int, int],
 ) -> tuple[list[str], list[DataError]]:
     """Write the maps, the `kinds` of results and the page; returns the lines to print, and the errors."""
@@ -124,7 +110,7 @@ def write_results(
     groups, presence, errors, said = wanted, dict[Path, float](), list[DataError](), list[str]()
     seen: dict[Path, Seen] = {}
     if not args.maps:
-        from gconet.inference.folders import make_maps
+        from gconet.inference.folders import make_maps  # loads PyTorch, which given maps do not need
 
         how = {"memory": args.memory and int(args.memory * 2**30), "consensus": args.consensus}
         if kinds:
@@ -133,14 +119,14 @@ def write_results(
             how |= {"load": previews.load, "look": partial(look_at, previews=previews)}
         how |= {"references": references, **network_options(args)}
         groups, presence, seen, errors = make_maps(wanted, maps, **how)
-        if not groups:  # with torchrun, the first rank reports for all
+        if not groups:
             return [], errors
         said.append(f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {maps}")
     least = args.presence if references else None
     absent = {image for image, level in presence.items() if least is not None and level < least}
     if kinds:
         jobs = make_jobs(leave_out(groups, absent), args.output, kinds)
-        work = partial(write_cutout, background=background, shelf=shelf, previews=previews)
+        work = partial(write_cutout, background=args.background, shelf=shelf, previews=previews)
         done, failed = run_jobs(work, jobs, desc="pictures", strict=args.strict)
         seen, errors = {job.item.image: one for job, one in done}, errors + failed
         groups = leave_out(groups, {job.item.image for job in jobs} - set(seen))
@@ -149,12 +135,12 @@ def write_results(
         for kind in (kind for kind in kinds if kind != "mask"):
             number, folder = sum(kind in one.files for one in seen.values()), RESULTS[kind].split("/")[0]
             said.append(f"{counted(number, kind)} in {args.output / folder}")
-    table = maps / FILE if presence else None
+    table, name = maps / FILE if presence else None, args.output.resolve().name
     judged = {image: one.doubts for image, one in seen.items()}
     doubts, check = check_maps(groups, judged, presence, table, least=least)
     scores: list[Scores] = []
     if args.gts:
-        methods = ("maps", "cut-outs") if "cut-out" in kinds else (args.output.resolve().name,)
+        methods = ("maps", "cut-outs") if "cut-out" in kinds else (name,)
         scores, failed = sum_up(leave_out(wanted, absent), seen, methods, args.gts.resolve().name)
         errors += failed
         if args.strict and failed:
@@ -163,10 +149,8 @@ def write_results(
         said += format_table(*scores, groups=args.distractors is not None).splitlines()
     said += check
     if args.page and seen:
-        files = {image: one.files for image, one in seen.items()}
-        title = f"{title}: {args.output.resolve().name}"
-        last = scores[-1] if scores else None
-        shown = leave_out(groups, absent)
-        page = write_page(args.output, shown, files, previews, title=title, scores=last, doubts=doubts)
+        files, shown = {image: one.files for image, one in seen.items()}, leave_out(groups, absent)
+        how = {"scores": scores[-1] if scores else None, "doubts": doubts}
+        page = write_page(args.output, shown, files, previews, title=f"{args.title}: {name}", **how)
         said.append(f"open: {page}")
     return said, errors

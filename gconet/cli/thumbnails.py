@@ -20,15 +20,14 @@ from gconet.errors import ConfigError
 
 def main() -> int:
     parser = new_parser(__doc__)
-    parser.set_defaults(gts=None, distractors=None, reference=None)
     add = parser.add_argument
     add("--images", type=Path, required=True, metavar="DIR", help="one group, or a folder of groups")
     add("--maps", type=Path, required=True, metavar="DIR", help="their maps, in the same tree")
-    add_results(parser)
+    add_results(parser, "Thumbnails")
     add("--aspect", default="1:1", metavar="W:H", help="shape of the thumbnails (default: %(default)s)")
     args = parser.parse_args()
     if not re.fullmatch(r"[1-9]\d{0,3}:[1-9]\d{0,3}", args.aspect):
         raise ConfigError(f"--aspect {args.aspect}: give two whole numbers, width:height, like 1:1 or 16:9")
     args.sources = [args.images]
     width, height = map(int, args.aspect.split(":"))
-    return make_results(args, ["thumbnail"], "Thumbnails", aspect=(width, height))
+    return make_results(args, ["thumbnail"], (width, height))

@@ -41,13 +41,12 @@ def score_map(
 ) -> MapScore:
     """Score one map (H, W) against its mask (H, W), both 8-bit grey, 255 for the object.
 
-    `toolbox` follows eval-co-sod, the source of the published tables: MAE uses the map as it is,
-    the rest the stretched map; the mask keeps its greys except for S. `pysodmetrics` stretches for MAE
-    too and binarises the mask (> 128) first. Raises ValueError for other arrays or conventions.
-    `distractors_u8`: a mask of the image's other objects, for the figures on them.
+    `toolbox` follows eval-co-sod, the source of the published tables: MAE uses the map as it is, the rest
+    the stretched map; the mask keeps its greys except for S. `pysodmetrics` stretches for MAE too and
+    binarises the mask (> 128) first. `distractors_u8`: a mask of the other objects, for the figures on them.
 
-    If the originals divide by zero, the result is still a number: an empty precision, recall or
-    quadrant counts as 0, and a constant map is all foreground at threshold 0 and empty above it.
+    If the originals divide by zero, an empty precision, recall or quadrant counts as 0, and a constant map
+    is all foreground at threshold 0 and empty above it. Raises ValueError for other arrays or conventions.
     """
     if convention not in CONVENTIONS:
         raise ValueError(f"convention {convention!r} is not one of {', '.join(CONVENTIONS)}")
@@ -79,11 +78,10 @@ def score_map(
 
 
 def measure_response(map_u8: U8, gt_u8: U8, distractors_u8: U8) -> dict[str, float]:
-    """How strongly a map (H, W) responds to the common object and to the distractors, given their masks.
+    """The mean of a map (H, W), in [0, 1], on the common object and on the distractors, given their masks.
 
-    A method that marks every salient object scores high on both; one that finds the common object, only
-    on the object. The figures are means of the unstretched map, in [0, 1]; NaN without such pixels. A mask's
-    pixels are those of at least 128; a pixel in both masks counts as the object's.
+    NaN without such pixels. A mask's pixels are those of at least 128; a pixel in both masks counts as the
+    object's.
     """
     on = gt_u8 >= HALF
     levels = map_u8[on], map_u8[(distractors_u8 >= HALF) & ~on]
@@ -107,13 +105,10 @@ def thresholds(convention: str) -> F64:
 def stretch(low: int, high: int, *, toolbox: bool) -> tuple[int, int, I64]:
     """Return how a convention reads a map of levels `low` to `high`: (offset, scale, first).
 
-    In real numbers, level m stands for (m - offset) / scale. `first` (T,) is the lowest
-    level that reaches each threshold, 256 if none does.
-
-    The toolbox's map is (v - min) / (max - min + 1e-20) of v = level / 255, in float32 throughout. Levels
-    and thresholds often coincide (in a map of levels 0 to 254, say), and then v >= t depends
-    on float32 rounding, which is reproduced for each of the 256 levels. PySODMetrics' map is stretched in
-    float64 unless it is constant, then truncated to 256 bins.
+    Level m stands for (m - offset) / scale. `first` (T,) is the lowest level that reaches each threshold,
+    256 if none does. The toolbox's map is (v - min) / (max - min + 1e-20) of v = level / 255, in float32.
+    Levels and thresholds often coincide, and then v >= t depends on float32 rounding, which is reproduced
+    for each level. PySODMetrics' map is stretched in float64 unless constant, then truncated to 256 bins.
     """
     if toolbox:
         v32 = np.arange(256, dtype=np.float32) / np.float32(255)
@@ -137,8 +132,7 @@ def mean_absolute_error(joint: I32, mask: F64, offset: int, scale: int) -> float
 def threshold_curves(joint: I32, mask: F64, first: I64, *, toolbox: bool) -> F64:
     """The curves (5, T), in the order of `CURVES`, of the map cut at the levels `first` (T,).
 
-    `joint` (256, G) counts the pixels of each map level and each mask value in `mask` (G,), which
-    lie in [0, 1].
+    `joint` (256, G) counts the pixels of each map level and each value in `mask` (G,), from 0 to 1.
     """
     count = joint.sum(axis=0)  # (G,) pixels of each mask value
     below = np.zeros((257, len(mask)), np.int32)

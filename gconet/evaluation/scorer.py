@@ -37,11 +37,10 @@ def score_folders(
 ) -> Scores:
     """Score the maps under `maps` against the masks under `gts`: one group, or folders of groups.
 
-    Maps and masks pair by group and stem, whatever the suffix; a single group on both sides pairs whatever
-    its name. A map of another size is resized to its mask's. `workers` processes share the work; with 0 or 1
-    this process does it. `method` and `dataset` name the scores, by default after the two folders. For every
-    mask under `gts`, `distractors` holds a mask of the image's other objects, of the same size; the scores
-    then include the figures of `measure_response`.
+    Maps and masks pair by group and stem; a single group on both sides pairs whatever its name. A map is
+    resized to its mask's size. `workers` processes share the work; with 0 or 1 this process does it.
+    `method` and `dataset` name the scores, by default after the two folders. `distractors` holds a mask of
+    the other objects for every mask, for the figures of `measure_response`.
 
     Raises DataError that names the missing, extra or unreadable files; with `allow_missing` the rest
     is scored, and the scores list what was left out. A missing distractor mask is always an error.
@@ -57,31 +56,27 @@ def score_folders(
     pairs = {name: (found[name], masks[name], others.get(name)) for name in masks if name in found}
     missing = ["/".join(name) for name in masks if name not in found]
     extra = ["/".join(name) for name in found if name not in masks]
+    measured: dict[str, dict[str, MapScore]] = {}
+    broken: dict[str, str] = {}
+    if allow_missing or not (missing or extra):
+        results = measure(list(pairs.values()), convention, workers)
+        results = progress(results, f"score {maps}", len(pairs), unit="map")
+        for (group, stem), result in zip(pairs, results, strict=True):
+            if isinstance(result, DataError):
+                broken[f"{group}/{stem}"] = str(result)
+            else:
+                measured.setdefault(group, {})[stem] = result
+    why = f"; the first: {next(iter(broken.values()))}" if broken else ""
+    lacks = (missing, f"without a map in {maps}"), (extra, f"without a mask in {gts}")
     faults = [
-        f"{len(names)} without a {what}: {name_some(names)}"
-        for names, what in ((missing, f"map in {maps}"), (extra, f"mask in {gts}"))
+        f"{len(names)} {what}: {name_some(list(names))}{why}"
+        for names, what in (*lacks, (broken, "cannot be scored"))
         if names
     ]
     if faults and not allow_missing:
         raise DataError(f"{'; '.join(faults)}; fix that, or score the rest with --allow-missing")
-
-    measured: dict[str, dict[str, MapScore]] = {}
-    broken: dict[str, str] = {}
-    results = measure(list(pairs.values()), convention, workers)
-    results = progress(results, f"score {maps}", len(pairs), unit="map")
-    for (group, stem), result in zip(pairs, results, strict=True):
-        if isinstance(result, DataError):
-            broken[f"{group}/{stem}"] = str(result)
-        else:
-            measured.setdefault(group, {})[stem] = result
-    why = f"; the first: {next(iter(broken.values()))}" if broken else ""
-    if broken and not allow_missing:
-        raise DataError(f"{len(broken)} cannot be scored: {name_some(list(broken))}{why}")
     if not measured:
-        raise DataError(
-            f"no readable map in {maps} has a readable mask in {gts}; both need the same groups and "
-            f"stems{why}"
-        )
+        raise DataError(f"no readable map in {maps} has a readable mask of its group and stem in {gts}{why}")
     return summarise_groups(
         measured,
         convention=convention,
@@ -140,14 +135,11 @@ def score_picture(
     others = load_mask(distractors) if distractors else None
     size = f"{gt} {mask.width}x{mask.height}"
     if others and others.size != mask.size:
-        raise DataError(
-            f"{distractors} is {others.width}x{others.height} but {size}; give masks of the same picture"
-        )
+        own = f"{others.width}x{others.height}"
+        raise DataError(f"{distractors} is {own} but {size}; give masks of the same picture")
     if picture.size == mask.size[::-1] != mask.size:
-        raise DataError(
-            f"{map_} is {picture.width}x{picture.height} but {size}: "
-            "one of them is rotated; save both upright"
-        )
+        own = f"{picture.width}x{picture.height}"
+        raise DataError(f"{map_} is {own} but {size}: one of them is rotated; save both upright")
     if picture.size != mask.size:  # on 8-bit levels and antialiased, as in the toolbox
         picture = picture.resize(mask.size, Image.Resampling.BILINEAR)
     levels, truth = np.asarray(picture), np.asarray(mask)

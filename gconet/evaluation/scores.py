@@ -105,10 +105,8 @@ def summarise(scores: Sequence[MapScore], *, convention: str, **labels: Any) -> 
     for score in scores:  # not `np.mean`, which would first copy the curves of a whole set
         total += score.curves
     f, e, precision, recall, fpr = curves = total / len(scores)
-    means: dict[str, float] = {}
-    for name in scores[0].figures:
-        values = [score.figures[name] for score in scores]
-        means[name] = mean_known(values) if name in RESPONSES else float(np.mean(values))
+    columns = {name: [score.figures[name] for score in scores] for name in scores[0].figures}
+    means = {n: mean_known(v) if n in RESPONSES else float(np.mean(v)) for n, v in columns.items()}
     figures = {
         "mae": means.pop("mae"),
         "max_f": float(f.max()),
@@ -136,8 +134,8 @@ def mean_known(values: Iterable[float]) -> float:
 def average_precision(precision: F64, recall: F64) -> float:
     """Area under the precision envelope over recall, as PASCAL VOC computes it since 2010.
 
-    Uses the averaged curves (T,), closed by precision 0 at recalls 0 and 1, as eval-co-sod does.
-    PySODMetrics has no AP: under its convention this is the same area under its 256 points.
+    Uses the averaged curves (T,), closed by precision 0 at recalls 0 and 1, as eval-co-sod does. PySODMetrics
+    has no AP and no AUC: under its convention, both are these areas under its 256 points.
     """
     order = np.argsort(recall)
     recall = np.concatenate([[0.0], recall[order], [1.0]])
@@ -149,8 +147,8 @@ def average_precision(precision: F64, recall: F64) -> float:
 def area_under_roc(recall: F64, fpr: F64) -> float:
     """Area under the averaged true over the averaged false positive rate (T,), by trapezoids.
 
-    As in eval-co-sod, no point (0, 0) is added, and points with equal false positive rates stay in
-    the order of rising thresholds. PySODMetrics has no AUC: see `average_precision`.
+    As in eval-co-sod, no point (0, 0) is added, and points with equal false positive rates stay in the order
+    of rising thresholds.
     """
     order = np.argsort(fpr, kind="stable")
     x, y = fpr[order], recall[order]
