@@ -72,10 +72,9 @@ def check_maps(
 ) -> tuple[dict[Path, tuple[str, ...]], list[str]]:
     """Return picture → doubts about its map, for the doubtful ones, and lines to print about them.
 
-    `judged`: picture → the doubts that its map alone gives. `presence`: of every picture, if the maps were
-    just made. Then `table` gets a row for each: group, image, presence and stray (yes or no), both empty if
-    it is alone, and doubts. `least`: with a reference, a picture lacks the object if its presence is lower,
-    whatever its group's median.
+    `judged`: picture → the doubts that its map alone gives. `presence`: picture → its presence, if the maps
+    were just made; then `table` gets a row for each. `least`: with a reference, a picture lacks the object if
+    its presence is lower, whatever its group's median.
     """
     number = sum(len(group.items) for group in groups)
     doubts: dict[Path, tuple[str, ...]] = {}

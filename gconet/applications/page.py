@@ -3,10 +3,8 @@
 import html
 import os
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from string import Template
-from typing import NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -53,20 +51,6 @@ class Previews:
         return picture
 
 
-class Card(NamedTuple):
-    """One picture of the page and what was made of it."""
-
-    group: str
-    name: str
-    image: Path
-    figures: Mapping[str, float]  # scores by name, as `Scores` has them
-    doubts: Sequence[str]
-
-    @property
-    def j(self) -> float:
-        return self.figures.get("j_half", 1.0)
-
-
 def write_page(
     output: Path,
     groups: Sequence[Group],
@@ -82,50 +66,53 @@ def write_page(
     `files`: picture → kind of small picture, in the order to show → full-size file. `doubts`: picture → why
     it should be checked. Returns the page's path; raises OSError.
     """
-    cards = []
-    for group in groups:
+    parts: dict[str | None, list[tuple[float, str]]] = {None: []}  # group → J and card; None: those to check
+    for group in sorted(groups, key=lambda group: group.name):
         scored = scores.groups[group.name].per_image if scores and group.name in scores.groups else {}
         for item in group.items:
-            check = (doubts or {}).get(item.image, ())
-            cards.append(Card(group.name, item.stem, item.image, scored.get(item.stem, {}), check))
-    cards.sort(key=lambda card: (card.group, card.j))
-    parts = [("To check", sorted((card for card in cards if card.doubts), key=lambda card: card.j))]
-    parts += [(name, [c for c in own if not c.doubts]) for name, own in groupby(cards, lambda c: c.group)]
+            small = {kind: link_to(previews.path(item.image, kind), output) for kind in files[item.image]}
+            shown = {kind: (link_to(file, output), small[kind]) for kind, file in files[item.image].items()}
+            figures, check = scored.get(item.stem, {}), (doubts or {}).get(item.image, ())
+            card = draw_card(f"{group.name}/{item.stem}", shown, figures, check)
+            parts.setdefault(None if check else group.name, []).append((figures.get("j_half", 1.0), card))
     sections, contents = [], []
-    for number, (name, own) in enumerate((name, own) for name, own in parts if own):
-        text = html.escape(name)
-        drawn = "\n".join(draw_card(output, card, files[card.image], previews) for card in own)
+    for number, (name, cards) in enumerate((name, cards) for name, cards in parts.items() if cards):
+        text = "To check" if name is None else html.escape(name)
+        drawn = "\n".join(card for _, card in sorted(cards, key=lambda pair: pair[0]))
         sections.append(
-            f'<section id="g{number}"><h2>{text}<small>{counted(len(own), "picture")}</small></h2>\n'
+            f'<section id="g{number}"><h2>{text}<small>{counted(len(cards), "picture")}</small></h2>\n'
             f'<div class="cards">\n{drawn}\n</div></section>'
         )
-        contents.append(f'<a href="#g{number}">{text} <small>{len(own)}</small></a>')
-    summary = f"{counted(len(cards), 'picture')} in {counted(len(groups), 'group')}"
+        contents.append(f'<a href="#g{number}">{text} <small>{len(cards)}</small></a>')
+    number = sum(map(len, parts.values()))
+    summary = f"{counted(number, 'picture')} in {counted(len(groups), 'group')}"
     if scores:
         summary += f", mean J {scores.figures['j_half']:.2f}"
-    text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+    page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=html.escape(title), summary=summary, contents="".join(contents), sections="\n".join(sections)
     )
     path = output / "index.html"
-    write_file(path, text.encode(errors="replace"))  # names may hold bytes that are not text
+    write_file(path, page.encode(errors="replace"))  # names may hold bytes that are not text
     return path
 
 
-def draw_card(output: Path, card: Card, files: Mapping[str, Path], previews: Previews) -> str:
-    """Render one picture; escapes every name, so that none can become markup."""
-    name = html.escape(f"{card.group}/{card.name}")
-    small = {kind: link_to(previews.path(card.image, kind), output) for kind in files}
+def draw_card(
+    name: str, shown: Mapping[str, tuple[str, str]], figures: Mapping[str, float], doubts: Sequence[str]
+) -> str:
+    """Render one picture; escapes its name, so that it cannot become markup.
+
+    `shown`: kind → links to the full-size file and the small picture.
+    """
+    name = html.escape(name)
     drawn = [
-        f'<a href="{link_to(file, output)}">{show(small[kind], f"{kind}: {name}")}<span>{kind}</span></a>'
-        for kind, file in files.items()
+        f'<a href="{file}">{show(small, f"{kind}: {name}")}<span>{kind}</span></a>'
+        for kind, (file, small) in shown.items()
     ]
-    if MAP in small and "cut-out" not in small:  # what the map lets through
-        both = show(small[PICTURE], "") + show(small[MAP], f"object: {name}")
+    if MAP in shown and "cut-out" not in shown:  # what the map lets through
+        both = show(shown[PICTURE][1], "") + show(shown[MAP][1], f"object: {name}")
         drawn.append(f'<div class="shown">{both}<span>object</span></div>')
-    facts = " · ".join(
-        f"{word} {card.figures[key]:.2f}" for key, word in FACTS.items() if key in card.figures
-    )
-    check = "".join(f'<p class="doubt"><b>{doubt}</b>: {KINDS[doubt]}</p>' for doubt in card.doubts)
+    facts = " · ".join(f"{word} {figures[key]:.2f}" for key, word in FACTS.items() if key in figures)
+    check = "".join(f'<p class="doubt"><b>{doubt}</b>: {KINDS[doubt]}</p>' for doubt in doubts)
     return (
         f'<article><div class="panels">{"".join(drawn)}</div><div class="words"><h3>{name}</h3>'
         f'<p class="facts">{facts}</p>{check}</div></article>'

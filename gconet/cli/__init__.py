@@ -1,8 +1,4 @@
-"""The command `gconet`: one module per verb; test.py and scripts/ call the same functions.
-
-gconet maps photos/bikes
-gconet cutouts --images photos/bikes --maps results/bikes --output cutouts
-"""
+"""The command `gconet`: one module per verb; test.py and scripts/ call the same functions."""
 
 import argparse
 import importlib

@@ -6,9 +6,8 @@
     gconet cutouts data/demo/images --maps results/demo --output results/cutouts
 
 writes, for every picture, <output>/maps/<group>/<stem>.png, its co-saliency map, unless --maps gives it;
-<output>/masks/<group>/<stem>.png, the object in white; <output>/cutouts/<group>/<stem>.png, only the
-object, with soft, transparent edges; with --background, <output>/backgrounds/<group>/<stem>.jpg, the
-object in front of it; with --thumbnails, <output>/crops/<group>/<stem>.jpg; and <output>/index.html, a
+masks/…png, the object in white; cutouts/…png, only the object, with soft, transparent edges; with
+--background, backgrounds/…jpg, the object in front of it; with --thumbnails, crops/…jpg; and index.html, a
 page that shows them all. The last lines name the maps to check: likely strays, and maps that are empty,
 cover the whole picture, fall into pieces, or are mostly grey ("unsure"). With --reference or --object,
 pictures that lack the object get a map but no cut-out, and are listed. With --maps, no network runs: about

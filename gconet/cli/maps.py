@@ -5,12 +5,11 @@
     gconet maps bikes cats more/*.jpg --output maps  several groups; files from one folder form one
     gconet maps heap --reference cats                a map of what the pictures in cats show, for each in heap
 
---images is one group (pictures that share an object, directly inside) or a folder of groups; each
-group is processed as a whole. A map has its picture's size and goes to <output>/<group>/<stem>.png,
-with value = floor(255 * co-saliency), so 0 is background; <output>/index.html shows them all.
-<output>/presence.csv gives each picture a score from 0 to 1, higher if it shows the group's object, and
-lists what to check: likely strays, which are far below their group's median, and maps that are empty,
-cover the whole picture, are mostly grey, or fall into pieces.
+--images is one group (pictures that share an object, directly inside) or a folder of groups. A map has
+its picture's size and goes to <output>/<group>/<stem>.png, with value = floor(255 * co-saliency), so 0 is
+background; <output>/index.html shows them all. <output>/presence.csv gives each picture a score from 0 to 1,
+higher if it shows the group's object, and lists what to check: likely strays, which are far below their
+group's median, and maps that are empty, cover the whole picture, are mostly grey, or fall into pieces.
 The results get a folder of their own; --overwrite moves earlier ones to <output>.old.
 
 With --reference or --object, each picture is processed by itself, and any number fits into memory.

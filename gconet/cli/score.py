@@ -1,19 +1,16 @@
 """Score co-saliency maps against their masks, as the published tables do.
 
-Maps and masks pair by folder and stem; DIR is one group or a folder of groups:
-  python scripts/evaluate.py --maps results/toy_test --gts data/gts/toy_test --json toy.json
+Maps and masks pair by folder and stem; DIR is one group or a folder of groups. To compare methods, repeat
+--maps, each as NAME=DIR or named after its folder. With --sets, every DIR holds one folder per set:
 
-To compare methods, repeat --maps, each as NAME=DIR or named after its folder. With --sets, every DIR
-of maps, masks and distractors holds one folder per set:
-  python scripts/evaluate.py --sets CoCA,CoSOD3k,Cosal2015 --gts data/gts \\
-      --maps ours=results --maps GICD=other/gicd --latex table.tex --plot curves.png
+    python scripts/evaluate.py --maps results/toy_test --gts data/gts/toy_test --json toy.json
+    python scripts/evaluate.py --sets CoCA,CoSOD3k,Cosal2015 --gts data/gts \\
+        --maps ours=results --maps GICD=other/gicd --latex table.tex --plot curves.png
 
 P is the share of pixels labelled correctly and J the intersection over the union, of the map cut at 0.5
-(@.5) and at twice its mean (@ad). With masks of the other objects, the tables also show, for each group,
-the mean of the map on the common object ("on"), on the other objects ("off"), and on/off, about 1 for a
-map that marks every object:
-  python scripts/evaluate.py --distractors data/demo/others
-Means are taken per image, then over the images that have such pixels; "-" means that no image has any.
+(@.5) and at twice its mean (@ad). With --distractors, the tables also show, for each group, the mean of the
+map on the common object ("on"), on the other objects ("off"), and on/off, about 1 for a map that marks every
+object. Means are taken per image, then over the images that have such pixels; "-": no image has any.
 
 Conventions: "toolbox" is eval-co-sod's, which the published co-saliency tables follow. "pysodmetrics"
 stretches maps for MAE too and binarises masks; that changes MAE by about 0.007, the rest by less than
