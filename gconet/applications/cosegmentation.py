@@ -23,10 +23,7 @@ SPECK = 0.2  # of the largest part's area: smaller parts are dropped
 
 
 def threshold_map(m: Grey) -> Mask:
-    """Return the map's pixels of at least twice its mean, or its maximum if that is less; (H,W) bool.
-
-    All False for an all-zero map; all True for a constant one.
-    """
+    """Return the map's pixels of at least twice its mean, or its maximum if that is less; (H,W) bool."""
     return m >= adaptive_level(np.bincount(m.ravel(), minlength=256))
 
 
@@ -73,9 +70,8 @@ def find_object(picture: RGB, m: Grey) -> Mask:
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(small[..., ::-1].copy(), labels, (0, 0, 1, 1), *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
     size = m.shape[1], m.shape[0]
-    found = (
-        np.asarray(cv2.resize((labels & 1).astype(np.float32), size, interpolation=cv2.INTER_LINEAR)) >= 0.5
-    )
+    share = cv2.resize((labels & 1).astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    found = np.asarray(share) >= 0.5
     return keep_large(found) if found.any() else rough
 
 

@@ -34,12 +34,9 @@ class Box(NamedTuple):
     bottom: int
 
     @property
-    def width(self) -> int:
-        return self.right - self.left
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.right - self.left, self.bottom - self.top
 
 
 class Found(NamedTuple):
@@ -48,25 +45,20 @@ class Found(NamedTuple):
     width: int  # of the picture
     height: int
     box: Box  # the object's
-    enlarged: Box  # with a margin
+    enlarged: Box  # with a margin of `AIR`, inside the picture
 
 
-def find_boxes(m: Grey, air: float = AIR) -> Found:
-    """Find the common object's box in a map (H,W) uint8, and that box with `air` on every side.
-
-    `air` is a share of the box's longer side; the enlarged box ends at the picture's border. An
-    all-zero map gives the whole picture.
-    """
+def find_boxes(m: Grey) -> Found:
+    """Find the common object's box in a map (H,W) uint8; an all-zero map gives the whole picture."""
     height, width = m.shape
-    mask = keep_large(threshold_map(m))
-    box = Box(0, 0, width, height)
-    if mask.any():
-        columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-        box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    margin = round(air * max(box.width, box.height))
-    left, top = max(0, box.left - margin), max(0, box.top - margin)
-    right, bottom = min(width, box.right + margin), min(height, box.bottom + margin)
-    return Found(width, height, box, Box(left, top, right, bottom))
+    left, top, w, h = cv2.boundingRect(keep_large(threshold_map(m)).astype(np.uint8))
+    if not w:
+        left, top, w, h = 0, 0, width, height
+    right, bottom, margin = left + w, top + h, round(AIR * max(w, h))
+    enlarged = Box(
+        max(0, left - margin), max(0, top - margin), min(width, right + margin), min(height, bottom + margin)
+    )
+    return Found(width, height, Box(left, top, right, bottom), enlarged)
 
 
 def choose_sizes(
@@ -79,14 +71,16 @@ def choose_sizes(
     pixels high if the picture is.
     """
     ratio = aspect[0] / aspect[1]
-    most = [max(1, min(f.height, int((f.width + 0.5) / ratio))) for f in collection]
-    tight = [max(f.enlarged.height, math.ceil((f.enlarged.width - 0.5) / ratio), least) for f in collection]
-    lows = [min(pair) for pair in zip(most, tight, strict=True)]
-    areas = [f.box.width * f.box.height for f in collection]
+    lows, highs, areas = [], [], []
+    for f in collection:
+        (width, height), (w, h) = f.enlarged.size, f.box.size
+        highs.append(max(1, min(f.height, int((f.width + 0.5) / ratio))))
+        lows.append(min(highs[-1], max(height, math.ceil((width - 0.5) / ratio), least)))
+        areas.append(w * h)
     shares = [area / (ratio * low**2) for area, low in zip(areas, lows, strict=True)]
     share = float(np.quantile(shares, SCALE)) if shares else 1.0  # of a crop, taken by the object's box
     sizes = []
-    for f, area, low, high in zip(collection, areas, lows, most, strict=True):
+    for f, area, low, high in zip(collection, areas, lows, highs, strict=True):
         height = min(high, max(low, round((area / (ratio * share)) ** 0.5)))
         sizes.append((min(f.width, max(1, math.floor(height * ratio + 0.5))), height))
     return sizes
@@ -100,8 +94,7 @@ def place_crop(m: Grey, found: Found, size: tuple[int, int]) -> Box:
     """
     width, height = size
     box, red = found.box, found.enlarged
-    across = red if red.width <= width else box
-    down = red if red.height <= height else box
+    across, down = (red if own <= side else box for own, side in zip(red.size, size, strict=True))
     x = candidates(across.left, across.right, width, found.width)[None, :]
     y = candidates(down.top, down.bottom, height, found.height)[:, None]
     total = np.asarray(cv2.integral(m, sdepth=cv2.CV_64F), np.int64)  # (H+1,W+1); 32 bits would overflow

@@ -40,7 +40,7 @@ def overlay(picture: RGB, m: npt.NDArray[np.uint8]) -> RGB:
 
 
 def spread_attention(attention: Matrix, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Attention (h,w) of one image → (height,width) uint8, from 0 for none to 255 for its maximum."""
+    """Attention (h,w) of one image → (height,width) uint8, 255 for its maximum."""
     scaled = (attention / max(float(attention.max()), 1e-12)).astype(np.float32)
     large = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(255 * large, np.uint8)

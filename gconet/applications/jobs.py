@@ -83,10 +83,8 @@ class Shelf:
 
 
 def load_pair(item: Item, shelf: Shelf) -> tuple[RGB, Grey | None, Grey]:
-    """A picture (H,W,3) RGB, its alpha channel if it has one, and its map (H,W), all uint8.
-
-    Raises DataError if there is no map, if one cannot be read, or if they differ in size.
-    """
+    """A picture (H,W,3), its alpha channel (H,W) if it has one, and its map (H,W); raises DataError if it has
+    no map, if one cannot be read, or if they differ in size."""
     if item.map is None:
         raise DataError(f"{item.image} has no map; make one with test.py, or fix what stopped it")
     picture, opacity = shelf.take(item.image) or load_with_opacity(item.image)
@@ -110,8 +108,7 @@ def run_jobs(
     Returns the inputs with their results, and the errors of inputs that cannot be used; if `strict`,
     the first error is raised.
     """
-    done: list[tuple[Input, Result]] = []
-    errors: list[DataError] = []
+    done, errors = list[tuple[Input, Result]](), list[DataError]()
     pool = ThreadPoolExecutor(processors())
     try:
         futures = [pool.submit(work, one) for one in inputs]

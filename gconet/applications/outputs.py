@@ -28,9 +28,9 @@ Inputs = Mapping[str, Path | Sequence[Path] | None]  # by the names of their opt
 def new_results(output: Path, inputs: Inputs, groups: Sequence[Group], *, overwrite: bool) -> Iterator[None]:
     """Take `output`, a new or empty folder, for the results of `groups`; mark it as complete at the end.
 
-    With `overwrite`, earlier results, which the mark shows, are first moved to <output>.old. If the run ends
-    without writing anything, they are moved back. Raises ConfigError if the folder holds anything else, is
-    taken by another run, or if an input lies in it or it lies in an input.
+    With `overwrite`, earlier results are first moved to <output>.old, and back if the run writes nothing.
+    Raises ConfigError if the folder holds anything else, is taken by another run, or if an input lies in it
+    or it lies in an input.
     """
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
     old = place.with_name(place.name + ".old")
@@ -75,8 +75,8 @@ def check_places(output: Path, places: Sequence[Path], inputs: Inputs) -> None:
 def move_aside(output: Path, place: Path, old: Path, *, overwrite: bool) -> bool:
     """Move the results in `place` to `old`, whose earlier results go; an unfinished run does not replace any.
 
-    Returns whether they were moved. Raises ConfigError if either folder holds anything else, without
-    `overwrite`, and if the run is still going on.
+    Returns whether they were moved. Raises ConfigError if either folder holds anything else, if that run is
+    still going on, and without `overwrite`.
     """
     unfinished = is_unfinished(place)
     if not (place / MARK).is_file():

@@ -28,20 +28,16 @@ def joint_histogram(
 
 
 def adaptive_level(counts: npt.NDArray[np.int64]) -> int:
-    """Return a map's lowest object level, from its histogram (256,): twice its mean, at most its maximum.
-
-    At least 1, so that an all-zero map holds no object (Achanta et al., CVPR 2009).
-    """
+    """Return a map's lowest object level, from its histogram (256,): twice its mean, at most its maximum, at
+    least 1 (Achanta et al., CVPR 2009)."""
     levels = np.arange(256)
     twice_mean = 2 * float(levels @ counts) / float(counts.sum())
     return max(1, min(int(np.ceil(twice_mean)), int(levels[counts > 0][-1])))
 
 
 def precision_jaccard(joint: npt.NDArray[np.int32], level: int) -> tuple[float, float]:
-    """P and J of a map cut at `level`, from the joint histogram (256, 256) of map and mask levels.
-
-    J is 1 if neither the map nor the mask holds an object.
-    """
+    """P and J of a map cut at `level`, from the joint histogram (256, 256) of map and mask levels; J is 1 if
+    neither holds an object."""
     hits = int(joint[level:, HALF:].sum())
     wrong = int(joint[level:, :HALF].sum()) + int(joint[:level, HALF:].sum())
     return 1 - wrong / int(joint.sum()), hits / (hits + wrong) if hits + wrong else 1.0

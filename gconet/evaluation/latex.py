@@ -15,11 +15,8 @@ SPECIAL = str.maketrans(
 
 
 def side_by_side(scores: Sequence[Scores], columns: Mapping[str, str]) -> str:
-    """Return a tabular for the package booktabs: methods as rows, and for each set its `columns`.
-
-    `columns`: figure → heading. Published rows stand above ours. In each column the best value, as printed,
-    is bold and the second best underlined.
-    """
+    """Return a tabular for the package booktabs: methods as rows, published ones first, and for each set its
+    `columns`, figure → heading."""
     sets = list(dict.fromkeys(one.dataset for one in scores))
     rows: dict[str, dict[str, Mapping[str, float]]] = {}  # name → set → figures
     for set_ in sets:

@@ -53,11 +53,8 @@ def format_table(*scores: Scores, style: str = "text", groups: bool = False) -> 
 
 
 def build_table(scores: Sequence[Scores], columns: Mapping[str, str], groups: bool) -> Table:
-    """Build the rows and notes of one data set's table; `columns` maps figures to their headings.
-
-    Figures have three decimals, as published; a cell is empty if a table does not give the figure, and a
-    dash for NaN.
-    """
+    """Build one data set's table; `columns`: figure → heading. A cell is empty if the figure is unknown, and
+    a dash for NaN."""
     lines, notes = [], []
 
     def add(name: str, images: object, figures: Mapping[str, float]) -> None:
