@@ -78,7 +78,7 @@ def check_maps(
     """
     number = sum(len(group.items) for group in groups)
     doubts: dict[Path, tuple[str, ...]] = {}
-    found, mostly, absent, alone = list[tuple[int, str]](), list[str](), list[str](), list[str]()
+    found, mostly, absent = list[tuple[int, str]](), list[str](), list[str]()
     rows = [["group", "image", "presence", "stray", "check"]]
     for group in groups:
         levels = [presence.get(item.image, math.nan) for item in group.items]
@@ -93,9 +93,7 @@ def check_maps(
                 found.append(([*KINDS].index(check[0]), f"{name} ({', '.join(check)})"))
             cells = ["", ""] if math.isnan(level) else [f"{level:.4f}", "yes" if stray else "no"]
             rows.append([group.name, item.stem, *cells, "; ".join(check)])
-        if least is None and len(group.items) == 1:
-            alone.append(f"{group.name}/{group.items[0].stem}")
-        elif least is None and len(group.items) < 2 * sum(item.image in doubts for item in group.items):
+        if least is None and 1 < len(group.items) < 2 * sum(item.image in doubts for item in group.items):
             mostly.append(group.name)
     where = f"; see {table}" if table else ""
     said = []
@@ -109,8 +107,6 @@ def check_maps(
             f"most maps of {name_some(mostly)} are doubtful; if some pictures may lack the object, take them "
             "out, lowest presence first, and run again"
         )
-    if alone:
-        said.append(f"{name_some(alone)}: alone in a group, so the map marks what stands out")
     if table:
         text = io.StringIO()
         csv.writer(text).writerows(rows)

@@ -1,6 +1,5 @@
 """Draws the paper's kinds of figures: overlays, comparisons, heat maps of similarity."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -133,22 +132,14 @@ def draw_matrix(values: Matrix, names: Sequence[str], title: str) -> RGB:
 
 
 def legible(texts: Sequence[str]) -> tuple[Font, list[str]]:
-    """Choose a font for these texts; return it and the texts. If no font has all their letters, accents are
-    dropped and letters that are still missing become codes (\\u732b)."""
+    """Choose a font for these texts; return it and them, with codes (\\u732b) for letters that it lacks."""
     fonts: list[Font] = []
     for name in FONTS:
         with suppress(OSError):  # not installed
             fonts.append(ImageFont.truetype(name, TEXT))
     fonts.append(ImageFont.load_default(TEXT))
     font = next((f for f in fonts if all(has_letter(f, letter) for letter in set("".join(texts)))), fonts[0])
-    return font, ["".join(spell(font, letter) for letter in text) for text in texts]
-
-
-def spell(font: Font, letter: str) -> str:
-    """`letter`, or its base without accents, or its code: the first that `font` can show."""
-    base = "".join(c for c in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(c))
-    shown = (text for text in (letter, base) if text and all(has_letter(font, c) for c in text))
-    return next(shown, letter.encode("unicode_escape").decode())
+    return font, ["".join(c if has_letter(font, c) else ascii(c)[1:-1] for c in text) for text in texts]
 
 
 def has_letter(font: Font, letter: str) -> bool:

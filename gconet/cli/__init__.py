@@ -54,10 +54,11 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
 def add_network(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that runs the network."""
     add_checkpoint(parser)
-    add = parser.add_argument
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (default: %(default)s)")
+    about = "auto, cpu, cuda, cuda:1, … (default: %(default)s)"
+    parser.add_argument("--device", default="auto", help=about)
     about = "auto uses bf16 if the hardware supports it natively (default: %(default)s)"
-    add("--precision", default="auto", choices=("auto", "fp32", "tf32", "bf16"), help=about)
+    kinds = ("auto", "fp32", "tf32", "bf16")
+    parser.add_argument("--precision", default="auto", choices=kinds, help=about)
 
 
 def network_options(args: argparse.Namespace) -> dict[str, Any]:

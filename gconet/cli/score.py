@@ -50,20 +50,13 @@ def main() -> int:
     files = {kind: path for kind in contents if (path := getattr(args, kind))}
     check_files(list(files.values()), overwrite=args.overwrite)
     note_unfinished(*(maps / folder for folder in sets.values() for maps in methods.values()))
-    scores = [
-        score_folders(
-            maps / folder,
-            gts / folder,
-            distractors=args.distractors / folder if args.distractors else None,
-            convention=args.convention,
-            workers=args.workers,
-            allow_missing=args.allow_missing,
-            method=method,
-            dataset=name,
-        )
-        for name, folder in sets.items()
-        for method, maps in methods.items()
-    ]
+    scores = []
+    for name, folder in sets.items():
+        others = args.distractors / folder if args.distractors else None
+        how = {"convention": args.convention, "workers": args.workers, "allow_missing": args.allow_missing}
+        for method, maps in methods.items():
+            own = {"distractors": others, "method": method, "dataset": name, **how}
+            scores.append(score_folders(maps / folder, gts / folder, **own))
     for kind, path in files.items():
         write_file(path, contents[kind]())
     say(*format_table(*scores, groups=groups).splitlines())

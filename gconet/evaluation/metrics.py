@@ -59,21 +59,17 @@ def score_map(
         gt_u8 = np.where(gt_u8 > 128, np.uint8(255), np.uint8(0))
 
     joint = joint_histogram(map_u8, gt_u8)
-    p_half, j_half = precision_jaccard(joint, HALF)
-    p_adaptive, j_adaptive = precision_jaccard(joint, adaptive_level(joint.sum(axis=1)))
+    figures = {}
+    for name, level in ("half", HALF), ("adaptive", adaptive_level(joint.sum(axis=1))):
+        figures[f"p_{name}"], figures[f"j_{name}"] = precision_jaccard(joint, level)
     levels = np.flatnonzero(joint.any(axis=1))  # present in the map
     greys = np.flatnonzero(joint.any(axis=0))  # present in the mask
     joint = joint.take(greys, axis=1)  # in rows: indexing would leave it in columns, slower below
     offset, scale, first = stretch(int(levels[0]), int(levels[-1]), toolbox=toolbox)
-    figures = {
-        # the toolbox takes MAE on the map as it is
-        "mae": mean_absolute_error(joint, greys / 255, *((0, 255) if toolbox else (offset, scale))),
-        "s_measure": s_measure(map_u8, gt_u8 >= 128, offset, scale, toolbox=toolbox),
-        "p_half": p_half,
-        "j_half": j_half,
-        "p_adaptive": p_adaptive,
-        "j_adaptive": j_adaptive,
-    }
+    # the toolbox takes MAE on the map as it is
+    mae = mean_absolute_error(joint, greys / 255, *((0, 255) if toolbox else (offset, scale)))
+    s = s_measure(map_u8, gt_u8 >= 128, offset, scale, toolbox=toolbox)
+    figures = {"mae": mae, "s_measure": s, **figures}
     return MapScore(figures | response, threshold_curves(joint, greys / 255, first, toolbox=toolbox))
 
 

@@ -37,10 +37,10 @@ class Moments(NamedTuple):
 def s_measure(
     map_u8: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], offset: int, scale: int, *, toolbox: bool
 ) -> float:
-    """S-measure of the map (H, W), read as (level - offset) / scale, with a binary mask (H, W).
+    """S-measure, at least 0, of the map (H, W), read as (level - offset) / scale, with a binary mask (H, W).
 
-    A mask without an object scores 1 - mean(map), one that is all object scores mean(map); a negative
-    result becomes 0. `toolbox` selects the toolbox's epsilon and centroid, else PySODMetrics'.
+    A mask without an object scores 1 - mean(map), one that is all object mean(map). `toolbox` selects the
+    toolbox's epsilon and centroid, else PySODMetrics'.
     """
     row, column = split_at_centroid(mask, toolbox=toolbox)
     levels = np.arange(256) - offset
