@@ -10,7 +10,6 @@ from PIL import Image
 from gconet.checkpoint import load_encoder
 from gconet.config import load_config
 from gconet.data.groups import Group, Item
-from gconet.data.images import load_image
 from gconet.engine.run import Run
 from gconet.errors import CheckpointError, ConfigError, DataError
 from gconet.models.encoder import VGG16Encoder
@@ -31,22 +30,6 @@ class Bomb:
 
     def __reduce__(self):
         return os.system, (f"touch {self.marker}",)
-
-
-def test_the_pixel_limit_can_be_raised_and_is_checked(tmp_path, monkeypatch):
-    Image.new("L", (60, 50)).save(tmp_path / "a.png")
-    before = Image.MAX_IMAGE_PIXELS
-    try:
-        monkeypatch.setenv("GCONET_MAX_PIXELS", "1000")
-        with pytest.raises(DataError, match="a.png.*GCONET_MAX_PIXELS"):
-            load_image(tmp_path / "a.png")
-        monkeypatch.setenv("GCONET_MAX_PIXELS", "6000")
-        assert load_image(tmp_path / "a.png").size == (60, 50)
-        monkeypatch.setenv("GCONET_MAX_PIXELS", "many")
-        with pytest.raises(ConfigError, match="GCONET_MAX_PIXELS=many"):
-            load_image(tmp_path / "a.png")
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
 
 
 @pytest.mark.parametrize("name", ["index.html", ".previews"])

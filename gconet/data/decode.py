@@ -1,6 +1,5 @@
 """Decodes picture files with Pillow; failures become one-line errors."""
 
-import os
 import stat
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageFile, PngImagePlugin, features
 
 from gconet.data.ahead import lock
-from gconet.errors import ConfigError, DataError
+from gconet.errors import DataError
 
 T = TypeVar("T")
 # The formats to decode, whatever a file's suffix; for some others, Pillow starts external programs.
@@ -22,15 +21,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 EXTRAS = {".avif": ("AVIF", "'pillow>=11.3'")} | dict.fromkeys((".heic", ".heif"), ("HEIF", "'gconet[heic]'"))
 COMMENT = 2**26  # bytes of one comment in a PNG file that are passed over
 _inside, _found = 0, ExitStack()  # threads in `own_switches`, and what restores the settings found there
-LIMIT = "GCONET_MAX_PIXELS"  # environment variable: the most pixels a picture may have
 
 
 def decode(path: Path, convert: Callable[[Image.Image], T]) -> T:
     """Return `convert` of the picture at `path`; raises as `load_image` does, also if `convert` fails."""
-    if limit := os.environ.get(LIMIT):
-        if not limit.isdecimal() or int(limit) == 0:
-            raise ConfigError(f"{LIMIT}={limit}: give a whole number, the most pixels a picture may have")
-        Image.MAX_IMAGE_PIXELS = int(limit) // 2  # Pillow refuses twice as many
     return attempt(lambda: convert(_read(path)), f"{path}: ", path.suffix.lower())
 
 
@@ -73,8 +67,7 @@ def explain(error: Exception, suffix: str = "") -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file or folder"
     if isinstance(error, Image.DecompressionBombError):
-        allow = f"allow more with {LIMIT}=… (default 178956970)"
-        return f"has more pixels than are safe to decode; if you trust it, {allow}"
+        return "has more pixels than are safe to decode (178956970); make it smaller"
     if isinstance(error, Image.UnidentifiedImageError):
         kind, package = EXTRAS.get(suffix, ("JPEG", ""))
         if kind not in decoders():

@@ -20,12 +20,9 @@ FOREIGN_FILES = ("thumbs.db", "desktop.ini")
 
 @dataclass(frozen=True)
 class Item:
-    """One picture of a group; `mask`, `map` and `distractors` are None if they were not requested.
+    """One picture of a group; `mask`, `map` and `distractors` are None if they were not requested."""
 
-    Raises DataError for a `stem` that is not a plain name: results are saved under it.
-    """
-
-    stem: str
+    stem: str  # results are saved under it
     image: Path
     mask: Path | None = None  # ground truth
     map: Path | None = None  # saved co-saliency
@@ -37,12 +34,9 @@ class Item:
 
 @dataclass(frozen=True)
 class Group:
-    """The pictures that share an object, sorted by stem.
+    """The pictures that share an object, sorted by stem."""
 
-    Raises DataError for a `name` that is not a plain name: results are saved under it.
-    """
-
-    name: str
+    name: str  # results are saved under it
     items: tuple[Item, ...]
 
     def __post_init__(self) -> None:
@@ -85,19 +79,14 @@ def scan_groups(
 ) -> tuple[Group, ...]:
     """Return the groups below `images`, with their files from `gts`, `maps` and `distractors`, if given.
 
-    Every picture needs its file in `gts` and in `distractors`. Pictures may lack a map if others have
-    one; their `map` is None.
-
     A folder with pictures directly inside is one group, named after the folder; otherwise each
-    sub-folder is a group. Two pictures with one stem (a.jpg, a.png) go by their full names, but
-    with `gts` they are ambiguous. Raises DataError for anything missing, unpaired or ambiguous.
+    sub-folder is a group. Every picture needs its file in `gts` and in `distractors`; some may lack a map.
+    Two pictures with one stem (a.jpg, a.png) go by their full names, but with `gts` they are ambiguous.
+    Raises DataError for anything missing, unpaired or ambiguous.
     """
     folders = list_groups(images, twins=not gts)
-    pairs = [
-        pair_folders(folders, gts, "mask") if gts else {},
-        pair_folders(folders, maps, "map", partly=True) if maps else {},
-        pair_folders(folders, distractors, "distractor mask") if distractors else {},
-    ]
+    kinds = ((gts, "mask"), (maps, "map"), (distractors, "distractor mask"))
+    pairs = [pair_folders(folders, root, what, partly=what == "map") if root else {} for root, what in kinds]
     return tuple(
         Group(
             name,
@@ -214,10 +203,8 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 def list_others(root: Path) -> list[Path]:
-    """The files in one group's folder, or in a folder of groups, that do not have a picture's suffix.
-
-    Ignores hidden files, Thumbs.db and desktop.ini.
-    """
+    """The files in a group's folder, or in a folder of groups, that do not have a picture's suffix; ignores
+    hidden files, Thumbs.db and desktop.ini."""
     files = (path for folder in [root, *list_subfolders(root)] for path in sorted(_visible_files(folder)))
     return [p for p in files if p.suffix.lower() not in SUFFIXES and p.name.lower() not in FOREIGN_FILES]
 

@@ -10,15 +10,9 @@ from PIL import ExifTags, Image, ImageChops, ImageCms
 from gconet.data.decode import attempt, decode
 from gconet.errors import DataError
 
-TURNS = {  # EXIF orientation → the operation that turns the picture upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+UP = Image.Transpose  # what turns pictures of EXIF orientations 2, 3, … upright:
+TURNS = (UP.FLIP_LEFT_RIGHT, UP.ROTATE_180, UP.FLIP_TOP_BOTTOM, UP.TRANSPOSE, UP.ROTATE_270, UP.TRANSVERSE,
+         UP.ROTATE_90)  # fmt: skip
 
 
 def load_image(path: Path) -> Image.Image:
@@ -26,7 +20,7 @@ def load_image(path: Path) -> Image.Image:
 
     Grey, palette and CMYK files are converted, using their colour profile if they have one. 16-bit grey
     is read as 8, 10, 12 or 16 bits, the fewest that hold its highest value. Raises DataError
-    if the file cannot be decoded or has too many pixels, ConfigError if `LIMIT` is not a number.
+    if the file cannot be decoded or has too many pixels.
     """
     return decode(path, _as_rgb)
 
@@ -138,12 +132,12 @@ def _upright(image: Image.Image) -> Image.Image:
     Avoids Pillow's exif_transpose, which rewrites the block and fails if any other tag is malformed.
     """
     try:
-        turn = TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))
+        number = int(image.getexif().get(ExifTags.Base.Orientation, 1)) - 2
     except MemoryError:
         raise
     except Exception:  # Pillow raises many types
-        turn = None
-    return image if turn is None else image.transpose(turn)
+        return image
+    return image.transpose(TURNS[number]) if 0 <= number < len(TURNS) else image
 
 
 def _eight_bit(image: Image.Image, *, whole_range: bool = False) -> Image.Image:
