@@ -21,7 +21,6 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -56,7 +55,7 @@ def main() -> int:
     for precision in args.precisions:
         pick_precision(precision, args.device)
     device = torch.cuda.get_device_name() if on_gpu else platform.processor() or platform.machine()
-    print(f"{device}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; torch {version('torch')}")
+    print(f"{device}, {os.cpu_count()} cores; torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as work:
         globals()[f"benchmark_{args.subject}"](args, Path(work))
     return 0
@@ -153,10 +152,8 @@ def serve(args: Namespace) -> int:
 
 
 def prepare(args: Namespace) -> Callable[[int | None], object]:
-    """Return what --path times, from picture files to map files or a training step of the reference path.
-
-    Its argument is the number of pictures, None for all.
-    """
+    """Return what --path times, from picture files to map files or a training step of the reference path; its
+    argument is the number of pictures, None for all."""
     import torch
 
     from gconet.checkpoint import find_checkpoint, load_model

@@ -26,16 +26,13 @@ def main() -> int:
     from gconet.checkpoint import load_model, load_state, save_checkpoint  # here: --help needs no torch
 
     model, config = load_model(args.checkpoints[-1])
-    states = [load_model(path)[0].state_dict() for path in args.checkpoints]
-    for path, state in zip(args.checkpoints, states, strict=True):
-        load_state(model, state, path)  # raises CheckpointError for another architecture
-    mean = {
-        name: sum(share * state[name] for share, state in zip(shares, states, strict=True)) / sum(shares)
-        for name in states[-1]
-    }
-    load_state(model, mean, args.output)
+    mean = dict.fromkeys(model.state_dict(), 0.0)
+    for path, share in zip(args.checkpoints, shares, strict=True):
+        load_state(model, load_model(path)[0].state_dict(), path)  # raises if the architecture differs
+        mean = {name: mean[name] + share * value for name, value in model.state_dict().items()}
+    load_state(model, {name: total / sum(shares) for name, total in mean.items()}, args.output)
     save_checkpoint(args.output, config=config, model=model)
-    print(f"{args.output}: the mean of {len(states)} checkpoints")
+    print(f"{args.output}: the mean of {len(shares)} checkpoints")
     return 0
 
 

@@ -33,10 +33,11 @@ TOGETHER = {  # name → folders; where a word of the names does not say it
 
 def main() -> int:
     parser = new_parser(__doc__)
-    parser.add_argument("--root", type=Path, default=Path("data"), metavar="DIR", help="(default: data)")
-    parser.add_argument("--sets", default="DUTS_class", metavar="A,B", help="(default: DUTS_class)")
-    parser.add_argument("--count", type=int, default=5, metavar="N", help="pictures a class (default: 5)")
-    parser.add_argument("--output", type=Path, default=OBJECTS, metavar="FILE")
+    add = parser.add_argument
+    add("--root", type=Path, default=Path("data"), metavar="DIR", help="(default: data)")
+    add("--sets", default="DUTS_class", metavar="A,B", help="(default: DUTS_class)")
+    add("--count", type=int, default=5, metavar="N", help="pictures a class (default: 5)")
+    add("--output", type=Path, default=OBJECTS, metavar="FILE")
     add_network(parser)
     args = parser.parse_args()
     predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
@@ -44,23 +45,17 @@ def main() -> int:
     groups = [group for name in args.sets.split(",") for group in scan_set(args.root, name)]
     made: dict[str, Reference] = {}
     for group in tqdm(groups, unit="class", disable=None):
-        files = [item.image for item in group.items[: args.count]]
         name = names[int(group.name)] if group.name.isdigit() else group.name
-        made[group.name] = predictor.remember(files, name)
+        made[group.name] = predictor.remember([item.image for item in group.items[: args.count]], name)
     objects = {one.name: one for one in made.values()}
     for name, folders in TOGETHER.items():
-        some = [made[folder] for part in folders.split() for folder in expand(part) if folder in made]
-        if some:
+        parts = [part.partition("-") for part in folders.split()]  # 7-9 stands for 7, 8 and 9
+        named = [range(int(a), int(b) + 1) if dash else [a] for a, dash, b in parts]
+        if some := [made[str(folder)] for own in named for folder in own if str(folder) in made]:
             objects[name] = Reference.mean(some, name)
     write_references(args.output, [objects[name] for name in sorted(objects)], np.float16)
     print(f"{args.output}: {len(objects)} objects, {args.output.stat().st_size / 2**10:.0f} KiB")
     return 0
-
-
-def expand(part: str) -> list[str]:
-    """Return the folders that `part` names: "car" or "7" itself; "7-9" stands for 7, 8 and 9."""
-    first, dash, last = part.partition("-")
-    return [str(i) for i in range(int(first), int(last) + 1)] if dash else [part]
 
 
 if __name__ == "__main__":

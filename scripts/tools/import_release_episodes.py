@@ -18,6 +18,7 @@ The file holds (E epochs of T steps, in the order of the recording; L labels; K 
 """
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +27,16 @@ from tqdm import tqdm
 from gconet.cli import new_parser
 from gconet.data.episodes import FORMAT
 from gconet.errors import DataError, run_command
-from gconet.files import check_files
+from gconet.files import check_files, write_file
 
 
 def main() -> int:
     parser = new_parser(__doc__)
-    add = parser.add_argument
-    add("checkout", type=Path, metavar="CHECKOUT", help="the authors' repository")
-    default = Path("data/release_episodes.npz")
-    add("out", type=Path, nargs="?", default=default, metavar="OUT", help=f"default {default}")
-    add("--overwrite", action="store_true", help="replace OUT if it exists")
+    parser.add_argument("checkout", type=Path, metavar="CHECKOUT", help="the authors' repository")
+    out = Path("data/release_episodes.npz")
+    parser.add_argument("out", type=Path, nargs="?", default=out, help=f"a new file (default {out})")
     args = parser.parse_args()
-    check_files([args.out], overwrite=args.overwrite)
+    check_files([args.out])
     epochs = len(list(args.checkout.glob("group_dir/group_*.txt")))
     if not epochs:
         raise DataError(f"no group_dir in {args.checkout}; give a clone of the authors' repository")
@@ -66,19 +65,14 @@ def main() -> int:
         raise DataError(f"{args.checkout}: epochs or labels are inconsistent; give an unchanged clone")
     own, angles, flips = zip(*images, strict=True)
     ordered, image = np.unique(own, return_inverse=True)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with args.out.open("wb") as file:  # savez appends .npz to a name, not to an open file
-        np.savez_compressed(
-            file,
-            format=FORMAT,
-            names=ordered,
-            labels=np.array(labels, np.int16).reshape(epochs, -1, 2),
-            sizes=np.array(sizes, np.int16).reshape(epochs, -1),
-            image=image.astype(np.min_scalar_type(len(ordered))),
-            angle=np.array(angles, np.float32),
-            flip=np.array(flips),
-            label_folder=np.array([folders[label] for label in sorted(folders)]),
-        )
+    np.savez_compressed(
+        buffer := io.BytesIO(), format=FORMAT, names=ordered,
+        labels=np.array(labels, np.int16).reshape(epochs, -1, 2),
+        sizes=np.array(sizes, np.int16).reshape(epochs, -1),
+        image=image.astype(np.min_scalar_type(len(ordered))), angle=np.array(angles, np.float32),
+        flip=np.array(flips), label_folder=np.array([folders[label] for label in sorted(folders)]),
+    )  # fmt: skip
+    write_file(args.out, buffer.getbuffer())
     print(f"{args.out}: {epochs} epochs of {len(sizes) // epochs} steps, {len(ordered):,} different images")
     return 0
 

@@ -5,9 +5,8 @@
     python scripts/tools/make_demo.py --packages packages --output demo
 
 Writes <output>/images/<group>/<nn>.jpg, <output>/gts/<group>/<nn>.png and, with the masks of the
-distractors, <output>/others/<group>/<nn>.png; the same packages give the same files. Every picture shows an
-instance of its group's object and one or two others, which occur only once in the group, so a single
-picture does not tell which object is meant. Sources, rules and licences: data/demo/README.md.
+distractors, <output>/others/<group>/<nn>.png; the same packages give the same files. Sources, rules and
+licences: data/demo/README.md.
 """
 
 from itertools import cycle
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gconet.cli import new_parser
-from gconet.errors import ConfigError, DataError, run_command
+from gconet.errors import ConfigError, run_command
 from gconet.opencv import cv2
 
 WIDTH, HEIGHT = 480, 360  # pixels
@@ -65,9 +64,6 @@ def main() -> int:
         raise ConfigError(f"--output {args.output} exists; name a new folder")
     drawn = {"cartoon", "seasonal"}  # folders of drawings
     files = {p.name: p for p in sorted(args.packages.rglob("*.[jp][pn]g")) if not drawn & {*p.parts}}
-    used = {f"{stamp}.png" for pictures in PICTURES.values() for picture in pictures for stamp in picture}
-    if missing := sorted((used | {name for name, _ in BACKGROUNDS}) - files.keys()):
-        raise DataError(f"--packages {args.packages} lacks {missing[0]}; unpack the packages named in --help")
     for g, (group, pictures) in enumerate(PICTURES.items()):
         for side in ("images", "gts", "others"):
             (args.output / side / group).mkdir(parents=True)
@@ -86,10 +82,8 @@ def main() -> int:
 def compose(
     image: np.ndarray, ground: float, objects: dict[str, Path], r: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Place `objects` on the photograph, side by side in random order: (H,W,3) BGR uint8, masks (n,H,W).
-
-    `objects` are stamps' names and files; they stand below the fraction `ground` of the height, or fly.
-    """
+    """Place `objects`, stamps' names and files, on the photograph, side by side in random order, below the
+    fraction `ground` of its height: (H,W,3) BGR uint8, masks (n,H,W)."""
     widest = 0.94 * WIDTH / len(objects)
     stamps = [read_stamp(path, METRES.get(name, 1.5), widest, r) for name, path in objects.items()]
     widths = [stamp.shape[1] for stamp, _ in stamps]

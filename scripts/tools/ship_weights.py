@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from gconet.cli import new_parser
-from gconet.config import DataConfig
 from gconet.errors import CheckpointError, run_command
 from gconet.files import check_files
 
@@ -25,19 +24,15 @@ def main() -> int:
 
 
 def ship_weights(source: Path, target: Path) -> str:
-    """Write the checkpoint `source` as float16 weights for inference; returns the file's SHA-256.
-
-    Paths in the settings are reduced to file names. Raises ConfigError if `target` exists.
-    """
+    """Write `source` as float16 weights, without the folders in its settings; returns the file's SHA-256."""
     from gconet.checkpoint import digest, load_model, save_checkpoint  # here: --help needs no torch
 
     check_files([target])
     model, config = load_model(source)
     episodes, init = (path and Path(path).name for path in (config.data.episodes, config.init))
-    data = replace(config.data, root=DataConfig.root, episodes=episodes)
+    data = replace(config.data, root="data", episodes=episodes)
     encoder = replace(config.encoder, weights=Path(config.encoder.weights).name)
-    model.half()
-    if wrong := [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]:
+    if wrong := [name for name, value in model.half().state_dict().items() if not value.isfinite().all()]:
         raise CheckpointError(f"{source}: {wrong[0]} has values that float16 cannot represent")
     save_checkpoint(target, config=replace(config, data=data, encoder=encoder, init=init), model=model)
     return digest(target)
