@@ -84,10 +84,8 @@ def test_no_name_becomes_markup_and_every_link_leads_to_its_file(tmp_path):
         assert (tmp_path / unquote(link, errors="surrogateescape")).is_file()
     assert all(f"{readable(group.name)}/{readable(item.stem)}" in tags.text for item in group.items)
     assert all(image["loading"] == "lazy" for image in tags.of("img"))
-
-
-def test_nothing_runs_and_nothing_is_fetched_from_a_network(tmp_path):
-    text = write(tmp_path, {"g": ["a"]})[0].read_text()
+    # nothing runs and nothing is fetched from a network
+    text = write(tmp_path / "plain", {"g": ["a"]})[0].read_text()
     assert "//" not in text and "url(" not in text and "@import" not in text and "<script" not in text
     assert "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'" in text
 
@@ -155,32 +153,23 @@ def opens(monkeypatch):
     return counts
 
 
-@pytest.mark.parametrize("given", [True, False])
-def test_maps_and_cutouts_open_every_file_once(run, checkpoint, toy, tmp_path, opens, given):
+@pytest.mark.parametrize("command", ["maps", "cutouts of given maps", "cutouts"])
+def test_every_file_is_opened_once(run, checkpoint, toy, tmp_path, opens, command):
     images, gts, out = toy / "images/toy", toy / "gts/toy", tmp_path / "out"
-    network = ["--checkpoint", checkpoint, "--device", "cpu", "--precision", "fp32"]
-    call = ["--images", images, "--gts", gts, "--output", out]
-    if given:
+    call = [command.split()[0], images, "--gts", gts, "--output", out]
+    call += {"maps": ["--distractors", gts]}.get(command, ["--thumbnails", "--background", "blur"])
+    files = dict.fromkeys(gts.rglob("*.png"), 2 if command == "maps" else 1)  # there masks of both kinds
+    if "given" in command:
         maps = shutil.copytree(gts, tmp_path / "maps")
-        more = ["--maps", maps, "--thumbnails", "--background", "blur"]
-        run("scripts/cosegment.py", *call, *more)
-        expected = [*images.rglob("*.jpg"), *maps.rglob("*.png"), *gts.rglob("*.png")]
+        files |= dict.fromkeys(maps.rglob("*.png"), 1)
+        run("gconet/__main__.py", *call, "--maps", maps)
     else:
-        run("test.py", *call, "--distractors", gts, *network)
-        expected = [*images.rglob("*.jpg"), *gts.rglob("*.png")]
-    mine = {path: opens[path.resolve()] for path in expected}
-    twice = {path for path in expected if not given and path.suffix == ".png"}  # masks of both kinds here
-    assert mine == {path: 1 + (path in twice) for path in expected} and len(mine) == (36 if given else 24)
+        run("gconet/__main__.py", *call, "--checkpoint", checkpoint, "--device", "cpu")
+    files |= dict.fromkeys(images.rglob("*.jpg"), 1)
+    assert {path: opens[path.resolve()] for path in files} == files
+    assert len(files) == (36 if "given" in command else 24)
     assert not any(path.is_relative_to(out) for path in opens)  # what was just written is not read
     assert (out / "index.html").read_text().count("<article") == 12
-
-
-def test_cutouts_with_their_own_maps_open_every_file_once(run, checkpoint, toy, tmp_path, opens):
-    images, gts, out = toy / "images/toy", toy / "gts/toy", tmp_path / "out"
-    call = ["cutouts", images, "--gts", gts, "--output", out, "--thumbnails", "--background", "white"]
-    run("gconet/__main__.py", *call, "--checkpoint", checkpoint, "--device", "cpu", "--precision", "fp32")
-    assert {opens[p.resolve()] for p in (*images.rglob("*.jpg"), *gts.rglob("*.png"))} == {1}
-    assert not any(path.is_relative_to(out) for path in opens)
 
 
 def test_what_does_not_fit_on_the_shelf_is_read_again(run, toy, tmp_path, opens, monkeypatch):
@@ -225,9 +214,8 @@ def test_the_page_in_a_browser_shows_every_picture_in_cards_of_one_width(tmp_pat
     if not chromium:
         pytest.skip("needs Chromium")
     colours = {f"p{i}": (30 * i, 255 - 30 * i, 128) for i in range(8)}
-    page, _ = write(
-        tmp_path, {"g": [*colours]}, {"p3": [GREY]}, None, colours, kinds=("cut-out", "thumbnail")
-    )
+    kinds = ("cut-out", "thumbnail")
+    page, _ = write(tmp_path, {"g": [*colours]}, {"p3": [GREY]}, None, colours, kinds)
     options = "--headless --no-sandbox --disable-gpu --hide-scrollbars --disable-background-networking"
     options += f" --virtual-time-budget=5000 --window-size={width},6000 --screenshot={tmp_path / 'shot.png'}"
     command = [chromium, *options.split(), page.as_uri()]
