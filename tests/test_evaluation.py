@@ -114,35 +114,24 @@ def test_maps_pair_by_name_and_take_their_masks_size(folders):
         score(folders, allow_missing=True)
 
 
-def test_what_does_not_pair_is_an_error_that_lists_it(folders):
-    (folders / "maps/cat/b.png").unlink()
-    write_pair(folders, "dog/z", 9)
-    (folders / "gts/dog/z.png").unlink()
-    with pytest.raises(DataError, match="cat/b.*dog/z.*--allow-missing"):
-        score(folders)
-    scores = score(folders, allow_missing=True)
-    assert (scores.images, scores.missing, scores.extra) == (3, ("cat/b",), ("dog/z",))
-    assert scores.to_dict()["missing"] == ["cat/b"]
-    table = format_table(scores)
-    assert "1 left out, without a readable map and mask: cat/b" in table
-    assert "1 left out, without a mask: dog/z" in table
-
-
-@pytest.mark.parametrize(("broken", "names"), [
-    (["maps/cat/b.png", "maps/dog/a.png"], ("cat/b", "dog/a")), (["gts/cat/b.png"], ("cat/b",)),
-    (["-maps/dog/a.png"], ("dog/a",)),  # a group without maps
+@pytest.mark.parametrize(("broken", "missing", "extra"), [
+    (["-maps/cat/b.png", "-gts/dog/a.png"], ("cat/b",), ("dog/a",)),
+    (["maps/cat/b.png", "maps/dog/a.png"], ("cat/b", "dog/a"), ()), (["gts/cat/b.png"], ("cat/b",), ()),
+    (["-maps/dog/a.png"], ("dog/a",), ()),  # a group without maps
 ])  # fmt: skip
-def test_what_cannot_be_scored_is_an_error_that_lists_it(folders, broken, names):
+def test_what_does_not_pair_or_cannot_be_read_is_an_error_that_lists_it(folders, broken, missing, extra):
     for name in broken:
         path = folders / name.removeprefix("-")
         path.unlink()
         if path == folders / name:
             path.write_bytes(b"not a picture")
-    with pytest.raises(DataError, match=".*".join(names)):
+    with pytest.raises(DataError, match=".*".join((*missing, *extra))):
         score(folders)
     scores = score(folders, allow_missing=True)
-    assert (scores.images, scores.missing) == (4 - len(names), names)
-    assert len(scores.unreadable) == (len(names) if broken[0][0] != "-" else 0)
+    assert (scores.images, scores.missing, scores.extra) == (4 - len(missing + extra), missing, extra)
+    assert len(scores.unreadable) == (len(missing) if broken[0][0] != "-" else 0)
+    assert scores.to_dict()["missing"] == [*missing]
+    assert all(name in format_table(scores) for name in (*missing, *extra))
 
 
 def test_a_plot_shows_the_curves(folders):

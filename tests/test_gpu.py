@@ -136,9 +136,8 @@ def test_composed_and_turned_pictures_are_those_of_the_cpu(settings):
         there = Batch(*(t.to(DEVICE) for t in batch))
         expected = compose(batch.images, batch.masks, *batch.composition)
         given = compose(there.images, there.masks, *there.composition)
-        differ = [
-            (a.int() - b.cpu().int()).abs().amax((1, 2, 3)) for a, b in zip(expected, given, strict=True)
-        ]
+        pairs = zip(expected, given, strict=True)
+        differ = [(a.int() - b.cpu().int()).abs().amax((1, 2, 3)) for a, b in pairs]
         agree.append(torch.stack(differ).amax(0) <= 1)
         turned = augment(batch.images, batch.masks, batch.angles, batch.flips)
         given = augment(there.images, there.masks, there.angles, there.flips)
@@ -194,10 +193,8 @@ def test_float32_inference_has_tf32_off():
     def error(precision):
         pick_precision(precision, DEVICE)
         product, convolved = a.to(DEVICE) @ b.to(DEVICE), F.conv2d(x.to(DEVICE), w.to(DEVICE))
-        exact = a.double() @ b.double(), F.conv2d(x.double(), w.double())
-        return [
-            ((g.cpu() - e).norm() / e.norm()).item() for g, e in zip((product, convolved), exact, strict=True)
-        ]
+        pairs = (product, a.double() @ b.double()), (convolved, F.conv2d(x.double(), w.double()))
+        return [((given.cpu() - exact).norm() / exact.norm()).item() for given, exact in pairs]
 
     if ON_GPU and torch.cuda.get_device_capability() >= (8, 0):
         assert min(error("tf32")) > 1e-5  # so the next line can tell
@@ -252,9 +249,8 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_of_the_step_before(train, 
         add(self, step, *args, **kwargs)
 
     monkeypatch.setattr("gconet.losses.saliency_loss", broken)
-    monkeypatch.setattr(
-        command_module, "make_optimizer", lambda *args: models.append(args[1]) or make_optimizer(*args)
-    )
+    kept_model = lambda *args: models.append(args[1]) or make_optimizer(*args)  # noqa: E731
+    monkeypatch.setattr(command_module, "make_optimizer", kept_model)
     monkeypatch.setattr(StepLog, "add", watch)
     monkeypatch.setitem(AHEAD, DEVICE.type, 3)
     with pytest.raises(GCoNetError, match=rf"step {bad}.*'saliency': nan") as caught:

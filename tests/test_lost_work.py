@@ -1,13 +1,14 @@
 """What must not be lost or mistaken: settings as typed, names on other disks, an epoch of training."""
 
 import json
+import shutil
 from operator import attrgetter
 
 import pytest
-import torch
 from PIL import Image
 
 from gconet.applications.outputs import MARK, check_case
+from gconet.checkpoint import read_checkpoint
 from gconet.config import load_config
 from gconet.data.groups import scan_groups
 from gconet.engine import validation
@@ -103,13 +104,7 @@ VALIDATION = ("validation.set=toy_test", "validation.every=1", "train.epochs=2")
 
 @pytest.mark.parametrize("side", ["images", "gts", "size"])
 def test_a_damaged_validation_set_is_named_before_training(train, toy, tmp_path, side):
-    for part in ("images", "gts"):
-        (tmp_path / "d" / part).mkdir(parents=True)
-        (tmp_path / "d" / part / "toy").symlink_to(toy / part / "toy")
-        for path in (toy / part / "toy_test").rglob("*.*"):
-            copy = tmp_path / "d" / path.relative_to(toy)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
+    shutil.copytree(toy, tmp_path / "d")
     victim = sorted((tmp_path / "d" / ("gts" if side == "size" else side) / "toy_test").rglob("*.*"))[-1]
     if side == "size":
         Image.new("L", (5, 5)).save(victim)
@@ -126,16 +121,14 @@ def test_a_validation_that_fails_later_is_a_note_and_training_goes_on(train, tmp
     def broken(*args, plain=validation.score_arrays):
         calls.append(1)
         if len(calls) == 1:
-            saved.append(torch.load(tmp_path / "runs/r/last.pt", weights_only=True)["training"]["step"])
+            saved.append(read_checkpoint(tmp_path / "runs/r/last.pt")["training"]["step"])
             raise DataError("0.png: cannot be read")
         return plain(*args)
 
     monkeypatch.setattr(validation, "score_arrays", broken)
     assert train(*VALIDATION) == 0
     assert "0.png" in capsys.readouterr().err and saved[0] > 0  # the epoch was saved before
-    last, best = (
-        torch.load(tmp_path / f"runs/r/{n}.pt", weights_only=True)["training"] for n in ("last", "best")
-    )
+    last, best = (read_checkpoint(tmp_path / f"runs/r/{n}.pt")["training"] for n in ("last", "best"))
     assert last["step"] == 2 * saved[0] and last["best"] == best["best"] > 0
     events = [record["event"] for record in log(tmp_path / "runs/r")]
     assert events.count("validation") == 1 and events[-1] == "done" and json.dumps(events)

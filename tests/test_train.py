@@ -12,7 +12,6 @@ from PIL import Image
 
 import train as command_module
 from gconet.checkpoint import read_checkpoint
-from gconet.engine.optimizer import make_optimizer
 from gconet.engine.steplog import AHEAD
 from gconet.errors import CheckpointError, ConfigError, DataError, GCoNetError
 from tests.conftest import ROOT, log, same, weights
@@ -60,15 +59,13 @@ def test_tensorboard_names_the_pictures_columns_and_sets_the_settings_beside_the
     assert all(title.max() > 100 for title in titles) and not np.array_equal(titles[0], titles[1])
 
     tags = ("_hparams_/experiment", "_hparams_/session_start_info")
-    experiment, start = (
+    whole, start = (
         HParamsPluginData.FromString(events.SummaryMetadata(tag).plugin_data.content) for tag in tags
     )
     changed = start.session_start_info.hparams
-    assert (
-        changed["optimizer.lr"].number_value == 2e-4 and changed["validation.set"].string_value == "toy_test"
-    )
-    assert "optimizer.drop_at" not in changed
-    metrics = {info.name.tag for info in experiment.experiment.metric_infos}
+    assert changed["optimizer.lr"].number_value == 2e-4 and "optimizer.drop_at" not in changed
+    assert changed["validation.set"].string_value == "toy_test"
+    metrics = {info.name.tag for info in whole.experiment.metric_infos}
     assert {"train/total", "validation/s_measure"} <= metrics and all(events.Scalars(tag) for tag in metrics)
 
 
@@ -103,10 +100,8 @@ def test_resuming_is_bit_for_bit_the_uninterrupted_run(train, tmp_path, settings
     (whole, progress), (parts, resumed) = (weights(tmp_path / f"runs/{n}") for n in ("whole", "parts"))
     assert progress["step"] == resumed["step"] == 6 and same(whole, parts)
     assert len(progress["classes"]) == classes and len(set(progress["classes"])) == 3
-    for a, b in zip(
-        progress["optimizer"]["state"].values(), resumed["optimizer"]["state"].values(), strict=True
-    ):
-        assert same(a, b)
+    states = (p["optimizer"]["state"].values() for p in (progress, resumed))
+    assert all(same(a, b) for a, b in zip(*states, strict=True))
     ends = [[r for r in log(tmp_path / f"runs/{n}") if r["event"] == "epoch"] for n in ("whole", "parts")]
     assert ends[0] == ends[1]
 
@@ -155,10 +150,9 @@ def test_runs_of_earlier_versions_resume(train, tmp_path):
     for group in content["training"]["optimizer"]["param_groups"]:
         group.update(fused=None, foreach=None, capturable=False)
     content["config"]["data"]["cache"] = True
-    for section, keys in (("data", ("distractors",)), ("loss", ("outputs", "bce")),
-                          ("optimizer", ("drop_at",)), ("train", ("graph",))):  # fmt: skip
-        for key in keys:
-            del content["config"][section][key]
+    for later in ("data.distractors", "loss.outputs", "loss.bce", "optimizer.drop_at", "train.graph"):
+        section, _, key = later.partition(".")
+        del content["config"][section][key]
     del content["training"]["steps"]
     content["training"]["images in each class"] = content["training"].pop("images")
     torch.save(content, path)
@@ -174,12 +168,12 @@ def test_fine_tuning_starts_from_the_given_weights(train, tmp_path):
     train("train.steps=1", "optimizer.lr=0.0", *start, name="second")
     first, second = (read_checkpoint(tmp_path / f"runs/{name}/last.pt") for name in ("first", "second"))
     assert same(first["model"], second["model"]) and second["training"]["step"] == 1
-    with pytest.raises(CheckpointError, match="none.pt"):
-        train("init=none.pt", "encoder.weights=imagenet", name="third")
-    with pytest.raises(CheckpointError, match="gam.*softmax"):
-        train(*start, "gam.softmax=group", name="third")
-    with pytest.raises(ConfigError, match="init.*encoder.weights"):
-        train("init=runs/first/last.pt", name="third")
+    for wrong, error, named in (
+        (["init=none.pt", start[1]], CheckpointError, "none.pt"),
+        ([start[0]], ConfigError, "encoder.weights"), ([*start, "gam.softmax=group"], CheckpointError, "gam.*softmax"),
+    ):  # fmt: skip
+        with pytest.raises(error, match=named):
+            train(*wrong, name="third")
     assert not (tmp_path / "runs/third").exists()
 
 
@@ -212,26 +206,21 @@ def test_recorded_episodes_replace_drawn_ones(train, tmp_path, toy):
     assert sum(r["event"] == "step" for r in log(tmp_path / "runs/r")) == 3
 
 
-def test_nothing_is_overwritten_and_the_folder_is_named(train, tmp_path):
+def test_nothing_is_overwritten_and_a_run_resumes_only_as_it_began(train, tmp_path, toy):
     train("train.steps=1")
     before = (tmp_path / "runs/r/last.pt").read_bytes()
-    with pytest.raises(ConfigError, match="--resume runs/r"):
-        train("train.steps=1")
-    with pytest.raises(ConfigError, match="optimizer.lr=1"):
-        train("--resume", "runs/r", "optimizer.lr=1", fresh=False)
-    with pytest.raises(ConfigError, match="train.steps.*2"):
-        train("train.steps=2", name="ahead")
-        train("--resume", "runs/ahead", "train.steps=1", fresh=False)
-    shutil.copytree(tmp_path / "runs/r", tmp_path / "runs/s")
-    assert (tmp_path / "runs/r/last.pt").read_bytes() == before
-
-
-def test_a_resumed_run_needs_the_same_classes(train, tmp_path, toy):
-    train("train.steps=1")
     shutil.copytree(toy, tmp_path / "other")
     shutil.rmtree(next((tmp_path / "other/images/toy").iterdir()))
-    with pytest.raises(CheckpointError, match="last.pt.*classes"):
-        train("--resume", "runs/r", "data.root=other", fresh=False)
+    train("train.steps=2", name="ahead")
+    for wrong, error, named in (
+        (["train.steps=1"], ConfigError, "--resume runs/r"),
+        (["--resume", "runs/r", "optimizer.lr=1"], ConfigError, "optimizer.lr=1"),
+        (["--resume", "runs/ahead", "train.steps=1"], ConfigError, "train.steps.*2"),
+        (["--resume", "runs/r", "data.root=other"], CheckpointError, "last.pt.*classes"),
+    ):
+        with pytest.raises(error, match=named):
+            train(*wrong, fresh=wrong[0] != "--resume")
+    assert (tmp_path / "runs/r/last.pt").read_bytes() == before
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(train, tmp_path, monkeypatch):
@@ -245,9 +234,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(train, tmp_path,
 
     monkeypatch.setattr("gconet.losses.saliency_loss", broken)
     saved = []
-    monkeypatch.setattr(  # the weights when the run ends, which it does not save
-        command_module, "make_optimizer", lambda *args: saved.append(args[1]) or make_optimizer(*args)
-    )
+    plain = command_module.make_optimizer  # the weights when the run ends, which it does not save
+    monkeypatch.setattr(command_module, "make_optimizer", lambda *args: saved.append(args[1]) or plain(*args))
     names = []
     for ahead in (0, 2):  # found at once, and when the epoch's checkpoint is due, a step later
         calls.clear()
