@@ -199,7 +199,6 @@ def test_float32_inference_has_tf32_off():
     if ON_GPU and torch.cuda.get_device_capability() >= (8, 0):
         assert min(error("tf32")) > 1e-5  # so the next line can tell
     assert max(error("fp32")) < 3e-6
-
     images = [item.image for item in scan_groups(ROOT / "data/demo/images")[0].items]
     maps = []
     for device in (CPU, DEVICE):
@@ -248,9 +247,10 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_of_the_step_before(train, 
             kept.extend(p.detach().clone() for p in models[0].parameters())
         add(self, step, *args, **kwargs)
 
-    monkeypatch.setattr("gconet.losses.saliency_loss", broken)
-    kept_model = lambda *args: models.append(args[1]) or make_optimizer(*args)  # noqa: E731
-    monkeypatch.setattr(command_module, "make_optimizer", kept_model)
+    monkeypatch.setattr(losses, "saliency_loss", broken)
+    monkeypatch.setattr(
+        command_module, "make_optimizer", lambda *a: models.append(a[1]) or make_optimizer(*a)
+    )
     monkeypatch.setattr(StepLog, "add", watch)
     monkeypatch.setitem(AHEAD, DEVICE.type, 3)
     with pytest.raises(GCoNetError, match=rf"step {bad}.*'saliency': nan") as caught:

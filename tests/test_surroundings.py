@@ -68,9 +68,7 @@ def test_pages_are_written_although_the_reader_has_gone(toy, tmp_path):
 @pytest.mark.parametrize("left", [("RANK",), ("RANK", "WORLD_SIZE"), ("RANK", "WORLD_SIZE", "MASTER_ADDR")])
 def test_variables_that_a_cluster_left_behind_start_no_ranks(monkeypatch, left):
     for name in RANKS:
-        monkeypatch.delenv(name, raising=False)
-    for name in left:
-        monkeypatch.setenv(name, RANKS[name])
+        monkeypatch.setenv(name, RANKS[name]) if name in left else monkeypatch.delenv(name, raising=False)
     assert launched_ranks() == (0, 1, 0)
 
 
@@ -81,25 +79,20 @@ def test_ranks_that_do_not_fit_are_named(monkeypatch):
     for name, value in (("RANK", "2"), ("WORLD_SIZE", "many"), ("LOCAL_RANK", "-1")):
         with monkeypatch.context() as changed:
             changed.setenv(name, value)
-            with pytest.raises(ConfigError, match=f"{name}={value}.* in the environment; unset them"):
+            with pytest.raises(ConfigError, match=f"{name}={value}"):
                 launched_ranks()
 
 
 # --- part of a benchmark, another call's maps ---
 
 
-def test_part_of_a_benchmark_is_not_taken_for_all_of_it(toy, tmp_path, run):
-    for name in ("CoCA", "cosal2015", "mine"):
+def test_part_of_a_benchmark_is_not_taken_for_all_of_it(toy, tmp_path):
+    for name, known in (("CoCA", 1295), ("cosal2015", 2015), ("mine", None)):
         shutil.copytree(toy / "gts/toy", tmp_path / name)
         scores = score_folders(tmp_path / name, tmp_path / name)
-        known = {"CoCA": 1295, "cosal2015": 2015}.get(name)
         assert scores.to_dict()["expected_images"] == known
         for style in STYLES:
             assert (f"12 of {known}" in format_table(scores, style=style)) == (known is not None)
-    run("scripts/evaluate.py", "--maps", tmp_path / "CoCA", "--gts", tmp_path / "CoCA",
-        "--json", tmp_path / "a.json")  # fmt: skip
-    scores = json.loads((tmp_path / "a.json").read_text())
-    assert (scores["images"], scores["expected_images"]) == (12, 1295)
 
 
 # --- other programs' files ---

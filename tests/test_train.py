@@ -170,7 +170,8 @@ def test_fine_tuning_starts_from_the_given_weights(train, tmp_path):
     assert same(first["model"], second["model"]) and second["training"]["step"] == 1
     for wrong, error, named in (
         (["init=none.pt", start[1]], CheckpointError, "none.pt"),
-        ([start[0]], ConfigError, "encoder.weights"), ([*start, "gam.softmax=group"], CheckpointError, "gam.*softmax"),
+        ([start[0]], ConfigError, "encoder.weights"),
+        ([*start, "gam.softmax=group"], CheckpointError, "gam.*softmax"),
     ):  # fmt: skip
         with pytest.raises(error, match=named):
             train(*wrong, name="third")
