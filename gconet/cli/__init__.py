@@ -61,9 +61,11 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", default="auto", choices=kinds, help=about)
 
 
-def network_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of `add_network` and `add_care` as arguments for `gconet.inference.folders`."""
-    return {name: getattr(args, name) for name in ("checkpoint", "device", "precision", "strict")}
+def load_predictor(args: argparse.Namespace, **options: Any) -> Any:
+    """Return the Predictor that the options of `add_network` describe."""
+    from gconet.inference.predictor import Predictor  # here: --help does not wait for PyTorch
+
+    return Predictor.load(args.checkpoint, device=args.device, precision=args.precision, **options)
 
 
 def add_care(parser: argparse.ArgumentParser) -> None:

@@ -27,7 +27,7 @@ from gconet.applications.drawing import draw_grid, load_row, pick_rows, write_at
 from gconet.applications.jobs import Shelf, make_jobs, run_jobs
 from gconet.applications.outputs import new_results
 from gconet.applications.page import PICTURE, Previews, write_page
-from gconet.cli import add_care, add_network, network_options, new_parser, note_unfinished, report
+from gconet.cli import add_care, add_network, load_predictor, new_parser, note_unfinished, report
 from gconet.data.groups import leave_out, scan_groups
 from gconet.data.names import name_folders
 from gconet.errors import ConfigError, counted
@@ -39,14 +39,14 @@ def main() -> int:
     if args.figure == "grid":
         return draw_figures_6_and_7(args)
     from gconet.inference.folders import look_inside  # loads PyTorch, which the grid does not need
-    from gconet.inference.predictor import Predictor
     from gconet.inference.projector import write_projector
 
     wanted, shelf = scan_groups(args.images), Shelf()
     with new_results(args.output, {"--images": args.images}, wanted, overwrite=args.overwrite):
+        predictor = load_predictor(args)
         if args.figure == "attention":
-            how = {"load": shelf.load, **network_options(args)}
-            groups, seen, errors = look_inside(Predictor.attention, wanted, **how)
+            how = {"strict": args.strict, "load": shelf.load}
+            groups, seen, errors = look_inside(predictor, predictor.attention, wanted, **how)
             previews = Previews(args.output, groups)
             jobs = make_jobs(groups, args.output, ["attention"])
             work = partial(write_attention, shelf=shelf, previews=previews)
@@ -58,7 +58,7 @@ def main() -> int:
             page = write_page(args.output, groups, files, previews, title="Attention of GAM")
             said = f"{counted(len(files), 'picture')} of {counted(len(groups), 'group')}", f"open: {page}"
         else:
-            groups, seen, errors = look_inside(Predictor.consensus, wanted, **network_options(args))
+            groups, seen, errors = look_inside(predictor, predictor.consensus, wanted, strict=args.strict)
             vectors = np.stack([parts.mean(0) for parts in seen])
             write_consensus(args.output, [group.name for group in groups], vectors)
             write_projector(args.output / "projector", groups, np.concatenate(seen))

@@ -10,7 +10,7 @@ Exit status: 0 if it was written, 1 for failures, 2 for wrong arguments.
 
 from pathlib import Path
 
-from gconet.cli import add_network, new_parser
+from gconet.cli import add_network, load_predictor, new_parser
 from gconet.errors import say
 from gconet.files import check_files
 
@@ -23,9 +23,7 @@ def main() -> int:
     add_network(parser)
     args = parser.parse_args()
     check_files([args.output], overwrite=args.overwrite)
-    from gconet.inference.predictor import Predictor  # here, so that --help does not wait for torch
-
-    predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
+    predictor = load_predictor(args)
     pictures = args.pictures[0] if len(args.pictures) == 1 else args.pictures
     reference = predictor.remember(pictures, args.output.stem)
     reference.save(args.output)

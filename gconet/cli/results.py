@@ -13,7 +13,7 @@ from gconet.applications.doubts import PRESENT, check_maps
 from gconet.applications.jobs import Seen, Shelf, look_at, make_jobs, run_jobs, sum_up
 from gconet.applications.outputs import FILE, RESULTS, new_results
 from gconet.applications.page import Previews, write_page
-from gconet.cli import add_care, add_network, network_options, note_unfinished, report
+from gconet.cli import add_care, add_network, load_predictor, note_unfinished, report
 from gconet.data.groups import Group, leave_out, scan_sources
 from gconet.errors import ConfigError, DataError, counted
 from gconet.evaluation import Scores, format_table
@@ -110,15 +110,15 @@ def write_results(
     groups, presence, errors, said = wanted, dict[Path, float](), list[DataError](), list[str]()
     seen: dict[Path, Seen] = {}
     if not args.maps:
-        from gconet.inference.folders import make_maps  # loads PyTorch, which given maps do not need
+        from gconet.inference.folders import write_maps  # loads PyTorch, which given maps do not need
 
-        how = {"memory": args.memory and int(args.memory * 2**30), "consensus": args.consensus}
-        if kinds:
-            how |= {"load": shelf.load, "look": shelf.keep}
-        else:
-            how |= {"load": previews.load, "look": partial(look_at, previews=previews)}
-        how |= {"references": references, **network_options(args)}
-        groups, presence, seen, errors = make_maps(wanted, maps, **how)
+        memory = args.memory and int(args.memory * 2**30)
+        predictor = load_predictor(args, memory=memory, consensus=args.consensus)
+        load, look = (
+            (shelf.load, shelf.keep) if kinds else (previews.load, partial(look_at, previews=previews))
+        )
+        how = {"strict": args.strict, "load": load, "look": look}
+        groups, presence, seen, errors = write_maps(predictor, wanted, maps, references, **how)
         if not groups:
             return [], errors
         said.append(f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {maps}")

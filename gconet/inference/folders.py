@@ -31,12 +31,6 @@ class Made(NamedTuple):
     errors: list[DataError]  # of unreadable pictures
 
 
-def make_maps(groups: Sequence[Group], output: Path, **options: Any) -> Made:
-    """Load the network and `write_maps` of all groups; `options`: of `Predictor.load` and `write_maps`."""
-    own = {key: options.pop(key) for key in ("references", "strict", "load", "look") if key in options}
-    return write_maps(Predictor.load(**options), groups, output, **own)
-
-
 def write_maps(
     predictor: Predictor,
     groups: Sequence[Group],
@@ -100,23 +94,22 @@ def write_maps(
 
 
 def look_inside(
-    look: Callable[[Predictor, Pictures], np.ndarray],
+    predictor: Predictor,
+    look: Callable[[Pictures], np.ndarray],
     groups: Sequence[Group],
     *,
     strict: bool,
     load: Load = load_image,
-    **network: Any,
 ) -> tuple[list[Group], list[np.ndarray], list[DataError]]:
-    """Apply `look`, which is `Predictor.attention` or `Predictor.consensus`, to each group.
+    """Apply `look`, which is `predictor.attention` or `predictor.consensus`, to each group.
 
-    `network`: for `Predictor.load`. Returns the groups without unreadable pictures, their results, and the
-    errors. Raises the first error if `strict`, or if no group is left.
+    Returns the groups without unreadable pictures, their results, and the errors. Raises the first error if
+    `strict`, or if no group is left.
     """
-    predictor = Predictor.load(**network)
     skipped: dict[Path, DataError] = {}
     read, _ = _read(predictor, groups, None if strict else skipped, load, AHEAD)
     bar = progress(read, desc="groups", total=len(groups), unit="group")
-    seen = [look(predictor, pictures) for pictures in bar if pictures.sizes]
+    seen = [look(pictures) for pictures in bar if pictures.sizes]
     if not seen:
         raise next(iter(skipped.values()))
     return leave_out(groups, skipped), seen, list(skipped.values())

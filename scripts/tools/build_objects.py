@@ -13,10 +13,9 @@ import numpy as np
 from torchvision.models import VGG16_Weights
 from tqdm import tqdm
 
-from gconet.cli import add_network, new_parser
+from gconet.cli import add_network, load_predictor, new_parser
 from gconet.data.groups import scan_set
 from gconet.errors import run_command
-from gconet.inference.predictor import Predictor
 from gconet.inference.reference import OBJECTS, Reference, write_references
 
 TOGETHER = {  # name → folders; where a word of the names does not say it
@@ -40,7 +39,7 @@ def main() -> int:
     add("--output", type=Path, default=OBJECTS, metavar="FILE")
     add_network(parser)
     args = parser.parse_args()
-    predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
+    predictor = load_predictor(args)
     names = VGG16_Weights.IMAGENET1K_V1.meta["categories"]
     groups = [group for name in args.sets.split(",") for group in scan_set(args.root, name)]
     made: dict[str, Reference] = {}

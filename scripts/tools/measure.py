@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gconet.applications.doubts import PRESENT, find_strays
-from gconet.cli import add_network, new_parser
+from gconet.cli import add_network, load_predictor, new_parser
 from gconet.data.groups import Group, scan_groups
 from gconet.data.images import load_mask
 from gconet.errors import ConfigError, run_command
@@ -46,7 +46,7 @@ def main() -> int:
     add("--every", type=int, default=5, metavar="N", help="a group's own pictures per stray (default: 5)")
     add_network(parser)
     args = parser.parse_args()
-    predictor = Predictor.load(args.checkpoint, device=args.device, precision=args.precision)
+    predictor = load_predictor(args)
     globals()[f"measure_{args.subject}"](predictor, args)
     return 0
 
