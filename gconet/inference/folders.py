@@ -48,15 +48,12 @@ def write_maps(
     `look` is called in these threads with each item and its map.
     """
     made = {id(model): predictor.recall(model) for model in (references or {}).values()}  # shared ones once
-    placed = [
-        replace(g, items=tuple(replace(i, map=output / g.name / f"{i.stem}.png") for i in g.items))
-        for g in groups
-    ]
-    parts = (
-        [Group(g.name, g.items[i : i + PART]) for g in placed for i in range(0, len(g.items), PART)]
-        if references
-        else placed
-    )
+    places = [tuple(replace(i, map=output / g.name / f"{i.stem}.png") for i in g.items) for g in groups]
+    placed = [Group(group.name, items) for group, items in zip(groups, places, strict=True)]
+    most = PART if references else max([1, *map(len, places)])
+    parts = [Group(g.name, g.items[i : i + most]) for g in placed for i in range(0, len(g.items), most)]
+    files = [[item.image for item in part.items] for part in parts]
+    predictor.check(max(map(len, files), default=0))
     presence: dict[Path, float] = {}
     skipped: dict[Path, DataError] = {}
     seen: dict[Path, Any] = {}
@@ -68,9 +65,8 @@ def write_maps(
         if look:
             seen[item.image] = look(item, m)
 
-    read, total = _read(
-        predictor, parts, None if strict else skipped, load, 2 * PART if references else AHEAD
-    )
+    ahead, total = 2 * PART if references else AHEAD, sum(map(len, files))
+    read = read_groups(files, predictor.size, skipped=None if strict else skipped, ahead=ahead, load=load)
     with ThreadPoolExecutor(min(8, processors())) as pool, progress(None, "maps", total, unit="image") as bar:
         for group, pictures in zip(parts, read, strict=True):
             items = [item for item in group.items if item.image not in skipped]
@@ -107,22 +103,11 @@ def look_inside(
     `strict`, or if no group is left.
     """
     skipped: dict[Path, DataError] = {}
-    read, _ = _read(predictor, groups, None if strict else skipped, load, AHEAD)
+    files = [[item.image for item in group.items] for group in groups]
+    predictor.check(max(map(len, files), default=0))
+    read = read_groups(files, predictor.size, skipped=None if strict else skipped, load=load)
     bar = progress(read, desc="groups", total=len(groups), unit="group")
     seen = [look(pictures) for pictures in bar if pictures.sizes]
     if not seen:
         raise next(iter(skipped.values()))
     return leave_out(groups, skipped), seen, list(skipped.values())
-
-
-def _read(
-    predictor: Predictor,
-    groups: Sequence[Group],
-    skipped: dict[Path, DataError] | None,
-    load: Load,
-    ahead: int,
-) -> tuple[Iterator[Pictures], int]:
-    """Read the groups, which must fit into memory; also return the number of pictures."""
-    files = [[item.image for item in group.items] for group in groups]
-    predictor.check(max(map(len, files), default=0))
-    return read_groups(files, predictor.size, skipped=skipped, ahead=ahead, load=load), sum(map(len, files))

@@ -95,13 +95,13 @@ def find_objects(word: str = "") -> list[Reference]:
 
     Raises ConfigError with the nearest names if there are none.
     """
-    known = read_references(OBJECTS)
     text = word.lower().replace("_", " ").replace("-", " ").strip()
-    plain = [one.name.lower().replace("-", " ") for one in known]
-    for fits in (lambda name: name == text, lambda name: f" {text} " in f" {name} " or not text):
-        if found := [one for one, name in zip(known, plain, strict=True) if fits(name)]:
-            return found
-    near = get_close_matches(text, [*plain, *{part for name in plain for part in name.split()}], 5)
+    known = {one.name.lower().replace("-", " "): one for one in read_references(OBJECTS)}
+    if text in known:
+        return [known[text]]
+    if found := [one for name, one in known.items() if f" {text} " in f" {name} " or not text]:
+        return found
+    near = get_close_matches(text, [*known, *{part for name in known for part in name.split()}], 5)
     hint = f"nearest: {', '.join(near)}; " if near else ""
     raise ConfigError(f"no object is called {word!r}; {hint}gconet objects lists all {len(known)}")
 
@@ -113,21 +113,21 @@ def pair_references(source: Path, groups: Sequence[Group]) -> dict[str, tuple[Pa
     folders, which pair up with the groups by name. Raises DataError if a group has none, or if one of a
     reference's pictures is among the group's own.
     """
+    names = [group.name for group in groups]
+    if is_saved(source):
+        return dict.fromkeys(names, Reference.load(source))
+    found: dict[str, tuple[Path, ...]] = dict.fromkeys(names, (source,))
     if source.is_dir():
         found = {name: tuple(files.values()) for name, files in list_groups(source, twins=True).items()}
         if find_pictures(source):
-            found = dict.fromkeys((group.name for group in groups), *found.values())
-        if missing := [group.name for group in groups if group.name not in found]:
+            found = dict.fromkeys(names, *found.values())
+        if missing := [name for name in names if name not in found]:
             there = name_some([*found])
             raise DataError(f"no reference for {name_some(missing)} in {source} (there: {there})")
-    elif not is_saved(source):
-        found = {group.name: (source,) for group in groups}
-    else:
-        return dict.fromkeys((group.name for group in groups), Reference.load(source))
     for group in groups:
         own = {item.image.resolve() for item in group.items}
         if same := [str(path) for path in found[group.name] if path.resolve() in own]:
             raise DataError(
-                f"reference {name_some(same)}: also one of the photographs; give other pictures of the object"
+                f"reference {name_some(same)} is also one of the photographs; give other pictures"
             )
-    return {group.name: found[group.name] for group in groups}
+    return {name: found[name] for name in names}
