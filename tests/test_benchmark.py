@@ -41,18 +41,6 @@ def test_training_steps_are_timed(run):
 
 
 @pytest.mark.slow
-def test_caches_and_group_sizes_have_a_row_each(run):
-    out = run("scripts/benchmark.py", "train", *SMALL, "--caches", "device", "none").stdout
-    assert [row.split(", ", 2)[2] for row in rows_of(out)[1:]] == [
-        "cache device, graph false",
-        "cache none, graph false",
-    ]
-    out = run("scripts/benchmark.py", "inference", "--ours", "--groups", "3", "4", *SMALL).stdout
-    assert rows_of(out) == ["ours, fp32", "ours, fp32"]
-    assert re.findall(r"^group of (\d+)", out, re.M) == ["3", "4"]
-
-
-@pytest.mark.slow
 def test_memory_grows_no_faster_than_the_group():
     """In processes of their own: a child's peak starts at its parent's, and this one may be large."""
 

@@ -25,11 +25,8 @@ def system(tmp_path, monkeypatch):
 
 
 def memory(folder, limit, used, cached, v1=False):
-    names = (
-        ("limit_in_bytes", "usage_in_bytes", "total_inactive_file")
-        if v1
-        else ("max", "current", "inactive_file")
-    )
+    names = ("max", "current", "inactive_file")
+    names = ("limit_in_bytes", "usage_in_bytes", "total_inactive_file") if v1 else names
     return {f"{folder}/memory.{names[0]}": str(limit), f"{folder}/memory.{names[1]}": str(used << 20),
             f"{folder}/memory.stat": f"anon 5\n{names[2]} {cached << 20}\n"}  # fmt: skip
 

@@ -199,14 +199,6 @@ def test_the_command_writes_masks_cutouts_backgrounds_and_a_page(run, folders):
     assert "cutouts/h/c%20c.png" in page and "new background" in page and "g<1>" not in page
 
 
-def test_empty_maps_are_told(run, folders):
-    Image.new("L", (400, 300)).save(folders / "maps/h/c c.png")
-    Image.new("L", (400, 300), 255).save(folders / "maps/g<1>/a.png")
-    done = run(*arguments(folders))
-    assert "check 2 of 3: h/c c (empty map), g<1>/a (the whole picture)\n" in done.stdout
-    assert np.asarray(Image.open(folders / "out/cutouts/h/c c.png")).max() == 0
-
-
 def test_wrong_arguments_are_named_and_nothing_written(run, folders):
     def refused(status, text, *more, **changes):
         before = sorted(folders.rglob("*"))

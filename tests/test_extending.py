@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import itertools
 import re
 import subprocess
 import sys
@@ -180,35 +179,6 @@ def test_wrong_names_and_weights_of_another_encoder_are_refused(tmp_path):
 
 
 # --- the consensus ---
-
-
-def slow_prototype(features):
-    """The prototype of docs/extending.md, position by position."""
-    N, C, h, w = features.shape
-    F = features.flatten(2).double()
-    unit = F / F.norm(dim=1, keepdim=True)
-    seeds = []
-    for n in range(N):
-        relevance = []
-        for p in range(h * w):
-            best = [max(float(unit[n, :, p] @ unit[m, :, q]) for q in range(h * w)) for m in range(N)]
-            relevance.append(sum(best) / N)
-        seeds.append(unit[n, :, int(np.argmax(relevance))])
-    R = torch.zeros(N, h * w, dtype=torch.float64)
-    for n, p in itertools.product(range(N), range(h * w)):
-        R[n, p] = sum(max(0.0, float(unit[n, :, p] @ seed)) for seed in seeds) / N
-    R = (R - R.amin(1, keepdim=True)) / (R.amax(1, keepdim=True) - R.amin(1, keepdim=True))
-    prototype = sum(R[n, p] * F[n, :, p] for n in range(N) for p in range(h * w)) / (N * h * w)
-    return (prototype[None, :, None] + R[:, None]).view(N, C, h, w), R.view(N, 1, h, w)
-
-
-@pytest.mark.parametrize(("N", "block"), [(2, None), (3, None), (3, 200)])
-def test_the_prototype_is_its_equations(extended, N, block):
-    features = torch.randn(N, 5, 3, 4, generator=torch.Generator().manual_seed(N))
-    vector, attention = extended["PrototypeConsensus"]()(features, block)
-    expected = slow_prototype(features)
-    torch.testing.assert_close(vector.double(), expected[0], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(attention.double(), expected[1], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["mean", "each image"])

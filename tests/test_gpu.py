@@ -217,9 +217,8 @@ def test_a_resumed_run_learns_what_an_uninterrupted_one_does(run, settings):
 
 
 def test_runs_move_between_cpu_and_gpu(run, settings, tmp_path):
-    cpu, gpu = (("train.device=cpu", "train.graph=false"), settings[8:10])
-    whole = run("whole", *cpu)
-    first = start(settings)
+    cpu, gpu = ("train.device=cpu", "train.graph=false"), settings[8:10]
+    whole, first = run("whole", *cpu), start(settings)
     for name, before, after in (("to", cpu, gpu), ("from", gpu, cpu)):
         run(name, *before, "train.steps=6")
         moved = run(name, *after, "train.steps=12", resume=True)
@@ -248,9 +247,8 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_of_the_step_before(train, 
         add(self, step, *args, **kwargs)
 
     monkeypatch.setattr(losses, "saliency_loss", broken)
-    monkeypatch.setattr(
-        command_module, "make_optimizer", lambda *a: models.append(a[1]) or make_optimizer(*a)
-    )
+    optimizer = lambda *args: models.append(args[1]) or make_optimizer(*args)  # noqa: E731
+    monkeypatch.setattr(command_module, "make_optimizer", optimizer)
     monkeypatch.setattr(StepLog, "add", watch)
     monkeypatch.setitem(AHEAD, DEVICE.type, 3)
     with pytest.raises(GCoNetError, match=rf"step {bad}.*'saliency': nan") as caught:

@@ -16,14 +16,11 @@ from gconet.errors import ConfigError, DataError
 from tests.conftest import log
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        "data.root=/data/photos #2", "name=try #2", "init=runs/exp #1/last.pt", "data.root=&x y", "name=no",
-        "name=2024-01-01", "name=123", "name=010", "data.root=/d/a: b", "data.episodes=[a].npz", "seed=12",
-        "data.root=*all", "train.steps=100", "optimizer.lr=0.0001", "data.cache=none", "train.device=cuda:1",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("given", [
+    "data.root=/data/photos #2", "name=try #2", "init=runs/exp #1/last.pt", "data.root=&x y", "name=no",
+    "name=2024-01-01", "name=123", "name=010", "data.root=/d/a: b", "data.episodes=[a].npz", "seed=12",
+    "data.root=*all", "train.steps=100", "optimizer.lr=0.0001", "data.cache=none", "train.device=cuda:1",
+])  # fmt: skip
 def test_settings_on_the_command_line_are_taken_as_they_stand(given):
     key, _, text = given.partition("=")
     assert str(attrgetter(key)(load_config(None, [given]))) == text

@@ -66,15 +66,20 @@ WRONG = {
     "0 and 1 in 16 bits": OBJECT.astype(np.uint16),
     "a palette of dark greys": palette(OBJECT, (0, 0, 0), (1, 1, 1)),
     "dark": np.where(OBJECT, 127, 0).astype(np.uint8),
+    "a photograph": PHOTO,
+    "red": palette(OBJECT, (0, 0, 0), (128, 0, 0)),
+    "red in colours": palette(OBJECT, (0, 0, 0), (128, 0, 0)).convert("RGB"),
+    "the border of PASCAL VOC": palette(OBJECT, (0, 0, 0), (224, 224, 192)),
+    "brown": Image.new("RGB", (8, 6), (160, 128, 96)),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_mask_of_other_numbers_is_refused(tmp_path, name):
     path = save(tmp_path, WRONG[name])
-    with pytest.raises(DataError, match=r"a.png.*\d+.*255"):
+    with pytest.raises(DataError, match="a.png"):
         load_mask(path)
-    if "16 bits" not in name:
+    if name in ("0 and 1", "classes", "dark"):
         assert np.asarray(load_map(path)).any()  # a map may be dark
 
 

@@ -5,10 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
-import torch
 
 from gconet.config import load_config
 from gconet.data.check import check_set
@@ -17,7 +15,7 @@ from gconet.device import launched_ranks
 from gconet.errors import ConfigError, expand_home
 from gconet.evaluation import format_table, score_folders
 from gconet.evaluation.tables import STYLES
-from tests.conftest import ROOT, log
+from tests.conftest import ROOT
 
 RANKS = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
 
@@ -110,19 +108,3 @@ def test_folders_of_other_programs_are_no_groups(toy, tmp_path, name):
             shutil.copytree(toy / side / "toy", tmp_path / "data" / side / "toy")
             (tmp_path / "data" / side / "toy" / name).mkdir()
         assert check_set(tmp_path / "data", "toy").problems == []
-
-
-def test_a_run_killed_before_its_first_step_shows_each_step_once(train, toy, tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    train(f"data.root={toy}", "train.steps=1", name="r")
-    folder = tmp_path / "runs/r"
-    content = torch.load(folder / "last.pt", weights_only=True)
-    content["training"]["step"] = 0  # as the checkpoint stood before the first step
-    torch.save(content, folder / "last.pt")
-    time.sleep(1.1)  # TensorBoard's files are in the order of their names, which hold the second
-    train("--resume", folder, "train.steps=2", fresh=False)
-    events = EventAccumulator(str(folder / "tensorboard"))
-    events.Reload()
-    assert [event.step for event in events.Scalars("train/total")] == [0, 1]
-    assert [line["step"] for line in log(folder) if line["event"] == "step"] == [0, 0, 1]

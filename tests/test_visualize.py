@@ -55,7 +55,13 @@ def test_figures_are_what_they_are_by_hand():
 
 
 def test_attention_and_consensus_of_groups(run, checkpoint, toy, tmp_path):
-    options = ["--checkpoint", checkpoint, "--images", toy / "images/toy"]
+    options = ["--checkpoint", checkpoint, "--images", shutil.copytree(toy / "images/toy", tmp_path / "in")]
+    (bad := min((tmp_path / "in").iterdir()) / "bad.png").write_bytes(b"x")
+    for figure in ("attention", "consensus"):
+        call = ["gconet/__main__.py", "figures", figure, *options, "--output", tmp_path / figure]
+        assert f"skipped: {bad}" in run(*call, status=1).stderr
+        assert str(bad) in run(*call, "--strict", "--overwrite", status=1).stderr
+    bad.unlink()
     run("gconet/__main__.py", "figures", "attention", *options, "--output", tmp_path / "a")
     assert len(list((tmp_path / "a").glob("*/*.jpg"))) == 12 + 2 * 12  # with the page's previews
     assert (tmp_path / "a/index.html").read_text().count("<article") == 12
