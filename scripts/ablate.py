@@ -28,7 +28,7 @@ from typing import Any
 from gconet.cli import new_parser
 from gconet.config import Config, config_to_dict, flatten, load_config
 from gconet.data.groups import Group, scan_set
-from gconet.errors import ConfigError, DataError, GCoNetError, run_command
+from gconet.errors import ConfigError, DataError, GCoNetError, run_command, say
 from gconet.evaluation import score_folders
 from gconet.evaluation.scores import mean_known
 from gconet.evaluation.tables import COLUMNS, DISTRACTOR_COLUMNS, Table, render_markdown
@@ -53,7 +53,7 @@ def main() -> int:
         names = [name for name in args.sets if not (args.output / name / f"{job.name}.json").is_file()]
         groups = {name: scan_set(Path(job.data.root), name) for name in names}
         if names and not train(job, deadline):
-            print(f"{args.minutes:g} minutes have passed, in {job.name}; run this again to resume")
+            say(f"{args.minutes:g} minutes have passed, in {job.name}; run this again to resume")
             break
         for name in names:
             measure(job, name, groups[name], args.output / name / f"{job.name}.json")

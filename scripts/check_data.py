@@ -14,13 +14,12 @@ All problems are listed, each with the path to fix:
 Exit status: 0 if every set checked is complete and has no problems, 1 if something is wrong, 2 for wrong
 arguments. DUTS_class takes about half a minute."""
 
-import sys
 from pathlib import Path
 
 from gconet.cli import new_parser
 from gconet.data.check import check_set
 from gconet.data.groups import list_sets
-from gconet.errors import DataError, counted, run_command
+from gconet.errors import DataError, counted, note, run_command, say
 
 
 def main() -> int:
@@ -37,14 +36,13 @@ def main() -> int:
         counts = f"{counted(report.groups, 'group')}, {report.images} images, {report.masks} masks"
         counts += f", {report.distractors} distractor masks" if report.distractors else ""
         verdict = counted(len(report.problems), "problem") if report.problems else "no problems"
-        problems = [f"{problem.kind}: {problem.path}: {problem.detail}" for problem in report.problems]
-        print(f"{name}: {counts}: {verdict}", *problems, sep="\n  ")
+        problems = [f"  {problem.kind}: {problem.path}: {problem.detail}" for problem in report.problems]
+        say(f"{name}: {counts}: {verdict}", *problems)
         broken += [name] if report.problems else []
     if broken:
-        print(
+        note(
             f"{len(broken)} of {len(names)} sets have problems ({', '.join(broken)}): replace, add "
-            "or remove the files listed above (their sources: data/README.md), then run this again",
-            file=sys.stderr,
+            "or remove the files listed above (their sources: data/README.md), then run this again"
         )
     return 1 if broken else 0
 

@@ -9,7 +9,7 @@ The authors' file is a bare state dict of 142 M parameters. Only what inference 
 from pathlib import Path
 
 from gconet.cli import new_parser
-from gconet.errors import run_command
+from gconet.errors import run_command, say
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     from gconet.official import convert_official  # here, so that --help does not wait for torch
 
     convert_official(args.official, args.ours)
-    print(f"{args.ours}: {args.ours.stat().st_size / 1e6:.0f} MB, for test.py --checkpoint")
+    say(f"{args.ours}: {args.ours.stat().st_size / 1e6:.0f} MB, for test.py --checkpoint")
     return 0
 
 

@@ -1,5 +1,9 @@
 """`gconet export`: one file for groups of any size, equal to PyTorch."""
 
+import errno
+import os
+import tempfile
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +48,23 @@ def test_maps_are_pytorchs_for_any_group_size(run, toy, tmp_path, overrides):
     written = (tmp_path / "a.onnx").read_bytes()
     assert "exists" in run("gconet/__main__.py", "export", *arguments, status=2).stderr
     assert (tmp_path / "a.onnx").read_bytes() == written
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_an_export_that_is_cut_short_leaves_nothing_behind(run, tmp_path, monkeypatch, error):
+    config = load_config(None, ["data.image_size=32", NARROW])
+    save_checkpoint(tmp_path / "a.pt", config=config, model=build_model(config))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+
+    def fsync(fd):
+        raise error
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    call = ["export", "--checkpoint", tmp_path / "a.pt", "--output", tmp_path / "a.onnx"]
+    done = run("gconet/__main__.py", *call, status=1 if isinstance(error, OSError) else 130)
+    assert ("a.onnx" in done.stderr) == isinstance(error, OSError)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.pt", "temporary"]
 
 
 @pytest.mark.slow

@@ -209,6 +209,60 @@ def test_a_full_disk_names_the_file_and_locks_no_folder(run, checkpoint, photos,
     assert not is_unfinished(photos / "out")
 
 
+@pytest.mark.parametrize("verb", ["maps", "cutouts", "attention"])
+@pytest.mark.parametrize("full", ["index.html", "presence.csv"])
+def test_a_disk_that_is_full_at_the_page_leaves_no_empty_file(
+    run, checkpoint, photos, verb, full, monkeypatch
+):
+    words = ["figures", "attention", "--images"] if verb == "attention" else [verb]
+    call = command(checkpoint, *words, photos / "cats", "--output", photos / "out")
+    sync = os.fsync
+
+    def fsync(fd):
+        if full in str(Path(f"/proc/self/fd/{fd}").readlink()):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        written = (verb, full) == ("attention", "presence.csv")  # it has none
+        done = run(*call, status=0 if written else 1)
+    if not written:
+        assert full in done.stderr and "No space left" in done.stderr
+        assert is_unfinished(photos / "out") and not list((photos / "out").rglob(f"*{full}*"))
+    run(*call, "--overwrite")
+    assert (photos / "out/index.html").stat().st_size > 1000 and not is_unfinished(photos / "out")
+
+
+NAMES = ["red\x1b[31m", "two\nlines", "left\u202eright"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_line_that_is_printed_holds_a_names_control_codes(run, checkpoint, toy, tmp_path, name):
+    root = tmp_path / name
+    for side in ("images", "gts"):
+        shutil.copytree(min((toy / side / "toy").iterdir()), root / "data" / side / name / f"a{name}")
+    (root / f"data/images/{name}/a{name}/{name}.txt").touch()  # named in a note
+    images, gts = (root / "data" / side / name for side in ("images", "gts"))
+    Image.new("L", (48, 48)).save(next(gts.rglob("*.png")))
+    how = ["--images", images, "--maps", gts]
+    printed = [
+        run(*command(checkpoint, "maps", images, "--gts", gts, "--output", root / "m")),
+        run("scripts/cosegment.py", *how, "--gts", gts, "--output", root / "c"),
+        run("scripts/thumbnails.py", *how, "--output", root / "t"),
+        run("gconet/__main__.py", "figures", "grid", *how, "--output", root / "grid.png"),
+        run("scripts/evaluate.py", "--maps", root / "m", "--gts", gts, "--groups"),
+        run("scripts/evaluate.py", "--maps", root / "none", "--gts", gts, status=1),
+    ]
+    next(gts.rglob("*.png")).write_bytes(b"x")
+    printed.append(run("scripts/check_data.py", "--root", root / "data", status=1))
+    shown = ascii(name)[1:-1]
+    for out, err in printed:
+        assert shown in out + err
+        assert all(character.isprintable() for line in (out + err).split("\n") for character in line)
+        assert not any(line.startswith(("lines", "[31m")) for line in (out + err).split("\n"))
+
+
 def test_an_interrupted_run_is_marked_and_those_who_read_its_maps_say_so(run, wide_checkpoint, photos, toy):
     """The first group's maps are there when SIGTERM comes."""
     cats, out = photos / "in/cats", photos / "out"

@@ -14,7 +14,7 @@ from gconet.applications.jobs import Job, Shelf, save_jpeg
 from gconet.applications.page import PICTURE, Previews
 from gconet.data.groups import scan_groups
 from gconet.data.images import load_image, load_map, load_with_opacity
-from gconet.errors import DataError
+from gconet.errors import DataError, one_line
 from gconet.opencv import cv2
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -138,6 +138,7 @@ def legible(texts: Sequence[str]) -> tuple[Font, list[str]]:
         with suppress(OSError):  # not installed
             fonts.append(ImageFont.truetype(name, TEXT))
     fonts.append(ImageFont.load_default(TEXT))
+    texts = [one_line(text) for text in texts]
     font = next((f for f in fonts if all(has_letter(f, letter) for letter in set("".join(texts)))), fonts[0])
     return font, ["".join(c if has_letter(font, c) else ascii(c)[1:-1] for c in text) for text in texts]
 

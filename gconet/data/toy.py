@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gconet.errors import DataError, run_command
+from gconet.errors import DataError, run_command, say
 from gconet.opencv import cv2
 
 
@@ -132,7 +132,7 @@ def main() -> int:
     root = parser.parse_args().root
     for seed, name in enumerate(("toy", "toy_test")):
         make_toy_set(root, name, seed=seed)
-        print(f"{root / 'images' / name}: 12 × 8 images")
+        say(f"{root / 'images' / name}: 12 × 8 images")
     return 0
 
 
