@@ -7,7 +7,7 @@ recorded episodes replay a list, such as the authors'.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -34,8 +34,8 @@ class DrawnEpisodes:
     The order of first groups is shuffled but fixed, like the directory listing in the release: sorted
     by name, similar classes would follow each other and an epoch would end on one kind.
 
-    With several sets, an episode takes both classes from one set, and each set has its share of the
-    episodes. Its classes still take turns, also across epochs.
+    With several sets, both classes of an episode are from one set, whose classes take turns, also across
+    epochs, in its share of the episodes.
     """
 
     sizes: tuple[int, ...]  # images in each class
@@ -66,9 +66,8 @@ class DrawnEpisodes:
             n = min(self.group_size, self.sizes[first], self.sizes[second])
             images = [starts[g] + r.permutation(self.sizes[g])[:n] for g in (first, second)]
             angles = r.uniform(-self.rotation, self.rotation, 2 * n).astype(np.float32)
-            episodes.append(
-                Episode((first, second), np.concatenate(images), angles, r.rand(2 * n) < self.flip)
-            )
+            flips = r.rand(2 * n) < self.flip
+            episodes.append(Episode((first, second), np.concatenate(images), angles, flips))
         return episodes
 
     def _first_classes(self, epoch: int) -> Iterator[tuple[int, range]]:
@@ -137,22 +136,13 @@ Episodes: TypeAlias = DrawnEpisodes | RecordedEpisodes
 
 
 def make_episodes(config: Config, groups: Sequence[Group], counts: tuple[int, ...] = ()) -> Episodes:
-    """Return the recorded episodes that `config` names, or drawn ones if it names none.
-
-    `groups`, `counts`: as `scan_sets` returns them; (): the groups are one set.
-    """
+    """Return the recorded episodes that `config` names, or drawn ones if it names none; `groups` and `counts`
+    are as `scan_sets` returns them, () for one set."""
     data = config.data
     if data.episodes is None:
         sizes = tuple(len(group.items) for group in groups)
-        return DrawnEpisodes(
-            sizes=sizes,
-            counts=counts,
-            shares=data.shares,
-            seed=config.seed,
-            group_size=data.group_size,
-            flip=data.flip,
-            rotation=data.rotation,
-        )
+        own: dict[str, Any] = {k: getattr(data, k) for k in ("shares", "group_size", "flip", "rotation")}
+        return DrawnEpisodes(sizes=sizes, counts=counts, seed=config.seed, **own)
     recorded = RecordedEpisodes(Path(data.episodes), groups)
     if config.train.epochs > len(recorded):
         raise ConfigError(f"train.epochs: {config.train.epochs}, but data.episodes has {len(recorded)}")

@@ -35,15 +35,13 @@ class Pictures:
 
 
 def list_pictures(source: Picture | Sequence[Picture]) -> Sequence[Picture]:
-    """List the pictures of one group: those in a folder, sorted by name; one picture; or a list.
-
-    An array of pictures is (N,H,W,3). Raises DataError for a folder that is not one group.
-    """
+    """List the pictures of one group: those in a folder, sorted by name; one picture; a list, or an array
+    (N,H,W,3). Raises DataError for a folder that is not one group."""
     if isinstance(source, str | Path) and Path(source).is_dir():
-        groups = list_groups(Path(source), twins=True)
-        if len(groups) > 1:
-            raise DataError(f"{source} holds {len(groups)} groups; give the folder of one")
-        return [path for files in groups.values() for path in files.values()]
+        files, *others = list_groups(Path(source), twins=True).values()
+        if others:
+            raise DataError(f"{source} holds {1 + len(others)} groups; give the folder of one")
+        return list(files.values())
     if isinstance(source, str | Path | Image.Image) or not isinstance(source, Iterable):
         return [source]
     listed = [source] if isinstance(source, np.ndarray) and source.ndim < 4 else list(source)
@@ -74,26 +72,19 @@ def read_groups(
     `load` reads the files, in several threads: like `load_image`, whose result others may need as well.
     """
     settle_threads(torch.device("cpu"))
-    workers = min(16, processors() + 2)
-    read = enumerate(
-        read_ahead(
-            partial(_read, size=size, load=load), chain.from_iterable(groups), workers=workers, ahead=ahead
-        )
-    )
+    given, workers = enumerate(chain.from_iterable(groups)), min(16, processors() + 2)
+    read = read_ahead(partial(_read, size=size, load=load), given, workers=workers, ahead=ahead)
     for pictures in groups:
         pixels = torch.empty(len(pictures), 3, size, size, dtype=torch.uint8, device="cpu")
         sizes: list[tuple[int, int]] = []
-        for picture, (place, result) in zip(pictures, read):  # noqa: B905, `read` has all groups
-            file = Path(picture) if isinstance(picture, str | Path) else None
+        for picture, result in zip(pictures, read):  # noqa: B905, `read` has all groups
             if not isinstance(result, DataError):
                 pixels[len(sizes)], own = result
                 sizes.append(own)
-            elif file is None:
-                raise DataError(f"picture {place}: {result}")
-            elif skipped is None:
+            elif skipped is None or not isinstance(picture, str | Path):
                 raise result
             else:
-                skipped[file] = result
+                skipped[Path(picture)] = result
         yield Pictures(pixels[: len(sizes)], sizes)
 
 
@@ -104,7 +95,8 @@ def read_parts(source: Picture | Sequence[Picture], size: int, part: int) -> Ite
     return read_groups(parts, size, ahead=2 * part)
 
 
-def _read(picture: Picture, *, size: int, load: Load) -> tuple[Tensor, tuple[int, int]] | DataError:
+def _read(given: tuple[int, Picture], *, size: int, load: Load) -> tuple[Tensor, tuple[int, int]] | DataError:
+    place, picture = given
     try:
         if isinstance(picture, str | Path):
             image = load(Path(picture))
@@ -112,5 +104,5 @@ def _read(picture: Picture, *, size: int, load: Load) -> tuple[Tensor, tuple[int
             with lock("decode"):  # PIL decodes on first use; two threads must not do so at once
                 image = to_rgb(picture)
     except DataError as error:
-        return error
+        return error if isinstance(picture, str | Path) else DataError(f"picture {place}: {error}")
     return resize_image(image, size), (image.height, image.width)

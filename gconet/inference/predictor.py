@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -37,25 +37,16 @@ Model: TypeAlias = Source | Reference  # the object to find: pictures of it, or 
 PART = 16  # pictures that are read together, and on a GPU computed together, if each stands alone
 
 
-class FirstPass(NamedTuple):
-    """What the first pass of a group leaves for the second."""
-
-    missing: int  # stages, from the finest on, whose laterals are computed again
-    batches: list[Batch]  # with the other stages' laterals
-    consensus: Consensus
-
-
 class Predictor:
-    """A trained network with its device, precision and input size. Threads may share it.
+    """A trained network with its device, precision and input size. Threads may share it; they take turns.
 
         predictor = gconet.Predictor.load()
         maps = predictor("photos/bikes")
 
     A call takes one group: a folder, or a list of files, PIL pictures and arrays ((H,W,3) RGB or
     (H,W) grey, uint8). It returns `Maps`, a list of the maps with their `names` and `presence`. A pixel is
-    floor(255 · co-saliency), 0 is background; `maps[0] >= 128` is a mask. A map has the size of its picture
-    after EXIF rotation: PIL.ImageOps.exif_transpose(picture) fits it. Threads take turns, one group at
-    a time. Raises DataError for an unreadable picture or an empty group, ConfigError if `memory` is too low.
+    floor(255 · co-saliency), 0 is background; `maps[0] >= 128` is a mask. A map has its picture's size after
+    EXIF rotation (PIL.ImageOps.exif_transpose). Raises DataError for an unreadable picture or an empty group.
     """
 
     def __init__(
@@ -72,8 +63,8 @@ class Predictor:
 
         `size`: pixels per side of the network's input, as in training. `device`: auto, cpu, cuda, cuda:1, ….
         `precision`: auto, fp32, tf32 or bf16. `memory`: bytes that a group may take beyond the network.
-        `consensus`: group, E of the whole group as in the paper; or vote, for cluttered groups.
-        Raises ConfigError for anything else.
+        `consensus`: group, E of the whole group as in the paper; or vote, for cluttered groups. Raises
+        ConfigError for anything else.
         """
         model = getattr(model, "_orig_mod", model)  # before torch.compile
         if not isinstance(model, GCoNet):
@@ -108,7 +99,7 @@ class Predictor:
     def __call__(
         self, pictures: Given, *, reference: Model | None = None, include_group: bool = False
     ) -> Maps:
-        """Return the maps of one group, of any size.
+        """Return the maps of one group, of any size; raises ConfigError if `memory` is too low for it.
 
         `reference`: clear pictures of the object to find, given like `pictures`, or what `remember` made of
         them, or its file. Then a map does not depend on the other pictures, unless `include_group`, which
@@ -157,28 +148,27 @@ class Predictor:
         """Decode a group with its own E, or with the mean of that and `other`; returns E and `_decode`'s."""
         group, seen = self._read(pictures), []
         with lock("compute"):  # the plan depends on the memory that is free now
-            first = self._first_pass(group)
-            consensus = first.consensus
+            kept, consensus = self._first_pass(group)
             if self.voting:
                 from gconet.inference.vote import vote  # here: it loads OpenCV
 
                 with self._compute():
-                    batches = (batch[1:] for batch in self._batches(group, first))
+                    batches = (batch[1:] for batch in self._complete(group, kept))
                     consensus = consensus._replace(vector=vote(self.model, batches, consensus, self.size))
             if other is not None:
                 consensus = consensus._replace(vector=(consensus.vector + other) / 2)
-            for part, laterals, features in self._batches(group, first):
+            for part, laterals, features in self._complete(group, kept):
                 seen.append(self._decode(laterals, features, consensus.of(part), group.sizes[part], take))
         return consensus.vector, np.concatenate(seen)
 
-    def _batches(self, group: Pictures, first: FirstPass) -> Iterator[Batch]:
-        """Yield the batches with the laterals of all stages."""
-        for part, laterals, features in first.batches:
+    def _complete(self, group: Pictures, kept: list[Batch]) -> Iterator[Batch]:
+        """Yield the batches with all four laterals; those that were not kept are computed again."""
+        for part, laterals, features in kept:
+            missing, pixels = 4 - len(laterals), group.pixels[part]
             with self._compute():
-                pixels = group.pixels[part]
-                stages = self.model.encode(self._images(pixels), first.missing) if first.missing else []
-                full = [*self.model.laterals(stages), *laterals]
-            yield part, full, features
+                stages = self.model.encode(self._images(pixels), missing) if missing else []
+                laterals = [*self.model.laterals(stages), *laterals]
+            yield part, laterals, features
 
     def _each(self, pictures: Source, take: Take, vector: Tensor) -> Floats:
         """Decode each picture by itself with E = `vector`; another size of batch would round differently."""
@@ -212,12 +202,12 @@ class Predictor:
 
         Each image's values sum to 1; if GAM's softmax is over the group, all together. Without GAM all are 1.
         """
-        consensus = self._first_pass(self._read(pictures), maps=False).consensus
+        _, consensus = self._first_pass(self._read(pictures), maps=False)
         return consensus.attention[:, 0].float().cpu().numpy()
 
     def consensus(self, pictures: Source) -> Floats:
         """Return each image's part of the consensus, (N,C); the consensus is their mean (section 4.3)."""
-        _, batches, consensus = self._first_pass(self._read(pictures), maps=False)
+        batches, consensus = self._first_pass(self._read(pictures), maps=False)
         with self._compute():
             features = torch.cat([features for *_, features in batches])
             parts = (features * consensus.attention).mean((2, 3), keepdim=True)
@@ -243,8 +233,8 @@ class Predictor:
             memory=memory, consensus_bytes=getattr(self.model.affinity, "bytes_per_number", None),
         )  # fmt: skip
 
-    def _first_pass(self, group: Pictures, *, maps: bool = True) -> FirstPass:
-        """Encode a group and find its consensus; laterals are kept only for `maps`."""
+    def _first_pass(self, group: Pictures, *, maps: bool = True) -> tuple[list[Batch], Consensus]:
+        """Encode a group and find its consensus. The coarsest laterals are kept, none without `maps`."""
         plan = self._plan(len(group.sizes), self.memory)
         missing, batches = 4 - plan.kept * maps, list[Batch]()
         with self._compute():
@@ -254,7 +244,7 @@ class Predictor:
                 batches.append((part, self.model.laterals(stages[missing:], missing + 1), features))
                 del stages
             deepest = torch.cat([features for *_, features in batches])
-            return FirstPass(missing, batches, self.model.consensus(deepest, plan.block))
+            return batches, self.model.consensus(deepest, plan.block)
 
     @contextmanager
     def _compute(self) -> Iterator[None]:
