@@ -16,9 +16,7 @@ from gconet.official import OFFICIAL_NAMES, OFFICIAL_UNUSED
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 GOLDEN = SHARED / "golden"
-needs_golden = pytest.mark.skipif(
-    not GOLDEN.is_dir(), reason="the golden files are not beside the repository"
-)
+needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden files are not there")
 
 
 def layout() -> dict[str, list[int]]:
@@ -28,11 +26,8 @@ def layout() -> dict[str, list[int]]:
 
 def official_state() -> dict[str, Tensor]:
     """The deterministic weights of the golden outputs, without `backbone.classifier.*`."""
-    return {
-        name: tensor(name, shape)
-        for name, shape in layout().items()
-        if not name.startswith("backbone.classifier.")
-    }
+    used = {name: shape for name, shape in layout().items() if not name.startswith("backbone.classifier.")}
+    return {name: tensor(name, shape) for name, shape in used.items()}
 
 
 def tensor(name: str, shape: list[int]) -> Tensor:
@@ -46,10 +41,8 @@ def tensor(name: str, shape: list[int]) -> Tensor:
     elif "conv6" in name:
         gain = 60.0
     elif ".predlayer" in name:
-        layer = name.split(".")[0]
-        gain = {"dslayer1": 0.08, "dslayer2": 0.15, "dslayer3": 0.5, "dslayer4": 0.8, "pred_layer": 0.6}[
-            layer
-        ]
+        gains = {"dslayer1": 0.08, "dslayer2": 0.15, "dslayer3": 0.5, "dslayer4": 0.8, "pred_layer": 0.6}
+        gain = gains[name.split(".")[0]]
     return torch.from_numpy((gain / np.sqrt(np.prod(shape[1:])) * values).astype(np.float32))
 
 

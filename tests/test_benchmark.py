@@ -35,6 +35,7 @@ def test_inference_is_timed_and_compared_with_the_reference_path(run, toy, tmp_p
     assert float(re.search(r"maps, fp32: .*largest (\d+) of 255", out)[1]) <= 1
 
 
+@pytest.mark.slow
 def test_training_steps_are_timed(run):
     out = run("scripts/benchmark.py", "train", "--steps", "4", *SMALL).stdout
     assert rows_of(out) == ["reference path", "ours, fp32, cache device, graph false"]

@@ -51,11 +51,8 @@ def test_training_step(model, golden):
     for k, side in zip((4, 3, 2, 1), output.side_maps, strict=True):
         theirs = golden[f"train_map_p{k}"]
         close(side[:, :, ::4, ::4].reshape(theirs.shape), theirs, 1e-4)
-    close(
-        output.collaboration[:, :, ::4, ::4].reshape(golden["train_collab_logits"].shape),
-        golden["train_collab_logits"],
-        1e-4,
-    )
+    theirs = golden["train_collab_logits"]
+    close(output.collaboration[:, :, ::4, ::4].reshape(theirs.shape), theirs, 1e-4)
     close(output.class_logits, golden["train_class_logits"], 1e-4)
 
     criterion = Criterion(**vars(Config().loss))

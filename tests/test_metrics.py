@@ -102,9 +102,8 @@ def test_perfect_and_constant_maps():
     ours, theirs = score_map(map_u8, gt_u8, "pysodmetrics"), score_by_pysodmetrics(map_u8, gt_u8)
     assert ours.figures["mae"] == pytest.approx(theirs["mae"])
     np.testing.assert_allclose(ours.curves[CURVES.index("f")], theirs["f"], rtol=0, atol=1e-12)
-    assert score_map(map_u8, np.zeros_like(gt_u8), "pysodmetrics").figures["s_measure"] == pytest.approx(
-        155 / 255
-    )
+    ours = score_map(map_u8, np.zeros_like(gt_u8), "pysodmetrics")
+    assert ours.figures["s_measure"] == pytest.approx(155 / 255)
     ramp, nothing, everything = EDGES["ramp"], EDGES["nothing"], EDGES["everything"]
     assert score_map(ramp, nothing).figures["s_measure"] == pytest.approx(1 - (ramp / 62).mean())
     assert score_map(ramp, everything).figures["s_measure"] == pytest.approx((ramp / 62).mean())
