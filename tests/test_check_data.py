@@ -103,15 +103,15 @@ def test_known_totals(root):
     for side in ("images", "gts"):
         (root / side / "toy").rename(root / side / "CoCA")
     assert find_problems(root, "CoCA") == {("wrong total", "images/CoCA")}
-    counts = {name: (known.images, known.groups) for name, known in known_sets().items()}
+    counts = {name: (known.get("images"), known.get("groups")) for name, known in known_sets().items()}
     assert counts["DUTS_class"] == (8250, 291)
     assert counts["iCoseg"] == (643, 38) and counts["VOC_distractors"] == (94, 10)
     text = (ROOT / "data/README.md").read_text()
     rows = {name: row for name in counts for row in text.splitlines() if row.startswith(f"| `{name}` |")}
     assert rows.keys() == counts.keys()
     for name, known in known_sets().items():
-        assert f"| {known.use} |" in rows[name]
-        assert known.images is None or f"| {known.images:,} | {known.groups} |" in rows[name]
+        assert f"| {known['use']} |" in rows[name]
+        assert "images" not in known or f"| {known['images']:,} | {known['groups']} |" in rows[name]
 
 
 def test_command(run, root):

@@ -74,11 +74,11 @@ def check_set(root: Path, name: str) -> SetReport:
                 kind, missing = ("no mask", side) if image else ("no image", "images")
                 expected = f"expected {folders[missing].joinpath(*key)} with a suffix"
                 problems.append(Problem(kind, image or masks[key], expected))
-    counts, known = (len(images), len({group for group, _ in images})), known_sets().get(name)
-    if known and known.images is not None and (known.images, known.groups) != counts:
-        detail = f"{counts[0]} images in {counts[1]} groups, expected {known.images} in {known.groups}"
+    groups, known = len({group for group, _ in images}), known_sets().get(name, {})
+    if "images" in known and (known["images"], known["groups"]) != (len(images), groups):
+        detail = f"{len(images)} images in {groups} groups, expected {known['images']} in {known['groups']}"
         problems.append(Problem("wrong total", folders["images"], detail))
-    return SetReport(counts[1], counts[0], len(found["gts"]), len(found.get("distractors", ())), problems)
+    return SetReport(groups, len(images), len(found["gts"]), len(found.get("distractors", ())), problems)
 
 
 def read_size(file: tuple[Path, Callable[[Path], Image.Image]]) -> tuple[int, int] | DataError:

@@ -31,7 +31,7 @@ class Scores:
     @property
     def expected_images(self) -> int | None:
         """Number of images in the data set of that name, if it is known."""
-        totals = {name.lower(): known.images for name, known in known_sets().items()}
+        totals = {name.lower(): known.get("images") for name, known in known_sets().items()}
         return totals.get(self.dataset.lower())
 
     @property

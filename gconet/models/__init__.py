@@ -24,10 +24,8 @@ Part = TypeVar("Part")
 Module = TypeVar("Module", bound=nn.Module)
 # to add one, add a line here (docs/extending.md)
 ENCODERS: Mapping[str, Callable[[], Encoder]] = {
-    "vgg16": VGG16Encoder,
-    "vgg16_bn": VGG16BNEncoder,
-    "resnet50": ResNet50Encoder,
-}
+    "vgg16": VGG16Encoder, "vgg16_bn": VGG16BNEncoder, "resnet50": ResNet50Encoder,
+}  # fmt: skip
 CONSENSUS: Mapping[str, Callable[[GAMConfig, int], nn.Module]] = {  # settings, channels of stage 5 → module
     "affinity": lambda gam, channels: GroupAffinityModule(
         channels=channels, kernel_size=gam.kernel_size, softmax=gam.softmax, output_conv=gam.output_conv
@@ -37,10 +35,8 @@ CONSENSUS: Mapping[str, Callable[[GAMConfig, int], nn.Module]] = {  # settings, 
 
 
 def build_model(config: Config) -> GCoNet:
-    """Build the inference network that `config` describes, with random weights drawn from its seed.
-
-    Raises ConfigError for an unknown encoder or consensus.
-    """
+    """Build the inference network that `config` describes, with random weights drawn from its seed; raises
+    ConfigError for an unknown encoder or consensus."""
     encoder = seeded(config, "encoder", pick(ENCODERS, "encoder.name", config.encoder.name))
     encoder.set_trainable(config.encoder.trainable)
     consensus = pick(CONSENSUS, "gam.kind", config.gam.kind if config.gam.enabled else "mean")
@@ -69,12 +65,9 @@ def pick(known: Mapping[str, Part], key: str, name: str) -> Part:
 
 
 def seeded(config: Config, name: str, make: Callable[[], Module]) -> Module:
-    """Return the module `make()`, in float32 on the CPU whatever PyTorch's defaults are; its random weights
-    depend only on the seed and the part's name.
-
-    So disabling a module does not change the initial weights of the others. PyTorch's global
-    random state is unchanged.
-    """
+    """Return the module `make()`, in float32 on the CPU whatever PyTorch's defaults are. Its random weights
+    depend only on the seed and the part's name, and PyTorch's global random state is unchanged: so disabling
+    a module does not change the initial weights of the others."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(zlib.crc32(f"{config.seed} {name}".encode()))
         return make().float()

@@ -44,16 +44,11 @@ class GroupAffinityModule(nn.Module):
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor, block: int | None = BLOCK) -> Consensus:
-        """Stage-5 features of one group (N,C,h,w) → its consensus.
-
-        At most `block` bytes of affinities exist at a time; None: the whole matrix.
-        """
+        """Stage-5 features of one group (N,C,h,w) → its consensus; `block`: see `best_matches`."""
         N, C, h, w = features.shape
         relevance = best_matches(self.query(features), self.key(features), block) * C**-0.5  # (N,P)
-        if self.softmax == "group":
-            attention = relevance.flatten().softmax(0).view(N, 1, h, w)
-        else:
-            attention = relevance.softmax(1).view(N, 1, h, w)
+        relevance = relevance.view(1, -1) if self.softmax == "group" else relevance
+        attention = relevance.softmax(1).view(N, 1, h, w)
         attended = group_mean(features * attention)
         # a 1×1 convolution of the mean is the mean of the convolved features
         attended = attended.to(next(self.output.parameters(), attended).dtype)
@@ -63,11 +58,10 @@ class GroupAffinityModule(nn.Module):
 def best_matches(query: Tensor, key: Tensor, block: int | None = BLOCK) -> Tensor:
     """Queries and keys (N,C,h,w) → (N,P) float32: per position, the mean over images of its best match.
 
-    If `block` is None, the whole N·P × N·P affinity matrix is built. Otherwise only blocks of its rows are
-    built, `block` bytes at a time, in the inputs' precision and only to find the best keys: the mean of a
-    row's N best affinities is its affinity to the mean of the N best keys, which is computed in float32 and
-    differentiable. So memory grows linearly with N, except for one index per row and image (N²·P in all),
-    which the gradient needs.
+    The N·P × N·P affinity matrix is built in blocks of rows, of `block` bytes (None: whole), in the inputs'
+    precision and only to find the best keys: the mean of a row's N best affinities is its affinity to the
+    mean of the N best keys, which is computed in float32 and differentiable. So memory grows linearly with N,
+    except for one index per row and image, which the gradient needs.
     """
     N, C, h, w = query.shape
     P = h * w

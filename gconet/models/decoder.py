@@ -52,13 +52,7 @@ class SideOutput(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(WIDTH, WIDTH, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(WIDTH, WIDTH, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(WIDTH, 1, 1),
-        )
+        self.layers = nn.Sequential(*_double_conv(WIDTH), nn.ReLU(inplace=True), nn.Conv2d(WIDTH, 1, 1))
 
     def forward(self, level: Tensor, size: tuple[int, int]) -> Tensor:
         """(N,64,·,·) and the input's (H,W) → (N,1,H,W), float32 whatever the autocast precision."""

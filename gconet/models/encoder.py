@@ -32,19 +32,16 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, depth: int = 5) -> list[Tensor]:
         """Normalised images (N,3,H,W) → the first `depth` stages, (N,C_k,·,·) each at its stride."""
-        outputs = []
+        outputs = [x]
         for stage in self.stages()[:depth]:
-            x = stage(x)
-            outputs.append(x)
-        return outputs
+            outputs.append(stage(outputs[-1]))
+        return outputs[1:]
 
     def set_trainable(self, trainable: str) -> None:
         """Make one of the `parts` trainable and freeze the rest; raises ConfigError for any other name."""
         parts = self.parts()
         if trainable not in parts:
-            raise ConfigError(
-                f"encoder.trainable: no {trainable} in this encoder; choose from {', '.join(parts)}"
-            )
+            raise ConfigError(f"encoder.trainable: {trainable} is not one of {', '.join(parts)}")
         self.requires_grad_(False)
         for module in parts[trainable]:
             module.requires_grad_(True)

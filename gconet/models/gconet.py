@@ -51,10 +51,7 @@ class GCoNet(nn.Module):
         return [self.decoder.lateral(k, stage) for k, stage in enumerate(stages, first)]
 
     def consensus(self, features: Tensor, block: int | None = BLOCK) -> Consensus:
-        """Stage-5 features of one whole group (N,C,h,w) → what they have in common.
-
-        `block`: the most bytes of affinities held at a time; None: no limit.
-        """
+        """Stage-5 features of one whole group (N,C,h,w) → what they have in common; `block`: see GAM."""
         return self.affinity(features, block)
 
     def decode(

@@ -29,10 +29,8 @@ class GroupCollaboratingModule(nn.Module):
 
 
 class AuxiliaryClassificationModule(nn.Module):
-    """ACM, section 3.4 of the paper: trains the features to tell the classes apart.
-
-    Global average pool of the features before the GAM, then a linear layer.
-    """
+    """ACM, section 3.4 of the paper: trains the features to tell the classes apart, by a global average pool
+    before the GAM and a linear layer."""
 
     def __init__(self, *, channels: int, classes: int) -> None:
         super().__init__()

@@ -34,10 +34,7 @@ class TrainingGCoNet(nn.Module):
     ) -> None:
         """`outputs`: the side outputs that are computed and trained."""
         super().__init__()
-        self.net = net
-        self.gcm = gcm
-        self.acm = acm
-        self.outputs = outputs
+        self.net, self.gcm, self.acm, self.outputs = net, gcm, acm, outputs
         for side in (net.side4, net.side3, net.side2):
             side.requires_grad_(outputs == "all")
 
