@@ -47,6 +47,7 @@ if __name__ == "__main__":  # answer --help and wrong arguments before the secon
     parse_args()
 
 import torch
+from torch.amp import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
@@ -66,11 +67,11 @@ from gconet.device import (
     pick_device,
     pick_memory_format,
     pick_precision,
+    runs_ahead,
     settle_threads,
-    use_gpu,
 )
 from gconet.engine.graphs import GraphedStep
-from gconet.engine.optimizer import make_optimizer, rates, set_rates, skip_if_not_finite
+from gconet.engine.optimizer import make_optimizer, rates, set_rates, skip_if_not_finite, update
 from gconet.engine.plan import plan_training
 from gconet.engine.resume import Fixed, find_run, restore, resumed_config
 from gconet.engine.run import BEST, LAST, Run, StopSignal
@@ -109,8 +110,8 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     """
     device = pick_device(config.train.device)
     settle_threads(device)
-    if device.type == "cuda" and device.index is not None:
-        use_gpu(device.index)  # streams and events are created on the current GPU
+    if device.index is not None:
+        torch.accelerator.set_device_index(device.index)  # streams and events are created on the current GPU
     precision = pick_precision(config.train.precision, device)
     groups, counts = scan_sets(Path(config.data.root), config.data.train_set)
     held_out = scan_set(Path(config.data.root), config.validation.set) if config.validation.set else ()
@@ -140,6 +141,8 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     model = model.to(device).to(memory_format=memory_format)
     criterion = Criterion(**vars(config.loss))
     optimizer = make_optimizer(config.optimizer, model)
+    # for fp16 only; at PyTorch's first scale, 2**16, the first gradients of a random network overflow
+    scaler = GradScaler(device.type, init_scale=2.0**10, enabled=precision == torch.float16)
 
     fixed = Fixed(
         ranks=world,
@@ -149,7 +152,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     )
     progress: dict[str, Any] = {"step": 0, "best": -math.inf, "sums": {}, **vars(fixed)}
     if content is not None:
-        progress = restore(content, run.folder / LAST, config, model, optimizer, expected=fixed)
+        progress = restore(content, run.folder / LAST, config, model, optimizer, scaler, expected=fixed)
     first = progress["step"]
     if first > last:
         raise ConfigError(f"train.steps or train.epochs: {last} steps, but the run has done {first}")
@@ -175,8 +178,12 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
         classes=len(groups),
         parameters=sum(p.numel() for p in model.net.parameters()),
     )
+
+    def save(name: str) -> None:
+        run.save(name, model, optimizer, scaler=scaler.state_dict(), **progress)
+
     if content is None:
-        run.save(LAST, model, optimizer, **progress)  # so that the run can be resumed from its first step
+        save(LAST)  # so that the run can be resumed from its first step
 
     run.say(
         f"{run.folder}: {len(dataset.items)} images in {len(groups)} classes, steps {first} to {last}, "
@@ -197,20 +204,24 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
         terms = criterion(output, masks, batch.labels)
         loss = criterion.total(terms)
         optimizer.zero_grad()
-        loss.backward()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
         norm = get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
         values = torch.stack([*terms.values(), loss, norm]).detach()
-        values = skip_if_not_finite(optimizer, values, world=world)
-        optimizer.step()
-        return Step((*terms, "total", "gradient_norm"), values, images, masks, output)
+        values = skip_if_not_finite(optimizer, values, scaler, world=world)
+        update(optimizer)
+        scaler.update()
+        names = (*terms, "total", "gradient_norm", "skipped")[: len(values)]
+        return Step(names, values, images, masks, output)
 
     take = GraphedStep(train_step, optimizer) if graph else train_step
+    ahead = runs_ahead(device)
     log = StepLog(run, dataset, sums=progress["sums"], device=device, first=first, last=last)
-    loader = dataset.loader(first=first, last=last, workers=config.data.workers, pin=device.type == "cuda")
+    loader = dataset.loader(first=first, last=last, workers=config.data.workers, pin=ahead)
     stop, signum, saved = StopSignal(device=device, world=world), 0, time.monotonic()
     for step, batch in zip(range(first, last), loader, strict=True):
         set_rates(optimizer, config.optimizer, dropped=step >= round(config.optimizer.drop_at * last))
-        result = take(Batch(*(t.to(device, non_blocking=True) for t in batch)))
+        result = take(Batch(*(t.to(device, non_blocking=ahead) for t in batch)))
 
         epoch, i = divmod(step, dataset.steps_per_epoch)
         done, ends_epoch = step + 1, i + 1 == dataset.steps_per_epoch
@@ -224,7 +235,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
         progress.update(step=done, sums=log.sums)
         validates = done == last or (ends_epoch and (epoch + 1) % config.validation.every == 0)
         if due:
-            run.save(LAST, model, optimizer, **progress)  # before validation, which may fail
+            save(LAST)  # before validation, which may fail
         if held_out and run.main and validates:
             scores, name = validate(model.net, held_out, config, device), config.validation.set
             if scores:
@@ -235,7 +246,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
             if scores and scores["s_measure"] > progress["best"]:
                 progress["best"] = scores["s_measure"]
                 for file in (BEST, LAST):
-                    run.save(file, model, optimizer, **progress)
+                    save(file)
         if due:
             saved = time.monotonic()
             log.restart_clock()

@@ -89,9 +89,9 @@ class TrainConfig:
 
     epochs: int = 50
     steps: int | None = None  # stop after this many steps in total, or after the last epoch if earlier
-    device: str = "auto"  # auto | cpu | cuda | cuda:N
-    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: bf16 if the hardware has it
-    graph: Literal["auto", True, False] = "auto"  # CUDA graphs of the step; auto: on one GPU with free memory
+    device: str = "auto"  # auto, cpu or an accelerator by PyTorch's name for it, such as mps
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"  # auto: see gconet.device
+    graph: Literal["auto", True, False] = "auto"  # record the step; auto: see docs/training.md
     save_minutes: float = 5.0  # between checkpoints within an epoch
 
 

@@ -1,4 +1,8 @@
-"""Which device and precision to compute with."""
+"""What a device can do: its precisions, memory layout, free memory and waiting. Nothing else asks.
+
+CPUs and CUDA GPUs were tried; other accelerators (mps, xpu, …) were not. They compute in float32 unless told
+otherwise, and the host waits for every copy.
+"""
 
 import atexit
 import ctypes
@@ -13,29 +17,63 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gconet.errors import ConfigError
 from gconet.machine import free_main_memory, processors
 
 GUESS = 2**32  # bytes assumed to be free if the system does not report them
+AHEAD = {"cuda": 8}  # steps whose numbers may still be on their way to the host; else 0: it waits
 # PyTorch 2.9 has new switches for reduced float32 precision; after a mix of new and old ones it raises
 CUDNN: Any = torch.backends.cudnn
+MKLDNN: Any = torch.backends.mkldnn
 NEW = hasattr(torch.backends, "fp32_precision")
 SWITCH, CONVOLUTIONS = ("fp32_precision", CUDNN.conv) if NEW else ("allow_tf32", CUDNN)
-OFF, ON = ("ieee", "tf32") if NEW else (False, True)
+UNSET, OFF, ON = ("none", "ieee", "tf32") if NEW else (False, False, True)
+GPU_SWITCHES: list[Any] = [torch.backends.cuda.matmul, CONVOLUTIONS]
+CPU_SWITCHES: list[Any] = [MKLDNN.matmul, MKLDNN.conv] if NEW else []
 _process: int | None = None  # the first one that computed
+_settled: tuple[int, int] | None = None  # the last one, and its number of threads
+PRECISIONS = {
+    "fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16
+}  # fmt: skip
 PATIENCE = timedelta(hours=2)  # how long ranks wait for the first one to validate, or for the slowest
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device called `name`; `auto`: the current CUDA GPU, else the CPU. Raises ConfigError."""
+    """Return the device called `name`; `auto`: the current accelerator, else the CPU. Raises ConfigError."""
+    gpu = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    count = torch.cuda.device_count()
-    known = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
+        return gpu or torch.device("cpu")
+    known = ["cpu", *([gpu.type, *(f"{gpu.type}:{i}" for i in range(count_gpus(gpu)))] if gpu else [])]
     if name not in known:
         raise ConfigError(f"device {name!r} is not available; choose from auto, {', '.join(known)}")
     return torch.device(name)
+
+
+def count_gpus(gpu: torch.device) -> int:
+    """Return how many accelerators of this kind there are."""
+    return int(torch.get_device_module(gpu).device_count())
+
+
+def runs_ahead(device: torch.device) -> bool:
+    """Return whether the host may run ahead of `device`, with pinned memory, events and graphs."""
+    return device.type == "cuda"
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy from the host to `device`; the host does not wait if it may run ahead."""
+    ahead = runs_ahead(device)
+    return (tensor.pin_memory() if ahead else tensor).to(device, non_blocking=ahead)
+
+
+def copy_to_host(values: Tensor) -> tuple[Tensor, Any]:
+    """Start to copy `values`; return the copy, and the event after which it is complete (None: it is)."""
+    if not runs_ahead(values.device):
+        return values.to("cpu", copy=True), None
+    copy, arrived = values.to("cpu", non_blocking=True, copy=True), torch.cuda.Event(enable_timing=True)
+    arrived.record()
+    return copy, arrived
 
 
 def set_tf32(allowed: bool) -> list[tuple[Any, Any]]:
@@ -44,13 +82,10 @@ def set_tf32(allowed: bool) -> list[tuple[Any, Any]]:
     Returns PyTorch's switches that this changed, each with the value that it had.
     """
     changed: list[tuple[Any, Any]] = []
-    wanted: dict[Any, Any] = dict.fromkeys((torch.backends.cuda.matmul, CONVOLUTIONS), ON if allowed else OFF)
-    if NEW:
-        cpu: Any = torch.backends.mkldnn
-        wanted |= {cpu.matmul: OFF, cpu.conv: OFF}
-    for switch, value in wanted.items():
+    for switch in GPU_SWITCHES + CPU_SWITCHES:
+        value = ON if allowed and switch in GPU_SWITCHES else OFF
         found = getattr(switch, SWITCH)
-        if found != value and (found, value) != ("none", "ieee"):  # "none": neither it nor its parent is set
+        if found != value and (found, value) != (UNSET, OFF):  # unset: neither it nor its parent is set
             setattr(switch, SWITCH, value)
             changed.append((switch, found))
     return changed
@@ -64,10 +99,9 @@ def tf32(allowed: bool) -> Iterator[None]:
         yield
     finally:
         for switch, found in changed:
-            if NEW:
-                switch.fp32_precision = "none"  # it may have inherited what was found
-            if getattr(switch, SWITCH) != found:
-                setattr(switch, SWITCH, found)
+            for value in (UNSET, found):  # it may have inherited what was found
+                if getattr(switch, SWITCH) != found:
+                    setattr(switch, SWITCH, value)
 
 
 def launched_ranks() -> tuple[int, int, int]:
@@ -87,58 +121,50 @@ def launched_ranks() -> tuple[int, int, int]:
     return rank, world, local
 
 
-def use_gpu(rank: int) -> None:
-    """Make GPU number `rank` this process's `cuda`; raises ConfigError if there are fewer GPUs."""
-    if rank >= torch.cuda.device_count():
-        raise ConfigError(f"local rank {rank} has no GPU; use --nproc-per-node {torch.cuda.device_count()}")
-    torch.cuda.set_device(rank)
-
-
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return the dtype of `fp32`, `tf32`, `bf16` or `auto`: bf16 if supported natively, else fp32.
+    """Return the dtype of `fp32`, `tf32`, `bf16`, `fp16` or `auto`; raises ConfigError.
 
-    Native support: a compute capability of at least 8.0, or a CPU with AVX512-BF16. tf32 is float32 whose
-    products a GPU rounds to 10 bits; this function switches it on for `tf32` and off for the others.
+    `auto` is bf16 on CUDA GPUs of capability 8.0 and more and CPUs with AVX512-BF16, fp16 on GPUs of 7.x
+    (V100, T4, RTX 20xx), else fp32. tf32 is float32 whose products a GPU rounds to 10 bits; this function
+    switches it on for `tf32` and off for the others.
     """
     if name == "auto":
+        name = "fp32"
         if device.type == "cuda":
-            native = torch.cuda.get_device_capability(device) >= (8, 0)
-        else:
-            cpuinfo = Path("/proc/cpuinfo")
-            native = device.type == "cpu" and cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text()
-        name = "bf16" if native else "fp32"
-    if name not in ("fp32", "tf32", "bf16"):
-        raise ConfigError(f"unknown precision {name!r}; use auto, fp32, tf32 or bf16")
+            major, _ = torch.cuda.get_device_capability(device)
+            name = "bf16" if major >= 8 else "fp16" if major == 7 else "fp32"
+        elif device.type == "cpu" and (cpuinfo := Path("/proc/cpuinfo")).exists():
+            name = "bf16" if "avx512_bf16" in cpuinfo.read_text() else "fp32"
+    if name not in PRECISIONS:
+        raise ConfigError(f"unknown precision {name!r}; use auto, {', '.join(PRECISIONS)}")
     if name == "tf32" and device.type != "cuda":
-        raise ConfigError(f"precision tf32 needs a CUDA GPU, not {device}; use auto, fp32 or bf16")
+        raise ConfigError(f"precision tf32 needs a CUDA GPU, not {device}; use auto, fp32, bf16 or fp16")
     set_tf32(name == "tf32")
-    return torch.bfloat16 if name == "bf16" else torch.float32
+    return PRECISIONS[name]
 
 
 def pick_memory_format(
     device: torch.device, precision: torch.dtype, *, training: bool
 ) -> torch.memory_format:
-    """The fastest layout of weights and images: channels_last, except for true float32 on a GPU and for
-    float32 training on AVX2 CPUs. Call `pick_precision` first: it sets tf32.
+    """The fastest layout of weights and images: channels_last, except for true float32 on a CUDA GPU, for
+    float32 training on AVX2 CPUs, and on other accelerators. Call `pick_precision` first: it sets tf32.
 
     On an H200 a pair's maps took 33 ms in channels_last and 17 ms with the reference path, which does not
     use it (and has other differences). On AVX2 a step with groups of 4 took 18.8 s with it, 9.8 s without.
     """
-    if precision != torch.float32:
-        slow = False
-    elif device.type == "cuda":
-        slow = getattr(CONVOLUTIONS, SWITCH) != ON
-    else:
-        slow = training and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    slow = device.type != "cpu"
+    if device.type == "cuda":
+        slow = precision == torch.float32 and getattr(CONVOLUTIONS, SWITCH) != ON
+    elif device.type == "cpu" and training and precision == torch.float32:
+        slow = torch.backends.cpu.get_cpu_capability() == "AVX2"
     return torch.contiguous_format if slow else torch.channels_last
 
 
 def flush_denormals() -> None:
     """Treat numbers below 1e-38 as zero in this process. Call it before PyTorch starts its threads.
 
-    Saturated sigmoids produce such gradients, and many CPUs process them far more slowly: fine-tuning the
-    weights `paper` in float32 took 38.8 s per step with them and 4.5 s without, on 2 cores of a
-    processor with AVX-512. Others, such as an AMD EPYC with AVX512-BF16, lose nothing.
+    Saturated sigmoids produce such gradients, and many CPUs process them far more slowly; see
+    docs/benchmarks.md.
     """
     for kind in (np.float32, np.float64):
         np.finfo(kind)  # NumPy measures its smallest numbers once; after the switch it would warn
@@ -162,24 +188,33 @@ def settle_threads(device: torch.device) -> None:
 
     Raises ConfigError if `device` is a GPU that the earlier process has used: CUDA cannot be forked.
     """
-    global _process
+    global _process, _settled
     _process = _process or os.getpid()
-    if device.type == "cuda" and torch.cuda._is_in_bad_fork():
+    if getattr(torch.get_device_module(device), "_is_in_bad_fork", bool)():
         raise ConfigError("a forked process cannot use the GPU of the first one; start it with spawn instead")
-    most = processors() if _process == os.getpid() else 1
-    if torch.get_num_threads() > most:
-        torch.set_num_threads(most)
+    if _settled != (os.getpid(), torch.get_num_threads()):  # reading the control groups takes time
+        most = processors() if _process == os.getpid() else 1
+        if torch.get_num_threads() > most:
+            torch.set_num_threads(most)
+        _settled = os.getpid(), torch.get_num_threads()
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
-    """Return a context of mixed precision if `precision` is bfloat16; otherwise it does nothing."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16)
+    """Return a context of mixed precision if `precision` has 16 bits; otherwise none."""
+    half = precision != torch.float32
+    return torch.autocast(device.type, dtype=precision if half else torch.bfloat16, enabled=half)
+
+
+def gpu_name() -> str:
+    """Return the name or the kind of this machine's accelerator, or `none`."""
+    gpu = torch.accelerator.current_accelerator(check_available=True)
+    return str(getattr(torch.get_device_module(gpu), "get_device_name", lambda: gpu)()) if gpu else "none"
 
 
 def peak_memory(device: torch.device) -> float:
-    """Return the peak memory so far in GiB: of PyTorch on a GPU, of the process on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
+    """Return the peak memory so far in GiB: of PyTorch on a GPU with its own memory, else of the process."""
+    if peak := getattr(torch.get_device_module(device), "max_memory_allocated", None):
+        return float(peak(device)) / 2**30
     try:
         import resource
     except ImportError:  # Windows
@@ -192,24 +227,28 @@ def sharing(device: torch.device) -> int:
     """Return how many of torchrun's processes share the memory of `device`: all on this machine, unless
     each has its own GPU."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return 1 if device.type == "cuda" and torch.cuda.device_count() >= processes else processes
+    return 1 if device.type != "cpu" and count_gpus(device) >= processes else processes
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes available now: of the GPU's memory, or of main memory (see `free_main_memory`; `GUESS`
-    if the system does not report it)."""
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + unused
+    """Return the bytes available now: of a GPU's own memory, or of main memory (see `free_main_memory`;
+    `GUESS` if the system does not report it)."""
+    gpu = torch.get_device_module(device)
+    if hasattr(gpu, "mem_get_info"):
+        unused = gpu.memory_reserved(device) - gpu.memory_allocated(device)
+        return int(gpu.mem_get_info(device)[0]) + unused
     free = free_main_memory()
     return GUESS if free is None else free
 
 
-def join_ranks(device: str, local: int) -> None:
-    """Join torchrun's process group until this process exits: with NCCL on GPU number `local`, or with gloo
-    if `device` is the CPU."""
-    gpu = device in ("auto", "cuda") and torch.cuda.is_available()
-    if gpu:
-        use_gpu(local)
-    torch.distributed.init_process_group("nccl" if gpu else "gloo", timeout=PATIENCE)
+def join_ranks(name: str, local: int) -> None:
+    """Join torchrun's process group until this process exits: with NCCL on CUDA GPU number `local`, or with
+    gloo if `name` is the CPU or a certain GPU. Raises ConfigError if there are fewer GPUs."""
+    device, backend = pick_device(name), "gloo"
+    if device.type != "cpu" and device.index is None:
+        if local >= (count := count_gpus(device)):
+            raise ConfigError(f"local rank {local} has no GPU; use --nproc-per-node {count}")
+        torch.accelerator.set_device_index(local)
+        backend = {"cuda": "nccl", "xpu": "xccl"}.get(device.type, backend)
+    torch.distributed.init_process_group(backend, timeout=PATIENCE)
     atexit.register(torch.distributed.destroy_process_group)

@@ -77,6 +77,9 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     except BrokenPipeError:  # the reader of our output (`| head`) has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's final flush does not fail
         status = 128 + 13  # as the shell reports SIGPIPE
+    except NotImplementedError as error:  # of PyTorch: an accelerator lacks an operator
+        print(one_line(f"error: {str(error).partition('. ')[0]}; compute on the device cpu"), file=sys.stderr)
+        status = 1
     except OSError as error:  # a full disk, a read-only folder, …
         print(
             one_line(f"error: {error.filename or 'the system'}: {error.strerror or error}"), file=sys.stderr

@@ -3,9 +3,11 @@
 import errno
 import io
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import IO, Any
 
 import numpy as np
@@ -54,19 +56,17 @@ def write_file(path: Path, content: str | bytes | memoryview) -> None:
             path.write_bytes(content)
             return
         try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(place)
+            with _temporary(partial):
+                with partial.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.replace(place)
         except OSError as error:
             if error.errno not in FIXED or not place.exists():
                 raise
             note(f"{path} cannot be replaced, only written in place")
             place.write_bytes(content)
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # a disk-full error has no file name
     with suppress(OSError):  # the rename itself must survive a power cut; not all file systems can do that
@@ -75,6 +75,28 @@ def write_file(path: Path, content: str | bytes | memoryview) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[None]:
+    """Remove `path` before and after, also if SIGTERM ends the process and the caller does not handle it."""
+
+    def end(signum: int, frame: object) -> None:
+        path.unlink(missing_ok=True)
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
+
+    caught = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and current_thread() is main_thread()
+    if caught:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        path.unlink(missing_ok=True)  # of a process that was killed
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        if caught:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def save_picture(path: Path, pixels: npt.NDArray[np.uint8], **options: Any) -> None:

@@ -54,10 +54,10 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
 def add_network(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that runs the network."""
     add_checkpoint(parser)
-    about = "auto, cpu, cuda, cuda:1, … (default: %(default)s)"
+    about = "auto, cpu, or an accelerator as PyTorch calls it (default: %(default)s)"
     parser.add_argument("--device", default="auto", help=about)
-    about = "auto uses bf16 if the hardware supports it natively (default: %(default)s)"
-    kinds = ("auto", "fp32", "tf32", "bf16")
+    about = "auto uses bf16 or fp16 if the hardware computes it fast (default: %(default)s)"
+    kinds = ("auto", "fp32", "tf32", "bf16", "fp16")
     parser.add_argument("--precision", default="auto", choices=kinds, help=about)
 
 

@@ -15,6 +15,7 @@ from gconet.data.episodes import Episode, Episodes, class_ranges
 from gconet.data.groups import Group
 from gconet.data.images import load_with_mask
 from gconet.data.transforms import resize_image, resize_mask
+from gconet.device import runs_ahead, send
 from gconet.machine import processors
 from gconet.progress import progress
 
@@ -92,7 +93,7 @@ class EpisodeDataset:
         """
         steps = range(first, last)
         workers = min(workers, processors())
-        if not workers or (self._cache is not None and (self._cache.is_cuda or not pin)):
+        if not workers or (self._cache is not None and (runs_ahead(self._cache.device) or not pin)):
             return map(self.__getitem__, steps)
 
         def read(step: int) -> Batch:
@@ -159,11 +160,9 @@ class EpisodeDataset:
         return torch.stack(loaded) if loaded else torch.empty(0, 4, self.size, self.size, dtype=torch.uint8)
 
     def _send(self, array: np.ndarray) -> Tensor:
-        """`array` on the cache's device; pinned on its way to a GPU, so that the host does not wait."""
+        """`array` on the cache's device."""
         tensor = torch.from_numpy(array)
-        if self._cache is None or not self._cache.is_cuda:
-            return tensor
-        return tensor.pin_memory().to(self._cache.device, non_blocking=True)
+        return tensor if self._cache is None else send(tensor, self._cache.device)
 
     def _load(self, i: int) -> Tensor:
         """(4,S,S) uint8: RGB and mask."""

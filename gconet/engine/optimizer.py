@@ -3,8 +3,10 @@
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.amp import GradScaler
 
 from gconet.config import OptimizerConfig
+from gconet.device import runs_ahead
 from gconet.models import TrainingGCoNet
 
 
@@ -24,28 +26,49 @@ def make_optimizer(settings: OptimizerConfig, model: TrainingGCoNet) -> torch.op
         [group for group in groups if group["params"]],
         betas=settings.betas,
         fused=True,
-        capturable=device.type == "cuda",  # so that CUDA graphs can record it
+        capturable=runs_ahead(device),  # so that CUDA graphs can record it
     )
     set_rates(optimizer, settings, dropped=False)
     # made here, so that the step that CUDA graphs record does the same as the warm-up step before it
-    optimizer.found_inf = torch.zeros((), device=device)  # type: ignore[attr-defined]
+    for name in ("found_inf", "ended"):  # whether to skip this update; whether to skip all that follow
+        setattr(optimizer, name, torch.zeros((), device=device))
     return optimizer
 
 
-def skip_if_not_finite(optimizer: torch.optim.Adam, values: Tensor, *, world: int = 1) -> Tensor:
+def skip_if_not_finite(
+    optimizer: torch.optim.Adam, values: Tensor, scaler: GradScaler | None = None, *, world: int = 1
+) -> Tensor:
     """If any of `values` (k,) is not finite, skip this and all later updates of `make_optimizer`'s optimizer.
 
     This is decided on the device, without synchronising with the host, by the switch that PyTorch's
     GradScaler uses. It stays on, so the weights remain those from before the step. Returns the values; with
     several ranks the last one is NaN if any rank's are not finite, so that all ranks stop at the same step.
+
+    With an enabled `scaler` (fp16), only this update is skipped if gradients overflowed: if just the last
+    value, their norm, is not finite, and the scale, which the scaler then halves, is above 1. That norm is
+    returned as 0, and one more value: 1 if the update is skipped, else 0.
     """
-    bad = (~values.isfinite().all()).float()
+    finite = values.isfinite()
+    bad = (~finite.all()).float()
+    overflow = torch.zeros_like(bad)
+    if scaler and scaler.is_enabled():
+        overflow = finite[:-1].all() * bad * (scaler.scale(torch.ones_like(bad)) > 1)
+        bad = bad - overflow
+        values = torch.stack([*values[:-1], values[-1].where(overflow == 0, 0.0), overflow])
     if world > 1:
         dist.all_reduce(bad, dist.ReduceOp.MAX)
         values = torch.cat([values[:-1], torch.where(bad > 0, torch.nan, values[-1:])])
-    found: Tensor = optimizer.found_inf  # type: ignore[attr-defined]
-    torch.maximum(found, bad, out=found)
+    found, ended = optimizer.found_inf, optimizer.ended  # type: ignore[attr-defined]
+    torch.maximum(ended, bad, out=ended)
+    torch.maximum(ended, overflow, out=found)
     return values
+
+
+def update(optimizer: torch.optim.Adam) -> None:
+    """Take a step, unless `skip_if_not_finite` decided otherwise. The host reads its switch if it may wait
+    for the device, because PyTorch's fused Adam ignores it on MPS."""
+    if runs_ahead((found := optimizer.found_inf).device) or not found:  # type: ignore[attr-defined]
+        optimizer.step()
 
 
 def rates(optimizer: torch.optim.Adam) -> dict[str, float]:

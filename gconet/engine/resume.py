@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.amp import GradScaler
 
 from gconet.checkpoint import load_state
 from gconet.config import Config, config_from_dict, config_to_dict
@@ -58,10 +59,11 @@ def restore(
     config: Config,
     model: TrainingGCoNet,
     optimizer: torch.optim.Adam,
+    scaler: GradScaler,
     *,
     expected: Fixed,
 ) -> dict[str, Any]:
-    """Load the checkpoint `content` of `path` into `model` and `optimizer`; returns the saved progress.
+    """Load the checkpoint `content` of `path` into `model` and what trains it; returns the saved progress.
 
     Raises CheckpointError if it does not fit the network or the `expected` progress.
     """
@@ -77,6 +79,8 @@ def restore(
         net = {f"net.{name}": tensor for name, tensor in content["model"].items()}
         load_state(model, {**net, **heads}, path)
         load_optimizer(optimizer, state)
+        if scale := training.get("scaler"):  # of a run in fp16
+            scaler.load_state_dict(scale)
         if training["step"] < 0:
             raise ValueError(f"step {training['step']}")
         same_set = content["config"].validation.set == config.validation.set

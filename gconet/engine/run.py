@@ -26,6 +26,7 @@ from tqdm import tqdm
 from gconet import __version__
 from gconet.checkpoint import save_checkpoint
 from gconet.config import Config, config_to_dict, flatten
+from gconet.device import gpu_name, runs_ahead
 from gconet.errors import ConfigError, GCoNetError
 from gconet.files import hold
 from gconet.models.decoder import upsample
@@ -34,7 +35,7 @@ from gconet.opencv import cv2
 
 LAST, BEST = "last.pt", "best.pt"
 EVERY = 16  # steps between the checks by which ranks on GPUs agree on a stop
-NO_MEMORY = ("can't allocate memory", "inline_container")  # in PyTorch's messages; the second is torch.save's
+NO_MEMORY = ("can't allocate memory", "backend out of memory", "inline_container")  # PyTorch: CPU, mps, save
 
 
 class Run:
@@ -183,7 +184,7 @@ def environment() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "gpu": gpu_name(),
         "cpu": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
     }
 
@@ -209,7 +210,7 @@ class StopSignal:
         """
         if self._world == 1:
             return self.signum
-        if self._device.type == "cuda" and step % EVERY:
+        if runs_ahead(self._device) and step % EVERY:
             return 0
         shared = torch.tensor(self.signum, device=self._device)
         dist.all_reduce(shared, dist.ReduceOp.MAX)

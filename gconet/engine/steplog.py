@@ -3,6 +3,7 @@
 import math
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,21 +11,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gconet.data.dataset import EpisodeDataset
-from gconet.device import peak_memory
+from gconet.device import AHEAD, copy_to_host, peak_memory
 from gconet.engine.run import Run
 from gconet.errors import GCoNetError
 from gconet.models.training import TrainingOutput
-
-# Steps whose numbers may still be on their way to the host. A GPU works on steps that were queued earlier;
-# reading a number immediately would empty that queue. A CPU computes each step before it returns.
-AHEAD = {"cuda": 8, "cpu": 0}
 
 
 class Step(NamedTuple):
     """What one training step leaves on the device."""
 
     names: tuple[str, ...]  # of `values`
-    values: Tensor  # (k,): each loss, their weighted total, the gradient's norm
+    values: Tensor  # (k,): each loss, their weighted total, the gradient's norm; in fp16 if skipped
     images: Tensor  # (2n,3,S,S) in [0,1], as the network saw them
     masks: Tensor  # (2n,1,S,S)
     output: TrainingOutput
@@ -48,7 +45,7 @@ class StepLog:
         self._run, self._dataset, self._device = run, dataset, device
         self._waiting: deque[tuple[Any, ...]] = deque()  # the arguments of `_log`, oldest first
         self._clock = time.perf_counter()
-        self._previous: torch.cuda.Event | None = None
+        self._previous: Any = None  # the event of the step before
         self._bar = tqdm(
             total=last, initial=first, desc=run.folder.name, unit="step", disable=None if run.main else True
         )
@@ -59,22 +56,13 @@ class StepLog:
 
         Raises GCoNetError that names the losses and the episode of a step with a non-finite value.
         """
-        arrived = torch.cuda.Event(enable_timing=True) if result.values.is_cuda else None
-        values = result.values.to("cpu", non_blocking=True, copy=True)
-        if arrived:
-            arrived.record()
+        values, arrived = copy_to_host(result.values)
         self._waiting.append((step, result.names, values, arrived, len(result.images), rates))
-        while len(self._waiting) > (0 if wait else AHEAD[self._device.type]):
+        while len(self._waiting) > (0 if wait else AHEAD.get(self._device.type, 0)):
             self._log(*self._waiting.popleft())
 
     def _log(
-        self,
-        step: int,
-        names: tuple[str, ...],
-        values: Tensor,
-        arrived: torch.cuda.Event | None,
-        images: int,
-        rates: dict[str, float],
+        self, step: int, names: Sequence[str], values: Tensor, arrived: Any, images: int, rates: dict
     ) -> None:
         if arrived:
             arrived.synchronize()
@@ -100,8 +88,9 @@ class StepLog:
         self._bar.update()
 
     def means(self) -> dict[str, float]:
-        """Return each number's mean over the steps of the epoch that has just ended."""
-        return {name: value / self._dataset.steps_per_epoch for name, value in self.sums.items()}
+        """Return each number's mean over the epoch that has just ended, and how many steps were skipped."""
+        steps = self._dataset.steps_per_epoch
+        return {name: value / (1 if name == "skipped" else steps) for name, value in self.sums.items()}
 
     def restart_clock(self) -> None:
         """Exclude the time since the last step, for example that of validation."""

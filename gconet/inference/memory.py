@@ -49,23 +49,24 @@ def plan_group(
     *sides, grid = (-(-size // stride) for stride in encoder.strides)  # pixels per side of each stage
     coarse = encoder.channels[-1] * grid**2  # numbers per image at stage 5
     always = images * (2 * 3 * size**2 + coarse * number)  # this and the next group's pixels; stage 5
-    gam = 3 * number + 4 * (number != 4)  # concatenated stage 5, queries, keys
+    affinity = 2 if precision == torch.bfloat16 else 4  # GAM compares queries and keys in float32 for float16
+    gam = 3 * number + 4 * (number != 4) + 4 * (number != affinity)  # concatenated stage 5, queries, keys
     consensus = images * coarse * (consensus_bytes or gam)
     network = 6 * WIDTH * size**2 * number  # for one image, approximately
     laterals = [images * WIDTH * side**2 * number for side in reversed(sides)]  # coarsest first
 
-    rows = min(BLOCK, 256 * images * grid**2 * number)  # fewer rows per block would slow the search
+    rows = min(BLOCK, 256 * images * grid**2 * affinity)  # fewer rows per block would slow the search
     least = always + max(consensus + rows, network)
     if memory is None:
         free = free_memory(device) // sharing(device)
-        memory = max(least, free * 9 // 10 if device.type == "cuda" else min(free // 2, MODEST))
+        memory = max(least, min(free // 2, MODEST) if device.type == "cpu" else free * 9 // 10)
     elif memory < least:
         raise ConfigError(
             f"{images} images of {size} pixels need {least / 2**30:.2f} GiB of memory beyond the network, "
             f"but {memory / 2**30:.2f} is allowed or free; allow more (--memory, memory=) or make it smaller"
         )
     spare = memory - always
-    batch = max(1, min(16 if device.type == "cuda" else 2, images, spare // 2 // network))
+    batch = max(1, min(2 if device.type == "cpu" else 16, images, spare // 2 // network))
     block = max(rows, min(BLOCK, spare - consensus))
     spare -= max(consensus + block, batch * network)
     kept = 0

@@ -19,7 +19,15 @@ from torch import Tensor, nn
 from gconet.checkpoint import digest_weights, find_checkpoint, load_model
 from gconet.data.ahead import lock
 from gconet.data.pictures import Picture, Pictures, list_pictures, name_pictures, read_groups, read_parts
-from gconet.device import autocast, pick_device, pick_memory_format, pick_precision, settle_threads, tf32
+from gconet.device import (
+    autocast,
+    pick_device,
+    pick_memory_format,
+    pick_precision,
+    send,
+    settle_threads,
+    tf32,
+)
 from gconet.errors import ConfigError
 from gconet.inference.memory import Plan, known_memory, plan_group
 from gconet.inference.presence import Floats, Map, Maps, average_under, cosine_to_others
@@ -59,10 +67,12 @@ class Predictor:
         memory: int | None = None,
         consensus: str = "group",
     ) -> None:
-        """`model` is modified in place for fast inference and cannot be trained afterwards.
+        """`model` is modified in place for fast inference and cannot be trained afterwards. A network that
+        torch.compile returned runs uncompiled: a predictor calls its parts one by one.
 
-        `size`: pixels per side of the network's input, as in training. `device`: auto, cpu, cuda, cuda:1, ….
-        `precision`: auto, fp32, tf32 or bf16. `memory`: bytes that a group may take beyond the network.
+        `size`: pixels per side of the network's input, as in training. `device`: auto, cpu or an accelerator,
+        such as mps. `precision`: auto, fp32, tf32, bf16 or fp16; see `gconet.device.pick_precision`.
+        `memory`: bytes that a group may take beyond the network.
         `consensus`: group, E of the whole group as in the paper; or vote, for cluttered groups. Raises
         ConfigError for anything else.
         """
@@ -172,7 +182,7 @@ class Predictor:
 
     def _each(self, pictures: Source, take: Take, vector: Tensor) -> Floats:
         """Decode each picture by itself with E = `vector`; another size of batch would round differently."""
-        n, seen = PART if self.device.type == "cuda" else 1, []
+        n, seen = 1 if self.device.type == "cpu" else PART, []
         read = [pictures] if isinstance(pictures, Pictures) else read_parts(pictures, self.size, PART)
         for group in read:
             for pixels, i in zip(group.pixels.split(n), range(0, len(group.sizes), n), strict=True):
@@ -254,7 +264,5 @@ class Predictor:
 
     def _images(self, pixels: Tensor) -> Tensor:
         """Pixels (n,3,S,S) uint8 → images in [0,1] on the device, in the network's memory layout."""
-        if self.device.type == "cuda":
-            pixels = pixels.pin_memory()
-        images = pixels.to(self.device, non_blocking=True).float().div(255)
+        images = send(pixels, self.device).float().div(255)
         return images.contiguous(memory_format=self.memory_format)

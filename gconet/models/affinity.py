@@ -52,19 +52,31 @@ class GroupAffinityModule(nn.Module):
         attended = group_mean(features * attention)
         # a 1×1 convolution of the mean is the mean of the convolved features
         attended = attended.to(next(self.output.parameters(), attended).dtype)
-        return Consensus(self.output(attended), attention)
+        return Consensus(apply_wide(self.output, attended), attention)
+
+
+def apply_wide(layer: nn.Module, x: Tensor) -> Tensor:
+    """Return layer(x), computed as `layer` is stored if autocast would use float16: it cannot hold gradients
+    that are summed over a whole group or picture."""
+    kind = x.device.type
+    if not torch.is_autocast_enabled(kind) or torch.get_autocast_dtype(kind) != torch.float16:
+        return layer(x)
+    with torch.autocast(kind, enabled=False):
+        return layer(x.to(next(layer.parameters(), x).dtype))
 
 
 def best_matches(query: Tensor, key: Tensor, block: int | None = BLOCK) -> Tensor:
     """Queries and keys (N,C,h,w) → (N,P) float32: per position, the mean over images of its best match.
 
     The N·P × N·P affinity matrix is built in blocks of rows, of `block` bytes (None: whole), in the inputs'
-    precision and only to find the best keys: the mean of a row's N best affinities is its affinity to the
-    mean of the N best keys, which is computed in float32 and differentiable. So memory grows linearly with N,
-    except for one index per row and image, which the gradient needs.
+    precision (float32 for float16) and only to find the best keys: the mean of a row's N best affinities is
+    its affinity to the mean of the N best keys, which is computed in float32 and differentiable. So memory
+    grows linearly with N, except for one index per row and image, which the gradient needs.
     """
     N, C, h, w = query.shape
     P = h * w
+    if query.dtype == torch.float16:  # in which the sums of products would overflow
+        query, key = query.float(), key.float()
     rows = query.flatten(2).transpose(1, 2).reshape(N * P, C)
     keys = key.flatten(2).transpose(1, 2).reshape(N * P, C)
     if block is None:
@@ -78,8 +90,16 @@ def best_matches(query: Tensor, key: Tensor, block: int | None = BLOCK) -> Tenso
         with torch.no_grad():
             torch.mm(part, columns, out=affinities[: len(part)])
         best = affinities[: len(part)].view(-1, N, P).max(2).indices + offsets  # (R,N)
-        matches.append((part.float() * F.embedding_bag(best, values, mode="mean")).sum(1))
+        matches.append((part.float() * _mean_of(best, values)).sum(1))
     return torch.cat(matches).view(N, P)
+
+
+def _mean_of(places: Tensor, values: Tensor) -> Tensor:
+    """Places (R,N) in values (K,C) → (R,C), the mean of each row's N vectors."""
+    try:
+        return F.embedding_bag(places, values, mode="mean")
+    except NotImplementedError:  # MPS: takes more memory
+        return values[places].mean(1)
 
 
 def group_mean(x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from gconet.models.affinity import apply_wide
 from gconet.models.decoder import upsample
 
 
@@ -25,7 +26,7 @@ class GroupCollaboratingModule(nn.Module):
         """
         (F1, F2), (E1, E2) = features, consensus
         products = torch.cat([F1 * E1, F2 * E2, F1 * E2, F2 * E1])  # (4N,C,h,w)
-        return upsample(self.layers(products).float(), size)
+        return upsample(apply_wide(self.layers, products).float(), size)
 
 
 class AuxiliaryClassificationModule(nn.Module):
@@ -40,4 +41,4 @@ class AuxiliaryClassificationModule(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Stage-5 features (N,C,h,w) → class logits (N,classes), float32."""
-        return self.linear(features.mean((2, 3))).float()
+        return apply_wide(self.linear, features.mean((2, 3))).float()
