@@ -61,7 +61,7 @@ def runs_ahead(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def send(tensor: Tensor, device: torch.device) -> Tensor:
+def put(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy from the host to `device`; the host does not wait if it may run ahead."""
     ahead = runs_ahead(device)
     return (tensor.pin_memory() if ahead else tensor).to(device, non_blocking=ahead)
@@ -163,8 +163,7 @@ def pick_memory_format(
 def flush_denormals() -> None:
     """Treat numbers below 1e-38 as zero in this process. Call it before PyTorch starts its threads.
 
-    Saturated sigmoids produce such gradients, and many CPUs process them far more slowly; see
-    docs/benchmarks.md.
+    Saturated sigmoids produce such gradients, and many CPUs are slow with them: docs/benchmarks.md.
     """
     for kind in (np.float32, np.float64):
         np.finfo(kind)  # NumPy measures its smallest numbers once; after the switch it would warn

@@ -4,8 +4,8 @@ import errno
 import io
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import IO, Any
@@ -50,23 +50,37 @@ def write_file(path: Path, content: str | bytes | memoryview) -> None:
         content = content.encode(errors="backslashreplace")  # names may not be valid text
     place = Path(os.path.realpath(path))  # writes through a link
     partial = place.with_name(f".{place.name[:60]}.partial")  # a name may have 255 bytes
+
+    def end(signum: int, frame: object) -> None:  # if SIGTERM would end the process without a trace
+        partial.unlink(missing_ok=True)
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
+
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):  # /dev/stdout, a pipe
             path.write_bytes(content)
             return
+        ends = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and current_thread() is main_thread()
+        if ends:
+            signal.signal(signal.SIGTERM, end)
         try:
-            with _temporary(partial):
-                with partial.open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                partial.replace(place)
+            partial.unlink(missing_ok=True)  # of a process that was killed
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(place)
         except OSError as error:
             if error.errno not in FIXED or not place.exists():
                 raise
             note(f"{path} cannot be replaced, only written in place")
             place.write_bytes(content)
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            if ends:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # a disk-full error has no file name
     with suppress(OSError):  # the rename itself must survive a power cut; not all file systems can do that
@@ -75,28 +89,6 @@ def write_file(path: Path, content: str | bytes | memoryview) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-
-@contextmanager
-def _temporary(path: Path) -> Iterator[None]:
-    """Remove `path` before and after, also if SIGTERM ends the process and the caller does not handle it."""
-
-    def end(signum: int, frame: object) -> None:
-        path.unlink(missing_ok=True)
-        signal.signal(signum, signal.SIG_DFL)
-        os.kill(os.getpid(), signum)
-
-    caught = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and current_thread() is main_thread()
-    if caught:
-        signal.signal(signal.SIGTERM, end)
-    try:
-        path.unlink(missing_ok=True)  # of a process that was killed
-        yield
-    finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-        if caught:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def save_picture(path: Path, pixels: npt.NDArray[np.uint8], **options: Any) -> None:

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from operator import attrgetter
 
 import pytest
@@ -13,6 +16,7 @@ from gconet.config import load_config
 from gconet.data.groups import scan_groups
 from gconet.engine import validation
 from gconet.errors import ConfigError, DataError
+from gconet.files import write_file
 from tests.conftest import log
 
 
@@ -129,3 +133,41 @@ def test_a_validation_that_fails_later_is_a_note_and_training_goes_on(train, tmp
     assert last["step"] == 2 * saved[0] and last["best"] == best["best"] > 0
     events = [record["event"] for record in log(tmp_path / "runs/r")]
     assert events.count("validation") == 1 and events[-1] == "done" and json.dumps(events)
+
+
+# --- temporary files ---
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "KeyboardInterrupt", "OSError"])
+def test_a_write_that_is_cut_off_leaves_the_old_file_alone(tmp_path, how):
+    code = f"""
+import os, signal
+from pathlib import Path
+from gconet import files
+def cut(handle):
+    if {how!r} == "SIGTERM":
+        os.kill(os.getpid(), signal.SIGTERM)
+    raise {how if how != "SIGTERM" else "SystemExit"}
+os.fsync = cut
+files.write_file(Path("a.json"), "new")
+"""
+    (tmp_path / "a.json").write_text("old")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == (-signal.SIGTERM if how == "SIGTERM" else -signal.SIGINT if "Key" in how else 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "old"
+
+
+@pytest.mark.parametrize("stale", ["file", "link", "read-only"])
+def test_what_a_killed_process_left_is_replaced(tmp_path, stale):
+    left = tmp_path / ".a.json.partial"
+    if stale == "link":
+        (tmp_path / "other").write_text("other")
+        left.symlink_to("other")
+    else:
+        left.write_text("half of a longer text")
+        left.chmod(0o444 if stale == "read-only" else 0o644)
+    write_file(tmp_path / "a.json", "new")
+    assert (tmp_path / "a.json").read_text() == "new" and not left.is_symlink() and not left.exists()
+    assert stale != "link" or (tmp_path / "other").read_text() == "other"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

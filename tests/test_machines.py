@@ -211,6 +211,12 @@ def test_every_pool_of_threads_and_pytorch_keep_to_the_processors(monkeypatch, t
         monkeypatch.setattr(device, "processors", lambda: 3)
         make(net)
         assert torch.get_num_threads() == 3
+        asked = []
+        monkeypatch.setattr(device, "processors", lambda: asked.append(1) or 3)
+        shared = make(net)
+        for _ in range(3):
+            shared(PHOTOS)
+        assert not asked  # the control groups are read once
     finally:
         torch.set_num_threads(before)
 

@@ -15,7 +15,7 @@ from gconet.data.episodes import Episode, Episodes, class_ranges
 from gconet.data.groups import Group
 from gconet.data.images import load_with_mask
 from gconet.data.transforms import resize_image, resize_mask
-from gconet.device import runs_ahead, send
+from gconet.device import put, runs_ahead
 from gconet.machine import processors
 from gconet.progress import progress
 
@@ -162,7 +162,7 @@ class EpisodeDataset:
     def _send(self, array: np.ndarray) -> Tensor:
         """`array` on the cache's device."""
         tensor = torch.from_numpy(array)
-        return tensor if self._cache is None else send(tensor, self._cache.device)
+        return tensor if self._cache is None else put(tensor, self._cache.device)
 
     def _load(self, i: int) -> Tensor:
         """(4,S,S) uint8: RGB and mask."""

@@ -19,15 +19,7 @@ from torch import Tensor, nn
 from gconet.checkpoint import digest_weights, find_checkpoint, load_model
 from gconet.data.ahead import lock
 from gconet.data.pictures import Picture, Pictures, list_pictures, name_pictures, read_groups, read_parts
-from gconet.device import (
-    autocast,
-    pick_device,
-    pick_memory_format,
-    pick_precision,
-    send,
-    settle_threads,
-    tf32,
-)
+from gconet.device import autocast, pick_device, pick_memory_format, pick_precision, put, settle_threads, tf32
 from gconet.errors import ConfigError
 from gconet.inference.memory import Plan, known_memory, plan_group
 from gconet.inference.presence import Floats, Map, Maps, average_under, cosine_to_others
@@ -264,5 +256,5 @@ class Predictor:
 
     def _images(self, pixels: Tensor) -> Tensor:
         """Pixels (n,3,S,S) uint8 → images in [0,1] on the device, in the network's memory layout."""
-        images = send(pixels, self.device).float().div(255)
+        images = put(pixels, self.device).float().div(255)
         return images.contiguous(memory_format=self.memory_format)

@@ -90,16 +90,12 @@ def best_matches(query: Tensor, key: Tensor, block: int | None = BLOCK) -> Tenso
         with torch.no_grad():
             torch.mm(part, columns, out=affinities[: len(part)])
         best = affinities[: len(part)].view(-1, N, P).max(2).indices + offsets  # (R,N)
-        matches.append((part.float() * _mean_of(best, values)).sum(1))
+        try:
+            mean = F.embedding_bag(best, values, mode="mean")
+        except NotImplementedError:  # on MPS
+            mean = values[best].mean(1)
+        matches.append((part.float() * mean).sum(1))
     return torch.cat(matches).view(N, P)
-
-
-def _mean_of(places: Tensor, values: Tensor) -> Tensor:
-    """Places (R,N) in values (K,C) → (R,C), the mean of each row's N vectors."""
-    try:
-        return F.embedding_bag(places, values, mode="mean")
-    except NotImplementedError:  # MPS: takes more memory
-        return values[places].mean(1)
 
 
 def group_mean(x: Tensor) -> Tensor:
