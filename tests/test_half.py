@@ -114,7 +114,7 @@ def test_thirty_steps_keep_the_losses_of_float32(train, tmp_path, epochs):
 
 
 def test_steps_whose_gradients_overflow_are_skipped_counted_and_no_reason_to_stop(train, tmp_path, scale):
-    scale(2**18)
+    scale(2**20)
     assert train(HALF, "train.steps=1", "optimizer.lr=1.0", name="one") == 0
     assert train(HALF, "train.epochs=4", name="r") == 0
     states = [weights(tmp_path / "runs" / name) for name in ("one", "r")]
@@ -125,7 +125,7 @@ def test_steps_whose_gradients_overflow_are_skipped_counted_and_no_reason_to_sto
     assert all((step["gradient_norm"] == 0) == step["skipped"] for step in done)
     counted = [r["skipped"] for r in log(tmp_path / "runs/r") if r["event"] == "epoch"]
     assert sum(counted) == sum(skipped)
-    assert states[1][1]["scaler"]["scale"] == 2 ** (18 - sum(skipped))
+    assert states[1][1]["scaler"]["scale"] == 2 ** (20 - sum(skipped))
     taken = {float(state["step"]) for state in states[1][1]["optimizer"]["state"].values()}
     assert taken == {12 - sum(skipped)}
     assert train("train.steps=1", "optimizer.lr=0.0", name="start") == 0
@@ -159,7 +159,7 @@ def test_a_loss_that_is_not_finite_stops_a_run_in_float16_too(train, tmp_path, m
 
 
 def test_resuming_is_bit_for_bit_also_while_steps_are_skipped(train, tmp_path, scale):
-    scale(2**15)
+    scale(2**20)
     assert train(HALF, "train.epochs=3", name="whole") == 0
     assert train(HALF, "train.epochs=3", "train.steps=2", name="parts") == 0
     scale(2**10)  # the saved scale counts
