@@ -3,8 +3,6 @@
 import contextlib
 import io
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -55,9 +53,6 @@ def trained(train, tmp_path, *settings):
     whole, cut = (weights(tmp_path / "runs" / name)[0] for name in ("whole", "cut"))
     assert same(whole, cut)
     return tmp_path / "runs/whole"
-
-
-# --- encoders ---
 
 
 def plain(name):
@@ -133,23 +128,6 @@ def test_other_parts_export_to_onnx(run, tmp_path, setting):
     assert "agree with PyTorch" in run("gconet/__main__.py", "export", *given).stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SHIPPED)
-def test_another_encoder_stays_within_the_memory_plan(tmp_path, name):
-    """How much more a process takes for a group of 60 than for one of 2.
-
-    The command has a process of its own: a child's peak starts at its parent's, and this one is large.
-    """
-    config = load_config(None, [f"encoder.name={name}", "encoder.trainable=none"])
-    save_checkpoint(tmp_path / "a.pt", config=config, model=build_model(config))
-    command = f"{sys.executable} scripts/benchmark.py inference --ours --checkpoint {tmp_path / 'a.pt'}"
-    command += " --groups 2 60 --device cpu --precisions fp32 --memory 0.75 --repeats 1"
-    out = subprocess.run(command.split(), cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    small, large = map(float, re.findall(r"^ours, fp32.* ([\d.]+) GiB", out, re.M))
-    print(name, small, large)
-    assert 0.1 < large - small < 0.75 and small < 1.5
-
-
 def test_the_memory_plan_and_the_pages_lists_read_the_encoders():
     how = {"device": torch.device("cpu"), "precision": torch.float32, "memory": 2**31}
     plans = {name: plan_group(100, 224, encoder=ENCODERS[name](), **how) for name in SHIPPED}
@@ -178,9 +156,6 @@ def test_wrong_names_and_weights_of_another_encoder_are_refused(tmp_path):
             load_encoder(ENCODERS[name](), str(tmp_path / "vgg16.pth"))
 
 
-# --- the consensus ---
-
-
 @pytest.mark.parametrize("kind", ["mean", "each image"])
 def test_every_shape_of_a_consensus_trains_resumes_and_predicts(train, tmp_path, toy, monkeypatch, kind):
     class EachImage(torch.nn.Module):
@@ -200,9 +175,6 @@ def test_every_shape_of_a_consensus_trains_resumes_and_predicts(train, tmp_path,
     assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(maps, whole, strict=True))
     with pytest.raises(CheckpointError, match="gam"):
         train("init=runs/whole/last.pt", "encoder.weights=imagenet", name="other")
-
-
-# --- docs/extending.md ---
 
 
 def test_the_pages_code_runs(extended, train, tmp_path, toy, monkeypatch):

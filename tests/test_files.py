@@ -22,9 +22,6 @@ from tests.conftest import ROOT
 PHOTO = Image.open(ROOT / "data/demo/images/bird/00.jpg").convert("RGB").resize((60, 40))
 
 
-# --- a PNG file's comments ---
-
-
 def with_comment(kind, size=3_000_000):
     """A PNG file with a comment of so many bytes; `after`: behind its pixels."""
     info = PngImagePlugin.PngInfo()
@@ -71,9 +68,6 @@ def test_damaged_comments_and_malformed_tags_harm_nothing_else(tmp_path):
     assert to_rgb(memory).size == (40, 60)
 
 
-# --- two pictures of one stem ---
-
-
 def test_pictures_that_share_a_stem_are_called_by_their_whole_names(run, checkpoint, tmp_path):
     for i, name in enumerate(("a.jpg", "a.jpeg", "a.png", "b.jpg")):
         PHOTO.resize((40 + i, 30)).save(tmp_path / name)
@@ -102,9 +96,6 @@ def test_with_masks_or_among_maps_they_stay_ambiguous(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "images/a.jpg.bmp")
     with pytest.raises(DataError, match="a.jpg.*a.jpg.bmp"):
         scan_groups(tmp_path / "images")
-
-
-# --- phones' formats ---
 
 
 @pytest.mark.parametrize("suffix", ["avif", "heic", "heif"])
@@ -137,9 +128,6 @@ def test_without_the_extra_it_is_named(run, checkpoint, tmp_path, monkeypatch, s
     assert needed in done.stderr and (tmp_path / "out/in/b.png").is_file()
 
 
-# --- letters in figures ---
-
-
 def test_letters_are_drawn_or_spelled(tmp_path, monkeypatch):
     for text in ("café", "Äpfel", "naïve Œuvre"):
         font, [shown] = legible([text])
@@ -154,9 +142,6 @@ def test_letters_are_drawn_or_spelled(tmp_path, monkeypatch):
     assert np.array_equal(named, draw_matrix(np.eye(2), [r"\xe9", r"\u732b"], "t"))
 
 
-# --- shared memory ---
-
-
 def test_scoring_needs_no_shared_memory(toy, monkeypatch):
     gts = toy / "gts/toy"
     expected = score_folders(gts, gts, workers=2).to_dict()
@@ -167,9 +152,6 @@ def test_scoring_needs_no_shared_memory(toy, monkeypatch):
     monkeypatch.setattr(scorer, "MAPS_PER_WORKER", 1)
     monkeypatch.setattr(scorer, "ProcessPoolExecutor", refuse)
     assert score_folders(gts, gts, workers=2).to_dict() == expected
-
-
-# --- other people's warnings and libraries ---
 
 
 def test_a_large_picture_brings_no_raw_warning(tmp_path):

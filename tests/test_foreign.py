@@ -69,9 +69,6 @@ def test_masks_with_soft_and_compressed_edges_are_masks(tmp_path, shape):
             assert load_mask(tmp_path / name).size == size
 
 
-# --- 32-bit pictures ---
-
-
 @pytest.mark.parametrize("values", [(-1000, 3000), (0, 65536), (-1, 5), (0.0, 1.0), (0.0, 255.0), (5.5, 7e4)])
 def test_32_bit_pictures_outside_16_bits_and_floats_are_refused(tmp_path, values):
     pixels = np.linspace(*values, 64).reshape(8, 8)
@@ -92,9 +89,6 @@ def test_32_bit_pictures_within_16_bits_are_read_as_16_bit_ones(tmp_path, highes
     Image.fromarray(pixels).save(tmp_path / "a.tif")
     (tmp_path / "a.tif").rename(tmp_path / "a.png")
     assert np.array_equal(np.asarray(load_image(tmp_path / "a.png"))[..., 0], pixels >> (bits - 8))
-
-
-# --- Pillow's switches ---
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "gif"])
@@ -136,9 +130,6 @@ def test_a_sound_picture_with_a_damaged_exif_block_is_read_without_a_warning(tmp
         assert warnings.filters == before and not seen
 
 
-# --- stderr ---
-
-
 class Bare:
     """A stderr that only writes, such as a program's log window."""
 
@@ -155,9 +146,6 @@ def test_library_calls_work_whatever_stderr_is(toy, monkeypatch, kind):
     assert score_folders(toy / "gts/toy", toy / "gts/toy").figures["mae"] == 0
     assert check_set(toy, "toy").problems == []
     assert list(progress([1, 2], "a", 2, unit="b")) == [1, 2]
-
-
-# --- scoring in several processes ---
 
 
 @pytest.mark.slow
@@ -179,9 +167,6 @@ def test_scores_are_whole_although_other_processes_cannot_start(tmp_path, how):
     assert "this process scores the rest" in done.stderr
 
 
-# --- names ---
-
-
 @pytest.mark.parametrize("name", ["a\nb", "\x1b[31mred", "a\rb\tc", "x | y\u2028z"])
 @pytest.mark.parametrize("style", ["text", "markdown", "latex"])
 def test_names_with_escape_codes_and_line_breaks_stay_in_their_row(name, style):
@@ -192,9 +177,6 @@ def test_names_with_escape_codes_and_line_breaks_stay_in_their_row(name, style):
         tables.append(format_table(scores, style=style, groups=True))
     assert not {"\x1b", "\r", "\t", "\u2028"} & set(tables[1])
     assert tables[0].count("\n") == tables[1].count("\n")
-
-
-# --- file systems ---
 
 
 def test_files_are_written_where_a_folder_cannot_be_synced(tmp_path, monkeypatch):

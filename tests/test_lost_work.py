@@ -50,9 +50,6 @@ def test_numbers_that_are_not_plain_are_refused(given):
         load_config(None, [given])
 
 
-# --- names ---
-
-
 def make(folder, *names):
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -97,8 +94,6 @@ def test_two_pictures_of_one_long_stem_get_names_that_fit(tmp_path, stem):
     for name in names:
         (tmp_path / f"{name}.png").touch()
 
-
-# --- validation ---
 
 VALIDATION = ("validation.set=toy_test", "validation.every=1", "train.epochs=2")
 

@@ -43,9 +43,6 @@ def same(maps, expected):
     assert maps[0].std() > 5 and all(np.array_equal(a, b) for a, b in zip(maps, expected, strict=True))
 
 
-# --- defaults and switches of PyTorch that belong to the whole process ---
-
-
 @pytest.mark.parametrize("default", [torch.float64, torch.bfloat16, torch.float16, "meta"])
 def test_maps_do_not_depend_on_the_callers_default_dtype_or_device(expected, default):
     try:
@@ -106,9 +103,6 @@ def test_a_switch_that_inherited_its_value_still_does(net, switches):
     assert switches()[0] == switches()[2] == "none"
 
 
-# --- fork ---
-
-
 def in_a_fork(work):
     """What `work` returns in a forked process; fails if that takes 60 seconds."""
     fork = multiprocessing.get_context("fork")
@@ -151,9 +145,6 @@ def test_predictors_work_in_a_forked_process(net, monkeypatch):
             device.settle_threads(torch.device("cuda"))
     finally:
         torch.set_num_threads(before)
-
-
-# --- deployment: lower precision, export, compilers ---
 
 
 PAPER = ["gam.output_conv=false", "gam.softmax=group"]
@@ -219,9 +210,6 @@ def test_every_pool_of_threads_and_pytorch_keep_to_the_processors(monkeypatch, t
         assert not asked  # the control groups are read once
     finally:
         torch.set_num_threads(before)
-
-
-# --- a group that is too large for the memory ---
 
 
 @pytest.mark.parametrize("allowed", [None, 2**30])

@@ -116,9 +116,6 @@ def test_every_command_refuses_a_mask_of_0_and_1(run, tmp_path):
     assert "gts/toy" in run("scripts/evaluate.py", *given, status=1).stderr
 
 
-# --- transparent pictures ---
-
-
 def transparent(kind):
     """PHOTO with junk below its transparent pixels."""
     junk = np.random.RandomState(0).randint(0, 256, PHOTO.shape).astype(np.uint8)
@@ -153,9 +150,6 @@ def test_a_cut_out_keeps_the_pictures_own_alpha(run, tmp_path):
     assert load_with_opacity(save(tmp_path, PHOTO))[1] is None
 
 
-# --- colour profiles ---
-
-
 def swapped_profile():
     """sRGB with red and blue exchanged, under another name."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
@@ -180,9 +174,6 @@ def test_colours_are_those_of_the_pictures_profile(tmp_path, kind, options):
         np.testing.assert_array_equal(load_image(save(tmp_path, PHOTO, icc_profile=harmless)), PHOTO)
 
 
-# --- 16 bits ---
-
-
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
 @pytest.mark.parametrize("kind", ["png", "tiff"])
 def test_grey_pictures_of_any_depth_have_the_same_greys(tmp_path, bits, kind):
@@ -200,9 +191,6 @@ def test_colours_of_few_bits_in_16_are_refused_and_of_16_are_read(tmp_path, bits
         load_image(path)
     cv2.imwrite(str(path), PHOTO[..., ::-1].astype(np.uint16) << 8)
     np.testing.assert_array_equal(load_image(path), PHOTO)
-
-
-# --- orientation ---
 
 
 def test_masks_and_maps_are_turned_as_their_exif_says(tmp_path):

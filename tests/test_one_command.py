@@ -116,9 +116,6 @@ def test_single_files_of_one_folder_are_a_group(photos):
     assert group.name == photos.name and group.items[0].image == photos / "link.jpg"
 
 
-# --- what to check ---
-
-
 def disc(values=(0, 255), radius=60, shape=(200, 300), centres=((100, 150),)):
     y, x = np.mgrid[: shape[0], : shape[1]]
     m = np.full(shape, values[0], np.uint8)
@@ -137,9 +134,6 @@ def disc(values=(0, 255), radius=60, shape=(200, 300), centres=((100, 150),)):
 ])  # fmt: skip
 def test_doubts_of_a_map(m, expected):
     assert map_doubts(m) == expected
-
-
-# --- progress ---
 
 
 def test_progress_elsewhere_than_on_a_terminal_is_a_line_a_minute(monkeypatch, capsys):

@@ -137,9 +137,6 @@ def test_three_thousand_pictures_make_a_small_file(tmp_path):
     assert page.stat().st_size < 4e6 and page.read_text().count("<article") == 3000
 
 
-# --- a file is decoded once ---
-
-
 @pytest.fixture
 def opens(monkeypatch):
     """How often Pillow opens each file."""
@@ -199,12 +196,14 @@ def test_masks_that_cannot_be_read_leave_their_maps_unscored(run, checkpoint, to
         assert page.count("<article") == 12 and page.count("<span>mask</span>") == scored
         done = run("scripts/cosegment.py", *given, "--maps", maps, "--output", cut, *more, status=1)
         assert "12 cut-outs in" in done.stdout and f"skipped: {bad[0]}" in done.stderr
+        done = run(
+            "scripts/cosegment.py", *given, "--maps", maps, "--output", cut, *more, "--strict", status=1
+        )
+        assert done.stderr.startswith("error: ") and bad[0].name in done.stderr
+        assert "MAE" not in done.stdout and not (cut / "index.html").exists()
         if scored:
             scores = ["scripts/evaluate.py", "--maps", maps, "--gts", gts, "--allow-missing"]
             assert f"skipped: {bad[0]}" in run(*scores, status=1).stderr
-
-
-# --- in a browser ---
 
 
 @pytest.mark.slow

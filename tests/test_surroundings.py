@@ -34,9 +34,6 @@ def test_the_home_folder_is_found_behind_an_equals_sign(run, toy, tmp_path, monk
     assert json.loads((tmp_path / "a.json").read_text())["mae"] == 0 and not (tmp_path / "~").exists()
 
 
-# --- streams ---
-
-
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
 @pytest.mark.parametrize(("how", "status"), [("2>&-", 0), (">&- 2>&-", 0), ("| head -0", 141)])
 def test_results_are_written_whatever_becomes_of_the_streams(toy, tmp_path, how, status):
@@ -60,9 +57,6 @@ def test_pages_are_written_although_the_reader_has_gone(toy, tmp_path):
     assert (tmp_path / "out/index.html").is_file()
 
 
-# --- a cluster's variables ---
-
-
 @pytest.mark.parametrize("left", [("RANK",), ("RANK", "WORLD_SIZE"), ("RANK", "WORLD_SIZE", "MASTER_ADDR")])
 def test_variables_that_a_cluster_left_behind_start_no_ranks(monkeypatch, left):
     for name in RANKS:
@@ -81,9 +75,6 @@ def test_ranks_that_do_not_fit_are_named(monkeypatch):
                 launched_ranks()
 
 
-# --- part of a benchmark, another call's maps ---
-
-
 def test_part_of_a_benchmark_is_not_taken_for_all_of_it(toy, tmp_path):
     for name, known in (("CoCA", 1295), ("cosal2015", 2015), ("mine", None)):
         shutil.copytree(toy / "gts/toy", tmp_path / name)
@@ -91,9 +82,6 @@ def test_part_of_a_benchmark_is_not_taken_for_all_of_it(toy, tmp_path):
         assert scores.to_dict()["expected_images"] == known
         for style in STYLES:
             assert (f"12 of {known}" in format_table(scores, style=style)) == (known is not None)
-
-
-# --- other programs' files ---
 
 
 @pytest.mark.parametrize("name", ["__MACOSX", "@eaDir", ".ipynb_checkpoints", "lost+found"])

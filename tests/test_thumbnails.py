@@ -35,9 +35,7 @@ def test_crops_are_centred_where_there_is_room_and_stay_inside():
     assert crop(draw((300, 300), (140, 100, 180, 140))) == (136, 96, 184, 144)
     assert crop(draw((300, 300), (0, 0, 40, 20))) == (0, 0, 44, 44)
     assert crop(draw((300, 300), (140, 100, 180, 140)), least=100) == (110, 70, 210, 170)
-
-
-def test_an_object_larger_than_any_crop_of_the_shape():
+    # an object larger than any crop of the shape
     box = crop(draw((300, 100), (20, 40, 280, 60)), (1, 1))
     assert box.size == (100, 100) and box.left >= 20 and box.right <= 280
 
