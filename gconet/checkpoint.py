@@ -51,10 +51,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     content = read_file(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: not a checkpoint of this project; convert an authors' checkpoint with "
-            "python scripts/convert_checkpoint.py OFFICIAL.pth OURS.pt"
-        )
+        what = "not a checkpoint of this project; scripts/convert_checkpoint.py converts the authors'"
+        raise CheckpointError(f"{path}: {what}")
     try:
         return {**content, "config": config_from_dict(content.get("config"))}
     except ConfigError as error:
@@ -94,9 +92,8 @@ def load_weights(model: GCoNet, config: Config, path: Path) -> None:
 
 
 def load_encoder(encoder: Encoder, weights: str) -> None:
-    """Fill `encoder` from `weights`: `imagenet` (torchvision's server), `none` or a file.
+    """Fill `encoder` from `weights`: `imagenet` (torchvision's server), `none` or a file of torchvision's.
 
-    A file holds a state dict with torchvision's names; its classifier layers are ignored.
     Raises CheckpointError if the weights are unavailable or do not fit.
     """
     if weights == "none":
@@ -105,11 +102,8 @@ def load_encoder(encoder: Encoder, weights: str) -> None:
         raise CheckpointError(f"encoder.weights: no file {weights}; use imagenet, none or a weights file")
     state = _download(encoder.pretrained) if weights == "imagenet" else read_file(Path(weights))
     own = encoder.state_dict()
-    try:
-        encoder.load_state_dict({name: value for name, value in state.items() if name in own})
-    except (RuntimeError, AttributeError) as error:
-        wanted = str(encoder.pretrained).partition("_Weights")[0]
-        raise CheckpointError(f"{weights}: not {wanted}'s weights ({brief(error)})") from None
+    fitting = {name: state[name] for name in own if name in state} if isinstance(state, dict) else state
+    load_state(encoder, fitting, Path(weights))
 
 
 def _download(wanted: WeightsEnum) -> dict[str, Tensor]:
@@ -121,10 +115,8 @@ def _download(wanted: WeightsEnum) -> dict[str, Tensor]:
             raise ValueError(f"{file} is not torchvision's file; remove it")
         return dict(wanted.get_state_dict(progress=True, check_hash=True, weights_only=True))
     except Exception as error:  # of many unrelated types, from the network, the disk or the unpickler
-        raise CheckpointError(
-            f"torchvision's weights {file.name} are unavailable ({brief(error)}); download {wanted.url} "
-            f"elsewhere and pass encoder.weights={file.name}"
-        ) from None
+        hint = f"download {wanted.url} elsewhere and pass encoder.weights={file.name}"
+        raise CheckpointError(f"torchvision's {file.name} is unavailable ({brief(error)}); {hint}") from None
 
 
 def brief(error: Exception) -> str:
@@ -162,17 +154,15 @@ def read_file(path: Path) -> Any:
     if not path.is_file():
         folder = path if path.is_dir() else path.parent
         there = sorted(p.name for p in folder.glob("[!.]*") if p.suffix in (".pt", ".pth"))
-        raise CheckpointError(
-            f"{path} is not a file; gconet ships {' and '.join(PRETRAINED)}; {folder.resolve()} holds "
-            f"{', '.join(there[:8]) or 'no .pt file'}"
-        )
+        holds = f"{folder.resolve()} holds {', '.join(there[:8]) or 'no .pt file'}"
+        raise CheckpointError(f"{path} is not a file; {holds}; gconet ships {' and '.join(PRETRAINED)}")
     expected = dict(PRETRAINED.values()).get(path.resolve())
     if expected and digest(path) != expected:
         raise CheckpointError(f"{path}: damaged or altered: these are not the weights that ship; reinstall")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # of many unrelated types, some of which advise unsafe loading
-        raise CheckpointError(
-            f"{path}: cannot be read as a checkpoint: it is damaged, not a PyTorch file, or holds more "
-            "than tensors and plain values, which could run code and is refused"
-        ) from None
+        what = (
+            "damaged, not a PyTorch file, or holds more than tensors and plain values, which could run code"
+        )
+        raise CheckpointError(f"{path}: {what}") from None

@@ -148,10 +148,8 @@ def list_groups(root: Path, *, twins: bool = False) -> dict[str, dict[str, Path]
     subfolders = list_subfolders(root)
     if own := name_files(find_pictures(root), twins=twins):
         if any(map(find_pictures, subfolders)):
-            raise DataError(
-                f"{root} holds images ({name_some([*own])}) and folders of images "
-                f"({name_some([p.name for p in subfolders])}); give one group or a folder of groups"
-            )
+            both = f"images ({name_some([*own])}) and folders ({name_some([p.name for p in subfolders])})"
+            raise DataError(f"{root} holds {both}; give one group or a folder of groups")
         return {normalise(root.resolve().name): own}
     groups = {normalise(p.name): name_files(find_pictures(p), twins=twins) for p in subfolders}
     if len(groups) < len(subfolders):
@@ -183,9 +181,7 @@ def name_files(pictures: Collection[Path], *, twins: bool) -> dict[str, Path]:
         stem = normalise(path.stem)
         name = full_name(path) if twins and shared[stem] > 1 else stem
         if (other := files.setdefault(name, path)) != path:
-            raise DataError(
-                f"{path.parent}: {other.name} and {path.name} would share the name {name}; rename one"
-            )
+            raise DataError(f"{path.parent}: {other.name} and {path.name} would both be {name}; rename one")
     return files
 
 

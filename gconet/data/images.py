@@ -45,9 +45,8 @@ def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
     if isinstance(picture, np.ndarray):
         H, W, *channels = picture.shape if picture.ndim > 1 else (0, 0)
         if picture.dtype != np.uint8 or channels not in ([], [3]) or 0 in (H, W):
-            raise DataError(
-                f"an array of shape {picture.shape} and type {picture.dtype}; give (H,W,3) or (H,W) in uint8"
-            )
+            found = f"an array of shape {picture.shape} and type {picture.dtype}"
+            raise DataError(f"{found}; give (H,W,3) or (H,W) in uint8")
         picture = Image.fromarray(np.ascontiguousarray(picture))
     if not isinstance(picture, Image.Image):
         raise DataError(f"of type {type(picture).__name__}; give files, PIL pictures or arrays")
@@ -82,10 +81,8 @@ def load_with_mask(image: Path, mask: Path) -> tuple[Image.Image, Image.Image]:
 def check_size(mask: Path, its: tuple[int, int], image: Path, size: tuple[int, int]) -> None:
     """Raise DataError if a mask or map does not have its picture's size; both sizes are (width, height)."""
     if its != size:
-        raise DataError(
-            f"{mask} is {its[0]}x{its[1]} but {image} {size[0]}x{size[1]}; give the mask "
-            "or map of this picture; scripts/check_data.py lists all such masks of a data set"
-        )
+        sizes = f"{mask} is {its[0]}x{its[1]} but {image} {size[0]}x{size[1]}"
+        raise DataError(f"{sizes}; scripts/check_data.py lists all such masks of a data set")
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -192,8 +189,6 @@ def _as_mask(image: Image.Image) -> Image.Image:
         same = np.logical_and.reduce([g == one for one in others])
         flat = int((same & (g >= low) & (g < high)).sum())
     if 0 < highest < 128 or flat > allowed:
-        raise DataError(
-            f"is not a mask of 0 to 255: it has areas of other values (highest {highest}), such as class "
-            "numbers or a void border; save the object as 255 and all else as 0"
-        )
+        what = f"has areas of other values than 0 and 255 (highest {highest}), such as class numbers"
+        raise DataError(f"{what} or a void border; save the object as 255 and all else as 0")
     return grey

@@ -36,10 +36,8 @@ def name_some(names: list[str], most: int = 5) -> str:
 
 
 def name_folders(texts: Sequence[str], option: str) -> dict[str, Path]:
-    """Name → folder for each NAME=DIR of a repeatable `option`; a plain DIR is named after its folder.
-
-    Raises ConfigError if two share a name, or one is not a plain name.
-    """
+    """Name → folder for each NAME=DIR of a repeatable `option`; a plain DIR is named after its folder. Raises
+    ConfigError if two share a name, or one is not a plain name."""
     folders: dict[str, Path] = {}
     for text in texts:
         before, equals, after = text.partition("=")
@@ -47,8 +45,6 @@ def name_folders(texts: Sequence[str], option: str) -> dict[str, Path]:
         name = name or Path(folder).resolve().name
         check_option(option, name)
         if name in folders:
-            raise ConfigError(
-                f"two {option} are named {name!r}; give each a different name: {option} NAME=DIR"
-            )
+            raise ConfigError(f"two {option} are named {name!r}; give different names: {option} NAME=DIR")
         folders[name] = Path(folder)
     return folders
