@@ -155,7 +155,7 @@ def read_file(path: Path) -> Any:
         folder = path if path.is_dir() else path.parent
         there = sorted(p.name for p in folder.glob("[!.]*") if p.suffix in (".pt", ".pth"))
         holds = f"{folder.resolve()} holds {', '.join(there[:8]) or 'no .pt file'}"
-        raise CheckpointError(f"{path} is not a file; {holds}; gconet ships {' and '.join(PRETRAINED)}")
+        raise CheckpointError(f"{path} is not a file; gconet ships {' and '.join(PRETRAINED)}; {holds}")
     expected = dict(PRETRAINED.values()).get(path.resolve())
     if expected and digest(path) != expected:
         raise CheckpointError(f"{path}: damaged or altered: these are not the weights that ship; reinstall")
