@@ -37,7 +37,7 @@ from gconet.data.groups import Group, Item, find_pictures  # noqa: E402
 from gconet.data.toy import make_toy_set  # noqa: E402
 from gconet.errors import ConfigError, GCoNetError, run_command  # noqa: E402
 
-REFERENCE, WARM = "reference path", 20  # WARM: most pictures to warm up on; a larger group takes minutes
+REFERENCE, WARM = "reference path", 20  # WARM: most pictures to warm up on
 SETTLED = 10  # steps of train.py on a GPU until its graph is recorded; log lines come up to 8 steps late
 
 

@@ -1,10 +1,8 @@
 """Composed pictures: an object of another class next to the group's object, with exact masks.
 
-Trained on single-object pictures, the network learns to mark whatever is salient. In a composed
-picture two objects are salient, and only the group shows which one to mark. In half of the composed
-pictures, another class's object is pasted into the group's picture; in the other half, the group's
-object is pasted into another class's picture. So the seam, size and position of the pasted object do
-not reveal which object to mark. (The idea comes from CADC, Zhang et al., ICCV 2021.)
+Only the group shows which of the two to mark. In half of the composed pictures, another class's object is
+pasted into the group's picture; in the other half, the group's object into another class's picture. So the
+seam, size and position do not reveal which one it is. (The idea comes from CADC, Zhang et al., ICCV 2021.)
 """
 
 from collections.abc import Container, Sequence
@@ -43,10 +41,9 @@ def draw_composition(
 ) -> Composition:
     """Draw a composition for `count` pictures: the first half of class labels[0], the second of labels[1].
 
-    `sizes`: images in each class. On average, a `share` of the pictures is composed, half of them
-    in each way. Within a group every distractor comes from a different class, so that only the object
-    is common; if there are fewer classes than pictures, classes repeat. Another class's picture replaces a
-    share `absent` of them. A pure function of its arguments.
+    `sizes`: images in each class. On average, a `share` of the pictures is composed, half of them in each
+    way. Within a group every distractor comes from a different class, as long as there are enough. Another
+    class's picture replaces a share `absent` of them. A pure function of its arguments.
 
     `classes`: those of the group's set, default all; other sets may have the group's class under another
     name. `showing`: for each label, pictures of other classes that show its object too. If a class has
@@ -84,8 +81,8 @@ def compose(
     """Compose the pictures of a batch; return them and the masks of the group's object in them.
 
     images, others (B,3,S,S) and masks, other_masks (B,1,S,S) uint8; kinds (B,), numbers (B,…) as in
-    `Composition` → images and masks, uint8 of the same shapes. A mask pixel is the share of
-    the picture's pixel that the group's object covers, rounded to a grey level.
+    `Composition` → images and masks, uint8 of the same shapes. A mask has the share of each pixel that the
+    object covers.
     """
     x, g, y, h = (t.float() / 255 for t in (images, masks, others, other_masks))
     swapped = (kinds == OBJECT_PASTED).view(-1, 1, 1, 1)

@@ -59,9 +59,8 @@ class EpisodeDataset:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        """`counts`: the number of groups in each of several sets, which follow each other.
-        `distractors`: the share of pictures to compose; `absent`: the share to replace by another class's
-        picture, whose mask is then empty; `seed` seeds these draws."""
+        """`counts`: the number of groups in each of several sets. `distractors`: the share of pictures to
+        compose; `absent`: the share to replace by another class's, with an empty mask; `seed`: of both."""
         self.items = [item for group in groups for item in group.items]
         self.size, self.rank, self.world = size, rank, world
         self.distractors, self.absent, self.seed = distractors, absent, seed
@@ -73,10 +72,7 @@ class EpisodeDataset:
         self._cache: Tensor | None = None
 
     def fill_cache(self, device: torch.device, *, workers: int) -> None:
-        """Read and resize all images now, with `workers` threads, and keep them on `device`.
-
-        Batches then come from this cache. Raises DataError for a file that cannot be read.
-        """
+        """Read and resize all images now in `workers` threads; keep them on `device`. Raises DataError."""
         cache = torch.empty(len(self.items), 4, self.size, self.size, dtype=torch.uint8, device=device)
         workers = max(1, workers)
         loaded = read_ahead(self._load, range(len(self.items)), workers=workers, ahead=4 * workers)
@@ -86,11 +82,8 @@ class EpisodeDataset:
         self._cache = cache
 
     def loader(self, *, first: int, last: int, workers: int, pin: bool) -> Iterator[Batch]:
-        """Return the batches of steps first … last − 1, in order, read ahead by `workers` threads.
-
-        Uses at most one per core. A cache needs none, unless `pin` copies its batches to pinned memory.
-        Raises DataError for a file that cannot be read.
-        """
+        """Return the batches of steps first … last − 1, in order, read ahead by `workers` threads, at most
+        one per core. A cache needs none, unless `pin` copies its batches to pinned memory."""
         steps = range(first, last)
         workers = min(workers, processors())
         if not workers or (self._cache is not None and (runs_ahead(self._cache.device) or not pin)):

@@ -68,18 +68,16 @@ def explain(error: Exception, suffix: str = "") -> str:
         return "no such file or folder"
     if isinstance(error, Image.DecompressionBombError):
         return "has more pixels than are safe to decode (178956970); make it smaller"
-    if isinstance(error, Image.UnidentifiedImageError):
-        kind, package = EXTRAS.get(suffix, ("JPEG", ""))
-        if kind not in decoders():
-            return f"{suffix} pictures need pip install {package}"
-        return "cannot be read as an image; replace or remove it"
-    return f"cannot be read as an image ({error}); replace or remove it"
+    unknown = isinstance(error, Image.UnidentifiedImageError)
+    kind, package = EXTRAS.get(suffix, ("JPEG", ""))
+    if unknown and kind not in decoders():
+        return f"{suffix} pictures need pip install {package}"
+    return f"cannot be read as an image{'' if unknown else f' ({error})'}; replace or remove it"
 
 
 def _read(path: Path) -> Image.Image:
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
-        kind = "a folder, not a picture; give the folder of one group by itself"
-        raise DataError(kind if path.is_dir() else "is not a regular file")
+        raise DataError("is not a regular file; give picture files, or the folder of one group by itself")
     image: Image.Image = Image.open(path, formats=decoders())
     deep = image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
     image.load()

@@ -103,10 +103,9 @@ def scan_sources(
     distractors: Path | None = None,
 ) -> tuple[Group, ...]:
     """Return the groups of one folder, as `scan_groups` does, or of several folders and single picture files,
-    without masks and maps.
+    without masks and maps; single files from one folder form a group named after it.
 
-    Single files from one folder form a group named after it. Raises DataError as `scan_groups` does, for a
-    file without a picture's suffix, and if two groups have the same name.
+    Raises DataError as `scan_groups` does, for a file that is not a picture, and if two groups share a name.
     """
     if len(sources) == 1 and not sources[0].is_file():
         return scan_groups(sources[0], gts, maps, distractors)
@@ -115,10 +114,8 @@ def scan_sources(
     for source in sources:
         if source.is_dir():
             groups += scan_groups(source)
-        elif not source.is_file():
-            raise DataError(f"{source}: no such file or folder; give pictures or folders of pictures")
-        elif source.suffix.lower() not in SUFFIXES:
-            raise DataError(f"{source} does not have a picture's suffix; supported: {', '.join(SUFFIXES)}")
+        elif not source.is_file() or source.suffix.lower() not in SUFFIXES:
+            raise DataError(f"{source} is not a folder or a picture; supported: {', '.join(SUFFIXES)}")
         else:
             folder = source.parent.resolve()  # one file may be given under two paths
             files.setdefault(folder, {})[folder / source.name] = None
@@ -143,8 +140,7 @@ def list_groups(root: Path, *, twins: bool = False) -> dict[str, dict[str, Path]
     Folders without pictures are left out, after a note on stderr. `twins`: see `name_files`.
     """
     if not root.is_dir():
-        what = "is a file" if root.is_file() else "does not exist"
-        raise DataError(f"no folder {root}: it {what}; give one group's folder or a folder of groups")
+        raise DataError(f"no folder {root}; give one group's folder or a folder of groups")
     subfolders = list_subfolders(root)
     if own := name_files(find_pictures(root), twins=twins):
         if any(map(find_pictures, subfolders)):
@@ -156,9 +152,9 @@ def list_groups(root: Path, *, twins: bool = False) -> dict[str, dict[str, Path]
         raise DataError(f"{root}: two folders differ only in the Unicode form of their names; merge them")
     empty = [name for name, files in groups.items() if not files]
     if len(empty) == len(groups):
-        where = f"in {name_some(empty)} of {root}" if empty else f"in {root}"
         hint = f"; did you mean {root / 'maps'}?" if (root / "maps").is_dir() else ""  # of gconet cutouts
-        raise DataError(f"no images {where}; supported: {', '.join(SUFFIXES)}{hint}")
+        where = f"{name_some(empty)} of {root}" if empty else root
+        raise DataError(f"no images in {where}; supported: {', '.join(SUFFIXES)}{hint}")
     if empty:
         note(f"no pictures in {name_some(empty)} of {root}")
     return {name: files for name, files in groups.items() if files}

@@ -18,9 +18,8 @@ TURNS = (UP.FLIP_LEFT_RIGHT, UP.ROTATE_180, UP.FLIP_TOP_BOTTOM, UP.TRANSPOSE, UP
 def load_image(path: Path) -> Image.Image:
     """The picture at `path` as 8-bit sRGB, upright, transparent pixels on white.
 
-    Grey, palette and CMYK files are converted, using their colour profile if they have one. 16-bit grey
-    is read as 8, 10, 12 or 16 bits, the fewest that hold its highest value. Raises DataError
-    if the file cannot be decoded or has too many pixels.
+    Grey, palette and CMYK files are converted, by their colour profile if they have one. 16-bit grey is read
+    as 8, 10, 12 or 16 bits, the fewest that hold its highest value. Raises DataError for an unusable file.
     """
     return decode(path, _as_rgb)
 
@@ -37,10 +36,9 @@ def load_with_opacity(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
-    """Convert a picture in memory to what `load_image` returns, upright if it has EXIF data.
+    """Convert a picture in memory to what `load_image` returns; an array is (H,W,3) RGB or (H,W) grey, uint8.
 
-    An array is (H,W,3) RGB or (H,W) grey, uint8. Raises DataError for other arrays and for a picture whose
-    file turns out to be damaged.
+    Raises DataError for other arrays and for a picture whose file turns out to be damaged.
     """
     if isinstance(picture, np.ndarray):
         H, W, *channels = picture.shape if picture.ndim > 1 else (0, 0)
@@ -64,10 +62,8 @@ def load_mask(path: Path) -> Image.Image:
 
 
 def load_map(path: Path) -> Image.Image:
-    """The co-saliency map at `path` as 8-bit grey; like `load_mask`, but accepts any values.
-
-    16-bit values are scaled from the whole range, because a map may be dark.
-    """
+    """The co-saliency map at `path` as 8-bit grey; like `load_mask`, but any values are valid, and 16 bits
+    are scaled from the whole range, because a map may be dark."""
     return decode(path, lambda image: _as_grey(image, whole_range=True))
 
 
@@ -124,10 +120,8 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """`image` turned upright by its EXIF orientation; unchanged if the EXIF block is damaged.
-
-    Avoids Pillow's exif_transpose, which rewrites the block and fails if any other tag is malformed.
-    """
+    """`image` turned upright by its EXIF orientation; unchanged if the EXIF block is damaged. (Pillow's
+    exif_transpose rewrites the block and fails if any other tag is malformed.)"""
     try:
         number = int(image.getexif().get(ExifTags.Base.Orientation, 1)) - 2
     except MemoryError:

@@ -59,7 +59,7 @@ def make_toy_set(
     """
     images, gts = root / "images" / name, root / "gts" / name
     for folder in (images, gts):
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (folder.is_file() or any(folder.iterdir())):
             raise DataError(f"{folder} exists and is not empty; remove it or choose another name")
     for target in range(classes):
         for folder in (images, gts):
