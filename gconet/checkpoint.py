@@ -45,10 +45,8 @@ def save_checkpoint(
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of this project: its `config` as a Config, its tensors on the CPU.
-
-    Raises CheckpointError if the file is missing, damaged or not from this project.
-    """
+    """Read a checkpoint of this project: its `config` as a Config, its tensors on the CPU; raises
+    CheckpointError if it is missing, damaged or not from this project."""
     content = read_file(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         what = "not a checkpoint of this project; scripts/convert_checkpoint.py converts the authors'"
@@ -79,10 +77,8 @@ def find_checkpoint(name: str | Path) -> Path:
 
 
 def load_weights(model: GCoNet, config: Config, path: Path) -> None:
-    """Copy the network's weights from the checkpoint at `path` into `model`, which `config` describes.
-
-    Raises CheckpointError if the file is missing, damaged or trained with another encoder or GAM.
-    """
+    """Copy the network's weights from the checkpoint at `path` into `model`, which `config` describes; raises
+    CheckpointError if the file is missing, damaged or trained with another encoder or GAM."""
     content = read_checkpoint(path)
     for key in ("encoder.name", "gam"):
         theirs, ours = (attrgetter(key)(c) for c in (content["config"], config))
@@ -92,10 +88,8 @@ def load_weights(model: GCoNet, config: Config, path: Path) -> None:
 
 
 def load_encoder(encoder: Encoder, weights: str) -> None:
-    """Fill `encoder` from `weights`: `imagenet` (torchvision's server), `none` or a file of torchvision's.
-
-    Raises CheckpointError if the weights are unavailable or do not fit.
-    """
+    """Fill `encoder` from `weights`: `imagenet` (torchvision's server), `none` or a file of torchvision's;
+    raises CheckpointError if they are unavailable or do not fit."""
     if weights == "none":
         return
     if weights != "imagenet" and not Path(weights).is_file():

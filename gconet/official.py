@@ -36,10 +36,8 @@ OFFICIAL_UNUSED += ("co_x5.conv_output", "co_x5.conv_transform", "co_x5.fc_trans
 
 
 def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the authors' state dict with our names (of a TrainingGCoNet), without the unused layers.
-
-    Raises CheckpointError for any name that is unknown or missing.
-    """
+    """Return the authors' state dict with our names (of a TrainingGCoNet), without the unused layers; raises
+    CheckpointError for any name that is unknown or missing."""
     ours, unknown = {}, []
     for name, tensor in state.items():
         layer, _, kind = name.rpartition(".")

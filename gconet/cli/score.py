@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gconet.cli import name_skipped, new_parser, note_unfinished
-from gconet.data.names import check_option, name_folders
+from gconet.data.names import check_name, name_folders
 from gconet.errors import say
 from gconet.evaluation import CONVENTIONS, format_table, score_folders
 from gconet.evaluation.plots import plot_curves
@@ -86,5 +86,5 @@ def parse_arguments() -> argparse.Namespace:
     if args.workers < 0:
         parser.error("--workers must be 0 or more")
     for name in args.sets or []:
-        check_option("--sets", name)
+        check_name(name, "--sets")
     return args

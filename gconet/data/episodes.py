@@ -92,7 +92,7 @@ FORMAT = "gconet-episodes-1"
 
 
 class RecordedEpisodes:
-    """Replays a file made by scripts/tools/import_release_episodes.py; its docstring describes the format."""
+    """Replays a file made by scripts/tools/import_release_episodes.py, which describes the format."""
 
     def __init__(self, path: Path, groups: Sequence[Group]) -> None:
         """Raises DataError if the file cannot be read or names images that `groups` lack."""

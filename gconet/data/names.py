@@ -7,21 +7,12 @@ from pathlib import Path
 from gconet.errors import ConfigError, DataError
 
 
-def is_plain(name: str) -> bool:
-    """Whether `name` names one file or folder and cannot lead to another place."""
-    return name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
-
-
-def check_name(name: str) -> None:
-    """Raise DataError unless `name` is plain."""
-    if not is_plain(name):
-        raise DataError(f"{name!r} is not a usable name for a group or a picture; rename its folder or file")
-
-
-def check_option(option: str, name: str) -> None:
-    """Raise ConfigError unless `name`, given to an `option`, is plain."""
-    if not is_plain(name):
-        raise ConfigError(f"{option} {name!r}: not a plain folder name; give the name of one folder")
+def check_name(name: str, option: str = "") -> None:
+    """Raise an error unless `name` names one file or folder, in no other place: a ConfigError if an `option`
+    gave it, otherwise a DataError."""
+    if name in ("", ".", "..") or {"/", "\\", "\0"} & set(name):
+        what = f"{option} {name!r}" if option else f"{name!r}, the name of a group or picture,"
+        raise (ConfigError if option else DataError)(f"{what} is not a plain name; use another one")
 
 
 def normalise(name: str) -> str:
@@ -43,7 +34,7 @@ def name_folders(texts: Sequence[str], option: str) -> dict[str, Path]:
         before, equals, after = text.partition("=")
         name, folder = (before, after) if equals and not Path(text).is_dir() else ("", text)
         name = name or Path(folder).resolve().name
-        check_option(option, name)
+        check_name(name, option)
         if name in folders:
             raise ConfigError(f"two {option} are named {name!r}; give different names: {option} NAME=DIR")
         folders[name] = Path(folder)

@@ -17,9 +17,8 @@ class Maps(list[Map]):
 
     `names`: file stems (whole file names if two share a stem); "0", "1", … for pictures in memory.
     `presence`: (N,) float32 in [0,1], higher if a picture holds the group's object; NaN for a single picture.
-    The commands call a picture a likely stray if it is .2 below its group's median. It is the cosine
-    similarity of the picture's stage-5 features, averaged under its map, to the sum of the others', each of
-    length 1. docs/results.md measures it. With a reference, it is the cosine to the reference's pictures.
+    It is the cosine similarity of the picture's stage-5 features, averaged under its map, to the sum of the
+    others', or of the reference's pictures', each of length 1. docs/results.md measures it.
     """
 
     names: Sequence[str]

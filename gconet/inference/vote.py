@@ -21,8 +21,8 @@ Batches = Iterable[tuple[list[Tensor], Tensor]]
 def vote(model: GCoNet, batches: Batches, group: Consensus, size: int) -> Tensor:
     """Laterals and stage 5 (n,C,h,w) of a group's pictures, and its own consensus → E (1,C,1,1).
 
-    Parts come from the maps (size × size) with the group's E and with that of each picture alone. Returns the
-    group's own E for a clear group, a single picture, and pictures without parts.
+    Parts come from the maps (size × size) with the group's E and with that of each picture alone. A clear
+    group, a single picture, and pictures without parts keep the group's own E.
     """
     means, parts, attended = list[Tensor](), list[Tensor](), list[Tensor]()
     looks, owners = list[Floats](), list[int]()

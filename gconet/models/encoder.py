@@ -11,10 +11,8 @@ from gconet.errors import ConfigError
 
 
 class Encoder(nn.Module):
-    """The interface of an encoder; parameter names are torchvision's.
-
-    Batch normalisation keeps ImageNet's statistics, so an image's features do not depend on other images.
-    """
+    """The interface of an encoder; parameter names are torchvision's. Batch normalisation keeps ImageNet's
+    statistics, so an image's features do not depend on other images."""
 
     channels: Sequence[int]  # of the five stages
     strides: Sequence[int]  # input pixels from one position of a stage to the next
