@@ -91,15 +91,14 @@ def test_no_name_becomes_markup_and_every_link_leads_to_its_file(tmp_path):
 
 
 def test_the_doubtful_come_first_then_the_groups_each_with_the_worst_first(tmp_path):
-    r, measured = np.random.RandomState(0), {}
+    r, measured = np.random.RandomState(0), []
     groups = {"h": ["d", "e"], "g": ["a", "b", "c"]}
     for name, stems in groups.items():
-        own = measured[name] = {}
         for stem in stems:
             mask = np.zeros((40, 60), np.uint8)
             mask[:20] = 255
             m = np.where(r.rand(40, 60) < r.rand(), mask, 255 - mask).astype(np.uint8)
-            own[stem] = score_map(m, mask)
+            measured.append((name, stem, score_map(m, mask)))
     scores = summarise_groups(measured, convention="toolbox")
     page, _ = write(tmp_path, groups, {"b": [STRAY, EMPTY], "e": [GREY]}, scores)
     order = re.findall(r"<h3>\w/(\w)</h3>", page.read_text())

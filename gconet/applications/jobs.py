@@ -157,18 +157,14 @@ def look_at(item: Item, m: Grey, *, previews: Previews, cut: Grey | None = None)
 
 def sum_up(
     groups: Sequence[Group], seen: Mapping[Path, Seen], methods: Sequence[str], dataset: str
-) -> tuple[list[Scores], list[DataError]]:
-    """Return the scores of all pictures that have some, for each of `methods` in the order of `Seen.scores`,
-    and the errors of masks that could not be used. No scores if no picture has any."""
-    pairs = [(group.name, item.stem, seen.get(item.image)) for group in groups for item in group.items]
-    missing = tuple(f"{name}/{stem}" for name, stem, one in pairs if not (one and one.scores))
-    found = []
-    for place, method in enumerate(methods):
-        measured: dict[str, dict[str, MapScore]] = {}
-        for name, stem, one in pairs:
-            if one and one.scores:
-                measured.setdefault(name, {})[stem] = one.scores[place]
-        if measured:
-            labels = {"method": method, "dataset": dataset, "missing": missing}
-            found.append(summarise_groups(measured, convention="toolbox", **labels))
-    return found, [one.error for one in seen.values() if one.error]
+) -> list[Scores]:
+    """Return the scores of all pictures for each of `methods`, in the order of `Seen.scores`; none if no
+    picture has any."""
+    found = [(group.name, item.stem, seen.get(item.image)) for group in groups for item in group.items]
+    return [
+        summarise_groups(
+            [(name, stem, one.scores[place] if one and one.scores else None) for name, stem, one in found],
+            **{"convention": "toolbox", "method": method, "dataset": dataset},
+        )
+        for place, method in enumerate(methods if any(one and one.scores for *_, one in found) else ())
+    ]

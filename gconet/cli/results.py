@@ -141,7 +141,8 @@ def write_results(
     scores: list[Scores] = []
     if args.gts:
         methods = ("maps", "cut-outs") if "cut-out" in kinds else (name,)
-        scores, failed = sum_up(leave_out(wanted, absent), seen, methods, args.gts.resolve().name)
+        scores = sum_up(leave_out(wanted, absent), seen, methods, args.gts.resolve().name)
+        failed = [one.error for one in seen.values() if one.error]
         errors += failed
         if args.strict and failed:
             raise failed[0]

@@ -54,37 +54,26 @@ def score_folders(
     )
     others = pair_folders(mask_files, distractors, "distractor mask") if distractors else {}
     pairs = {name: (found[name], masks[name], others.get(name)) for name in masks if name in found}
-    missing = ["/".join(name) for name in masks if name not in found]
-    extra = ["/".join(name) for name in found if name not in masks]
-    measured: dict[str, dict[str, MapScore]] = {}
-    broken: dict[str, str] = {}
-    if allow_missing or not (missing or extra):
-        results = measure(list(pairs.values()), convention, workers)
-        results = progress(results, f"score {maps}", len(pairs), unit="map")
-        for (group, stem), result in zip(pairs, results, strict=True):
-            if isinstance(result, DataError):
-                broken[f"{group}/{stem}"] = str(result)
-            else:
-                measured.setdefault(group, {})[stem] = result
-    why = f"; the first: {next(iter(broken.values()))}" if broken else ""
-    lacks = (missing, f"without a map in {maps}"), (extra, f"without a mask in {gts}")
-    faults = [
-        f"{len(names)} {what}: {name_some(list(names))}{why}"
-        for names, what in (*lacks, (broken, "cannot be scored"))
-        if names
-    ]
-    if faults and not allow_missing:
+    missing = [name for name in masks if name not in found]
+    extra = tuple("/".join(name) for name in found if name not in masks)
+    lacks = (["/".join(name) for name in missing], f"map in {maps}"), (list(extra), f"mask in {gts}")
+    if not allow_missing and (faults := [f"{len(n)} without a {w}: {name_some(n)}" for n, w in lacks if n]):
         raise DataError(f"{'; '.join(faults)}; fix that, or score the rest with --allow-missing")
-    if not measured:
-        raise DataError(f"no readable map in {maps} has a readable mask of its group and stem in {gts}{why}")
+    results = measure(list(pairs.values()), convention, workers)
+    results = progress(results, f"score {maps}", len(pairs), unit="map")
+    scored = [(*name, result) for name, result in zip(pairs, results, strict=True)]
+    broken = {f"{group}/{stem}": error for group, stem, error in scored if isinstance(error, DataError)}
+    if broken and (not allow_missing or len(broken) == len(scored)):
+        first = next(iter(broken.values()))
+        raise DataError(f"{len(broken)} cannot be scored: {name_some(list(broken))}; the first: {first}")
+    if not scored:
+        raise DataError(f"no map in {maps} has a mask of its group and stem in {gts}")
     return summarise_groups(
-        measured,
+        [*scored, *((*name, None) for name in missing)],
         convention=convention,
         method=method or maps.resolve().name,
         dataset=dataset or gts.resolve().name,
-        missing=tuple(sorted([*missing, *broken])),
-        unreadable=tuple(broken.values()),
-        extra=tuple(extra),
+        extra=extra,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gconet.data.sets import known_sets
+from gconet.errors import DataError
 from gconet.evaluation.metrics import CURVES, F64, RESPONSES, U8, MapScore, score_map, thresholds
 
 
@@ -72,24 +73,32 @@ def score_arrays(maps: Iterable[tuple[str, str, U8, U8]], *, convention: str = "
 
     Raises ValueError as `score_map` does, and if there are no maps.
     """
-    measured: dict[str, dict[str, MapScore]] = {}
-    for group, stem, map_u8, gt_u8 in maps:
-        measured.setdefault(group, {})[stem] = score_map(map_u8, gt_u8, convention)
-    return summarise_groups(measured, convention=convention)
+    found = ((group, stem, score_map(map_u8, gt_u8, convention)) for group, stem, map_u8, gt_u8 in maps)
+    return summarise_groups(found, convention=convention)
 
 
 def summarise_groups(
-    measured: Mapping[str, Mapping[str, MapScore]], *, convention: str, **labels: Any
+    found: Iterable[tuple[str, str, MapScore | DataError | None]], *, convention: str, **labels: Any
 ) -> Scores:
-    """Return the scores of a set, its groups and its images, from group name → stem → score.
+    """Return the scores of a set, its groups and its images, from a group, a stem and a score for each.
 
-    The set's average runs over all its images, not over groups. `labels`: other fields of `Scores`.
+    An error or None makes an image missing. The set's average runs over all its images, not over groups.
+    `labels`: other fields of `Scores`. Raises ValueError if there are no scores.
     """
+    measured: dict[str, dict[str, MapScore]] = {}
+    missing, unreadable = [], []
+    for name, stem, result in found:
+        if isinstance(result, MapScore):
+            measured.setdefault(name, {})[stem] = result
+        else:
+            missing.append(f"{name}/{stem}")
+            unreadable += [str(result)] if result else []
     groups = {}
     for name, images in measured.items():
         alone = {stem: summarise([one], convention=convention).figures for stem, one in images.items()}
         groups[name] = summarise([*images.values()], convention=convention, per_image=alone)
     every = [one for images in measured.values() for one in images.values()]
+    labels |= {"missing": tuple(sorted(missing)), "unreadable": tuple(unreadable)}
     return summarise(every, convention=convention, groups=groups, **labels)
 
 
