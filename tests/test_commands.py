@@ -52,7 +52,7 @@ def test_strays_are_named_in_the_file_the_page_and_on_the_terminal(run, checkpoi
     run("test.py", "--images", alone, "--output", tmp_path / "one", "--checkpoint", checkpoint)
     assert (tmp_path / "one/presence.csv").read_text().splitlines()[1].startswith("alone,00,,,")
     alone.rename(tmp_path / "presence.csv")
-    message = "a group is named presence.csv"
+    message = "presence.csv"
     fails(run, "test.py", "--images", tmp_path / "presence.csv", status=2, saying=message, cwd=tmp_path)
 
 

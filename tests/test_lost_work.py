@@ -10,7 +10,7 @@ from operator import attrgetter
 import pytest
 from PIL import Image
 
-from gconet.applications.outputs import MARK, check_case
+from gconet.applications.outputs import MARK, check_names
 from gconet.checkpoint import read_checkpoint
 from gconet.config import load_config
 from gconet.data.groups import scan_groups
@@ -66,11 +66,11 @@ def test_names_that_a_disk_would_not_tell_apart_are_refused(tmp_path, names):
     out = make(tmp_path / "out")
     out.mkdir()
     (out / MARK).touch()
-    check_case(out, groups)  # this disk tells them apart
+    check_names(out, groups)  # this disk tells them apart
     (out / MARK.upper()).touch()  # as a disk that ignores case would answer
     with pytest.raises(ConfigError, match="would be one file"):
-        check_case(out, groups)
-    check_case(out, scan_groups(make(tmp_path / "fine", "cat/a.jpg", "dog/a.jpg")))
+        check_names(out, groups)
+    check_names(out, scan_groups(make(tmp_path / "fine", "cat/a.jpg", "dog/a.jpg")))
 
 
 @pytest.mark.parametrize("other", [None, "notes.txt", ".DS_Store", "scan.tiff"])

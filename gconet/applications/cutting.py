@@ -1,7 +1,6 @@
 """Writes the cut-outs and thumbnails of picture files."""
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -101,26 +100,22 @@ def write_thumbnails(
     `aspect`: width : height. Each group is a collection. Returns the errors, as `run_jobs` does.
     """
     width, height = (max(1, round(SIDE * side / max(aspect))) for side in aspect)
+
+    def write(planned: tuple[Job, Seen, tuple[int, int]]) -> None:
+        job, seen, size = planned
+        picture, _, m = load_pair(job.item, shelf)
+        assert seen.found is not None
+        crop = place_crop(m, seen.found, size)
+        part = Image.fromarray(picture[crop.top : crop.bottom, crop.left : crop.right])
+        thumbnail = np.asarray(part.resize((width, height), Image.Resampling.LANCZOS))
+        save_picture(job.files["thumbnail"], thumbnail, quality=90)
+        previews.save(job.item.image, "thumbnail", thumbnail)
+        seen.files["thumbnail"] = job.files["thumbnail"]
+
     planned = []
     for _, members in groupby(done, key=lambda pair: pair[0].group):
         pairs = list(members)
         found = [seen.found for _, seen in pairs if seen.found]
         sizes = choose_sizes(found, aspect, -(-height // SHARPEST))
         planned += [(*pair, size) for pair, size in zip(pairs, sizes, strict=True)]
-    work = partial(write_thumbnail, shape=(width, height), shelf=shelf, previews=previews)
-    return run_jobs(work, planned, desc="crops", strict=strict)[1]
-
-
-def write_thumbnail(
-    planned: tuple[Job, Seen, tuple[int, int]], *, shape: tuple[int, int], shelf: Shelf, previews: Previews
-) -> None:
-    """Write the thumbnail of one picture, resized to `shape`, and its small version for the page."""
-    job, seen, size = planned
-    picture, _, m = load_pair(job.item, shelf)
-    assert seen.found is not None
-    crop = place_crop(m, seen.found, size)
-    part = Image.fromarray(picture[crop.top : crop.bottom, crop.left : crop.right])
-    thumbnail = np.asarray(part.resize(shape, Image.Resampling.LANCZOS))
-    save_picture(job.files["thumbnail"], thumbnail, quality=90)
-    previews.save(job.item.image, "thumbnail", thumbnail)
-    seen.files["thumbnail"] = job.files["thumbnail"]
+    return run_jobs(write, planned, desc="crops", strict=strict)[1]

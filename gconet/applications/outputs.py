@@ -35,7 +35,6 @@ def new_results(output: Path, inputs: Inputs, groups: Sequence[Group], *, overwr
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
     old = place.with_name(place.name + ".old")
     check_places(output, (place, old), inputs)
-    check_names(groups)
     moved = place.exists() and any(place.iterdir()) and move_aside(output, place, old, overwrite=overwrite)
     place.mkdir(parents=True, exist_ok=True)
     try:
@@ -45,7 +44,7 @@ def new_results(output: Path, inputs: Inputs, groups: Sequence[Group], *, overwr
     with hold(place / MARK):
         state = ""
         try:
-            check_case(place, groups)
+            check_names(place, groups)
             yield
             state = COMPLETE
         finally:
@@ -102,18 +101,14 @@ def is_unfinished(folder: Path) -> bool:
     return any(mark.is_file() and mark.read_text("utf-8", "replace") != COMPLETE for mark in marks)
 
 
-def check_names(groups: Sequence[Group]) -> None:
-    """Raise ConfigError if a group's folder would have the name of another result beside it."""
-    if clash := [g.name for g in groups if g.name.casefold() in (MARK, FILE, PREVIEWS, "index.html")]:
-        raise ConfigError(f"a group is named {clash[0]}, like a file of the results; rename it")
-
-
-def check_case(place: Path, groups: Sequence[Group]) -> None:
-    """Raise ConfigError if two results would be one file, because the file system of `place`, which holds the
-    `MARK`, ignores case (NTFS, exFAT, APFS, SMB)."""
-    names = [name for g in groups for name in (g.name, *(f"{g.name}/{item.stem}" for item in g.items))]
-    seen = {name.casefold(): name for name in names}
-    clash = [name for name in names if seen[name.casefold()] != name]
-    if clash and (place / MARK.upper()).exists():
-        other = seen[clash[0].casefold()]
-        raise ConfigError(f"{clash[0]} and {other} would be one file on this --output disk; rename one")
+def check_names(place: Path, groups: Sequence[Group]) -> None:
+    """Raise ConfigError if two results in `place`, which holds the `MARK`, would be one file: if a group is
+    named like a file beside it, or if the disk ignores case (NTFS, exFAT, APFS, SMB)."""
+    names = [MARK, FILE, PREVIEWS, "index.html"]
+    names += [name for g in groups for name in (g.name, *(f"{g.name}/{item.stem}" for item in g.items))]
+    blind, seen = (place / MARK.upper()).exists(), dict[str, str]()
+    for name in names:
+        key = name.casefold() if blind else name
+        if key in seen:
+            raise ConfigError(f"{name} and {seen[key]} would be one file in --output; rename one")
+        seen[key] = name

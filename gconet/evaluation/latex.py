@@ -57,15 +57,14 @@ def mark(values: Sequence[float | None], figure: str) -> list[str]:
 
     Three decimals without a leading zero; a dash for NaN, empty for None.
     """
+
+    def cell(value: float | None) -> str:
+        return "" if value is None else f"{value:.3f}".removeprefix("0").replace("nan", "--")
+
     known = [value for value in values if value is not None and not math.isnan(value)]
-    best = dict.fromkeys(map(short, sorted(known, reverse=figure not in LOWER)) if len(known) > 1 else ())
+    best = dict.fromkeys(map(cell, sorted(known, reverse=figure not in LOWER)) if len(known) > 1 else ())
     styles = dict(zip(best, (r"\textbf", r"\underline"), strict=False))
-    texts = ["" if value is None else short(value) for value in values]
-    return [f"{styles[text]}{{{text}}}" if text in styles else text for text in texts]
-
-
-def short(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0").replace("nan", "--")
+    return [f"{styles[text]}{{{text}}}" if text in styles else text for text in map(cell, values)]
 
 
 def escape(name: str) -> str:
