@@ -88,7 +88,7 @@ def report(said: Sequence[str], sources: Sequence[Path], errors: Sequence[DataEr
     """
     if said:
         say(*said)  # if the reader has gone, this ends the command
-    folders = [path for path in sources if path.is_dir() and (said or errors)]  # torchrun: the first rank
+    folders = [path for path in sources if path.is_dir()]
     if others := [str(path.relative_to(folder)) for folder in folders for path in list_others(folder)]:
         number, known = counted(len(others), "file"), ", ".join(SUFFIXES)
         note(f"{number} without a picture's suffix: {name_some(others)}; supported: {known}")

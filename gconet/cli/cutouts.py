@@ -26,7 +26,7 @@ from gconet.cli.results import add_photos, make_results, settle
 
 def main() -> int:
     parser = new_parser(__doc__)
-    add_photos(parser, "Cut-outs", gts="prints the scores of the maps and the cut-outs")
+    add_photos(parser, "Cut-outs")
     add = parser.add_argument
     add("--maps", type=Path, metavar="DIR", help="maps, in the same tree (default: made here)")
     add("--thumbnails", action="store_true", help="also crops of 256x256 around the object")

@@ -10,8 +10,6 @@ consensus  Figure 1: how similar the groups' consensus vectors are (similarity.c
            image's part of the consensus, for t-SNE in TensorBoard (tensorboard --logdir OUTPUT, Projector)
 grid       Figures 6 and 7: image, ground truth and the maps of several methods side by side; needs no network
 
-An unreadable picture is left out of its group and named at the end; with --strict, the run stops there.
-
 Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
 
@@ -78,12 +76,10 @@ def draw_figures_6_and_7(args: argparse.Namespace) -> int:
     note_unfinished(*methods.values())
     rows = pick_rows(args.images, args.gts, methods, args.count)
     drawn, errors = run_jobs(load_row, rows, desc="pictures", strict=args.strict)
-    if not drawn:
-        raise errors[0]
-    titles = ["image", *(["ground truth"] if args.gts else []), *methods]
-    save_picture(output, draw_grid([row for _, row in drawn], titles))
-    groups = len({row[0].parent for row in rows})
-    said = f"{counted(len(drawn), 'picture')} of {counted(groups, 'group')}", f"open: {output}"
+    if drawn:
+        titles = ["image", *(["ground truth"] if args.gts else []), *methods]
+        save_picture(output, draw_grid([row for _, row in drawn], titles))
+    said = (f"{counted(len(drawn), 'picture')}", f"open: {output}") if drawn else ()
     return report(said, [args.images], errors)
 
 

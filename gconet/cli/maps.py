@@ -14,6 +14,7 @@ The results get a folder of their own; --overwrite moves earlier ones to <output
 
 With --reference or --object, each picture is processed by itself, and any number fits into memory.
 An unreadable picture is left out of its group and named at the end; with --strict, the run stops there.
+Without PHOTOS and --images, the maps of data/demo go to results/demo and are scored by its masks.
 
 Exit status: 0 when every map was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
@@ -29,9 +30,7 @@ DEMO = Path("data/demo")
 
 def main() -> int:
     parser = new_parser(__doc__)
-    add_photos(
-        parser, "Co-saliency maps", default=f"{DEMO / 'images'}, with its masks", gts="prints the scores"
-    )
+    add_photos(parser, "Co-saliency maps")
     about = "with --gts, masks of the other objects in the same tree: scores the maps on both, for each group"
     parser.add_argument("--distractors", type=Path, metavar="DIR", help=about)
     args = parser.parse_args()

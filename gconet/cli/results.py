@@ -19,17 +19,13 @@ from gconet.errors import ConfigError, DataError, counted
 from gconet.evaluation import Scores, format_table
 
 
-def add_photos(parser: argparse.ArgumentParser, title: str, *, default: str = "", gts: str) -> None:
-    """Add the options of `maps` and `cutouts`, for `settle`.
-
-    `title`: of the page; `default`: of --images, for its help; `gts`: what the masks are used for.
-    """
+def add_photos(parser: argparse.ArgumentParser, title: str) -> None:
+    """Add the options of `maps` and `cutouts`, for `settle`; `title`: of the page."""
     add = parser.add_argument
     add("sources", nargs="*", type=Path, metavar="PHOTOS", help="folders, like --images, or single pictures")
-    about = "one group, or a folder of groups" + (f" (default: {default})" if default else "")
-    add("--images", type=Path, metavar="DIR", help=about)
+    add("--images", type=Path, metavar="DIR", help="one group, or a folder of groups")
     add_results(parser, title, default="results/ and the folder's name")
-    add("--gts", type=Path, metavar="DIR", help=f"masks in the same tree as the images: {gts}")
+    add("--gts", type=Path, metavar="DIR", help="masks in the same tree as the images: prints the scores")
     about = """group: E of the whole group, as in the paper; vote: E of the parts that the pictures share, for
         groups in which most pictures show other objects too (default: %(default)s)"""
     add("--consensus", default="group", choices=("group", "vote"), help=about)

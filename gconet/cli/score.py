@@ -12,13 +12,12 @@ P is the share of pixels labelled correctly and J the intersection over the unio
 map on the common object ("on"), on the other objects ("off"), and on/off, about 1 for a map that marks every
 object. Means are taken per image, then over the images that have such pixels; "-": no image has any.
 
-Conventions: "toolbox" is eval-co-sod's, which the published co-saliency tables follow. "pysodmetrics"
-stretches maps for MAE too and binarises masks; that changes MAE by about 0.007, the rest by less than
-0.003. AP and AUC, which PySODMetrics lacks, are then the toolbox's areas under PySODMetrics' curves.
+Conventions: "toolbox" is eval-co-sod's, which the published tables follow. "pysodmetrics" stretches maps for
+MAE too and binarises masks; that changes MAE by about 0.007, the rest by less than 0.003. AP and AUC, which
+PySODMetrics lacks, are then the toolbox's areas under PySODMetrics' curves.
 
-Exit status: 0 when all was scored, 1 for failures (a map that is missing or without a mask, unless
---allow-missing; a map or mask that cannot be read), 2 for wrong arguments. One core scores 100 to 200
-maps of 400x300 per second.
+Exit status: 0 when all was scored, 1 for failures (a map without a mask or a mask without a map, unless
+--allow-missing; an unreadable file), 2 for wrong arguments. One core scores 100 to 200 maps per second.
 """
 
 import argparse

@@ -88,9 +88,8 @@ def measure_response(map_u8: U8, gt_u8: U8, distractors_u8: U8) -> dict[str, flo
 def thresholds(convention: str) -> F64:
     """The T thresholds of a convention's curves, rising from 0 to 1.
 
-    The toolbox's equal `torch.linspace(0, 1 - 1e-10, 255)` in float32 bit for bit, without torch. It counts
-    up from the start in the first half and down from the end in the second, there with a fused multiply-add,
-    whose single rounding float64 reproduces. The end itself rounds to 1.
+    The toolbox's equal `torch.linspace(0, 1 - 1e-10, 255)` in float32 bit for bit. It counts down from the
+    end in the second half, with a fused multiply-add, whose single rounding float64 reproduces.
     """
     if convention == "pysodmetrics":
         return np.arange(256) / 255
