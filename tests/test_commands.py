@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 
-import pytest
 import torch
 from PIL import Image
 
@@ -212,32 +211,3 @@ def test_verbs_do_not_import_each_other_nor_the_work_its_arguments():
     for file in (ROOT / "gconet/applications").glob("*.py"):
         text = file.read_text(encoding="utf-8")
         assert "argparse" not in text and "gconet.cli" not in text, file
-
-
-NAMES = ["red\x1b[31m", "two\nlines", "left\u202eright"]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_no_line_that_is_printed_holds_a_names_control_codes(run, checkpoint, toy, tmp_path, name):
-    root = tmp_path / name
-    for side in ("images", "gts"):
-        shutil.copytree(min((toy / side / "toy").iterdir()), root / "data" / side / name / f"a{name}")
-    (root / f"data/images/{name}/a{name}/{name}.txt").touch()  # named in a note
-    images, gts = (root / "data" / side / name for side in ("images", "gts"))
-    Image.new("L", (48, 48)).save(next(gts.rglob("*.png")))
-    how = ["--images", images, "--maps", gts]
-    printed = [
-        run("test.py", images, "--gts", gts, "--output", root / "m", "--checkpoint", checkpoint),
-        run("scripts/cosegment.py", *how, "--gts", gts, "--output", root / "c"),
-        run("scripts/thumbnails.py", *how, "--output", root / "t"),
-        run("gconet/__main__.py", "figures", "grid", *how, "--output", root / "grid.png"),
-        run("scripts/evaluate.py", "--maps", root / "m", "--gts", gts, "--groups"),
-        run("scripts/evaluate.py", "--maps", root / "none", "--gts", gts, status=1),
-    ]
-    next(gts.rglob("*.png")).write_bytes(b"x")
-    printed.append(run("scripts/check_data.py", "--root", root / "data", status=1))
-    shown = ascii(name)[1:-1]
-    for out, err in printed:
-        assert shown in out + err
-        assert all(character.isprintable() for line in (out + err).split("\n") for character in line)
-        assert not any(line.startswith(("lines", "[31m")) for line in (out + err).split("\n"))

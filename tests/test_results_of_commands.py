@@ -123,8 +123,10 @@ def test_an_interrupted_run_is_marked_and_those_who_read_its_maps_say_so(run, wi
     process.wait()
     assert process.returncode == -signal.SIGTERM and is_unfinished(out) and is_unfinished(out / "cats")
     for image in cats.iterdir():
-        if not (out / f"cats/{image.stem}.png").exists():
+        m = out / f"cats/{image.stem}.png"
+        if not m.exists() or b"IEND" not in m.read_bytes():  # not written, or not to its end
             image.unlink()
+            m.unlink(missing_ok=True)
     shutil.rmtree(photos / "in/dogs")
     shutil.rmtree(out / "dogs", ignore_errors=True)
     masks = shutil.copytree(out / "cats", photos / "gts/cats")
