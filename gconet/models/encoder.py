@@ -1,4 +1,4 @@
-"""The encoder: a torchvision classification network as five stages."""
+"""The encoder: a torchvision classification network as five stages; `gconet.models.ENCODERS` lists them."""
 
 from collections.abc import Sequence
 

@@ -30,10 +30,10 @@ PASCAL = {
     "bottle": "bottle", "car": "car", "cat": "cat", "chair": "chair", "couch": "sofa",
     "dining_table": "table", "dog": "dog", "person": "person", "potted_plant": "plant", "tv": "monitor",
 }  # fmt: skip
-HEAPS = {  # a folder's first word or name → pictures
-    "A": {"022": 28, "028": 30, "041": 21, "car": 42, "cat": 42, "horse": 37},
-    "B": {"042": 38, "023": 22, "021": 12, "aero": 43, "bus": 42, "dog": 43},
-}
+HEAPS = (  # a folder's first word or name → pictures
+    {"022": 28, "028": 30, "041": 21, "car": 42, "cat": 42, "horse": 37},
+    {"042": 38, "023": 22, "021": 12, "aero": 43, "bus": 42, "dog": 43},
+)
 
 
 def main() -> int:
@@ -103,7 +103,7 @@ def summary(rows: np.ndarray) -> str:
 def measure_heap(predictor: Predictor, args: Namespace) -> None:
     """Print the AUC of presence, and what the threshold keeps, for each kind of two heaps."""
     known = [list_files(args.root, name).items() for name in ("iCoseg", "PASCAL_coseg")]
-    for heap, sizes in HEAPS.items():
+    for sizes in HEAPS:
         sized = [(name, own, sizes.get(name.split()[0], 0)) for name, own in chain(*known)]
         kinds = {name: own[: 3 + size] for name, own, size in sized if size}
         files = [path for own in kinds.values() for path in own[3:]]
@@ -111,9 +111,8 @@ def measure_heap(predictor: Predictor, args: Namespace) -> None:
             level = predictor.predict(files, lambda m: None, reference=own[:3])
             is_own = np.isin(np.array(files, str), np.array(own, str))
             kept = [(level >= PRESENT)[some].mean() for some in (is_own, ~is_own)]
-            what = f"heap {heap}, {len(files)} pictures, {name[:20]:20} {is_own.sum():3}"
-            found = f"kept {kept[0]:6.1%}, of the others {kept[1]:6.1%}"
-            print(f"{what}: AUC {auc(level, is_own):.3f}, {found}", flush=True)
+            found = f"AUC {auc(level, is_own):.3f}, kept {kept[0]:6.1%}, of the others {kept[1]:6.1%}"
+            print(f"{name[:20]:20} {is_own.sum():3} of {len(files)} pictures: {found}", flush=True)
 
 
 def measure_strays(predictor: Predictor, args: Namespace) -> None:
