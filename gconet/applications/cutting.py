@@ -25,10 +25,8 @@ Background = RGB | Literal["blur"] | None
 
 
 def read_background(text: str | None) -> Background:
-    """Parse the value of --background: "blur", or the pixels of a picture or of a colour.
-
-    Raises ConfigError, and DataError for a picture that cannot be read.
-    """
+    """Parse the value of --background: "blur", or the pixels of a picture or of a colour. Raises ConfigError,
+    and DataError for a picture that cannot be read."""
     if text is None:
         return None
     if text == "blur":
@@ -45,10 +43,8 @@ def read_background(text: str | None) -> Background:
 
 
 def write_cutout(job: Job, *, background: Background, shelf: Shelf, previews: Previews) -> Seen:
-    """Write the files of a job, but for its thumbnail, and small versions for the page.
-
-    Raises DataError if the picture or its map cannot be used.
-    """
+    """Write the files of a job, but for its thumbnail, and small versions for the page. Raises DataError if
+    the picture or its map cannot be used."""
     item, levels = job.item, None
     picture, own, m = load_pair(item, shelf)
     files, doubts = {kind: job.files[kind] for kind in job.files if kind not in ("mask", "thumbnail")}, []
@@ -95,10 +91,8 @@ def write_thumbnails(
     previews: Previews,
     strict: bool,
 ) -> list[DataError]:
-    """Write the thumbnails of jobs that `write_cutout` has done, and add them to `Seen.files`.
-
-    `aspect`: width : height. Each group is a collection. Returns the errors, as `run_jobs` does.
-    """
+    """Write the thumbnails of jobs that `write_cutout` has done, and add them to `Seen.files`. `aspect`:
+    width : height. Each group is a collection. Returns the errors, as `run_jobs` does."""
     width, height = (max(1, round(SIDE * side / max(aspect))) for side in aspect)
 
     def write(planned: tuple[Job, Seen, tuple[int, int]]) -> None:

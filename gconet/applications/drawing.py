@@ -78,10 +78,8 @@ def load_row(files: Sequence[Path]) -> list[RGB]:
 
 
 def draw_grid(rows: Sequence[Sequence[RGB]], titles: Sequence[str], height: int = 120) -> RGB:
-    """Figures 6 and 7: a row for each image, its pictures (any sizes) side by side below `titles`.
-
-    All pictures are scaled to `height`; a column is as wide as its widest picture.
-    """
+    """Figures 6 and 7: a row for each image, its pictures (any sizes) side by side below `titles`. All
+    pictures are scaled to `height`; a column is as wide as its widest picture."""
     scaled = [[scale(picture, height) for picture in row] for row in rows]
     widths = [max(picture.width for picture in column) for column in zip(*scaled, strict=True)]
     top = TEXT + 2 * GAP

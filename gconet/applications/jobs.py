@@ -134,10 +134,8 @@ class Seen(NamedTuple):
 
 
 def look_at(item: Item, m: Grey, *, previews: Previews, cut: Grey | None = None) -> Seen:
-    """Judge the map (H,W) of an item and the mask `cut` (H,W) of its cut-out, and save small pictures.
-
-    Both are scored by the item's mask, if it has one.
-    """
+    """Judge the map (H,W) of an item and the mask `cut` (H,W) of its cut-out, and save small pictures. Both
+    are scored by the item's mask, if it has one."""
     assert item.map is not None
     seen = Seen({PICTURE: item.image, MAP: item.map}, map_doubts(m), [])
     previews.save(item.image, MAP, m)

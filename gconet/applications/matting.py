@@ -72,10 +72,8 @@ def fit_colours(guide: Floats, target: Floats, radius: int) -> Floats:
 
 
 def clean_colours(picture: RGB, opacity: Grey) -> RGB:
-    """`picture` (H,W,3), but with the object's own colours if `opacity` is neither 0 nor 255.
-
-    A soft pixel becomes the object's mean colour nearby, plus opacity × its residual from the mix of means.
-    """
+    """`picture` (H,W,3), but with the object's own colours if `opacity` is neither 0 nor 255. A soft pixel
+    becomes the object's mean colour nearby, plus opacity × its residual from the mix of means."""
     colour, share = fit(picture, WORK).astype(np.float32), fit(opacity, WORK).astype(np.float32) / 255
     object_weight, weight = (x[..., None] ** 4 + 1e-6 for x in (share, 1 - share))  # clear pixels count most
     objects = mean(colour * object_weight, REACH) / mean(object_weight, REACH)[..., None]

@@ -99,10 +99,8 @@ def write_page(
 def draw_card(
     name: str, shown: Mapping[str, tuple[str, str]], figures: Mapping[str, float], doubts: Sequence[str]
 ) -> str:
-    """Render one picture; escapes its name, so that it cannot become markup.
-
-    `shown`: kind → links to the full-size file and the small picture.
-    """
+    """Render one picture; escapes its name, so that it cannot become markup. `shown`: kind → links to the
+    full-size file and the small picture."""
     name = html.escape(name)
     drawn = [
         f'<a href="{file}">{show(small, f"{kind}: {name}")}<span>{kind}</span></a>'

@@ -82,10 +82,8 @@ def note_unfinished(*folders: Path) -> None:
 
 
 def report(said: Sequence[str], sources: Sequence[Path], errors: Sequence[DataError]) -> int:
-    """Print what a command has `said`, now that all its files are written; returns the exit status.
-
-    Files in the `sources` that do not have a picture's suffix are named.
-    """
+    """Print what a command has `said`, now that all its files are written; returns the exit status. Files in
+    the `sources` that do not have a picture's suffix are named."""
     if said:
         say(*said)  # if the reader has gone, this ends the command
     folders = [path for path in sources if path.is_dir()]

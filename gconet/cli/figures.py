@@ -67,8 +67,8 @@ def main() -> int:
 def draw_figures_6_and_7(args: argparse.Namespace) -> int:
     """Draw the grid; returns the exit status."""
     methods, output = name_folders(args.maps, "--maps"), args.output
-    if output.suffix != ".png" or args.count < 1:
-        raise ConfigError(f"--output {output} --count {args.count}: give a .png file and at least 1 image")
+    if output.suffix != ".png":
+        raise ConfigError(f"--output {output}: the grid is a PNG file; use a name that ends in .png")
     for folder in (args.images, args.gts, *methods.values()):
         if folder and output.resolve().is_relative_to(folder.resolve()):
             raise ConfigError(f"--output {output} lies in the input folder {folder}; choose another place")
@@ -85,19 +85,16 @@ def draw_figures_6_and_7(args: argparse.Namespace) -> int:
 
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
-    figures = parser.add_subparsers(dest="figure", required=True, metavar="attention|consensus|grid")
-    for name, what in (("attention", "Figure 5"), ("consensus", "Figure 1"), ("grid", "Figures 6 and 7")):
-        figure = figures.add_parser(name, help=f"{what} of the paper")
-        add = figure.add_argument
-        add("--images", type=Path, required=True, metavar="DIR", help="one group, or a folder of groups")
-        if name == "grid":
-            add("--gts", type=Path, metavar="DIR", help="masks in the same tree")
-            about = "maps of one method; repeatable"
-            add("--maps", action="append", required=True, metavar="[NAME=]DIR", help=about)
-            add("--count", type=int, default=3, metavar="N", help="images per group (default: %(default)s)")
-            add("--output", type=Path, required=True, metavar="FILE", help="a PNG file")
-        else:
-            add_network(figure)
-            add("--output", type=Path, required=True, metavar="DIR", help="where the results go")
-        add_care(figure)
-    return parser.parse_args()
+    add = parser.add_argument
+    add("figure", choices=("attention", "consensus", "grid"))
+    add("--images", type=Path, required=True, metavar="DIR", help="one group, or a folder of groups")
+    add("--output", type=Path, required=True, metavar="DIR", help="where the results go (grid: a PNG file)")
+    add("--gts", type=Path, metavar="DIR", help="grid: masks in the same tree")
+    add("--maps", action="append", metavar="[NAME=]DIR", help="grid: maps of one method; repeatable")
+    add("--count", type=int, default=3, metavar="N", help="grid: images per group (default: %(default)s)")
+    add_network(parser)
+    add_care(parser)
+    args = parser.parse_args()
+    if (args.figure == "grid") != bool(args.maps) or args.count < 1:
+        parser.error("--maps and --count, from 1, are for the grid, which needs --maps")
+    return args

@@ -73,9 +73,7 @@ def settle(args: argparse.Namespace) -> None:
 
 def make_results(args: argparse.Namespace, kinds: Sequence[str], aspect: tuple[int, int] = (1, 1)) -> int:
     """Make the maps of all pictures, unless `args.maps` has them, and the `kinds` of `RESULTS` from them.
-
-    `aspect`: of thumbnails, width : height. Returns the exit status.
-    """
+    `aspect`: of thumbnails, width : height. Returns the exit status."""
     wanted = scan_sources(args.sources, args.gts, args.maps, args.distractors)
     references: Mapping[str, Any] = {}
     if args.maps:

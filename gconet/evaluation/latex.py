@@ -53,10 +53,8 @@ def side_by_side(scores: Sequence[Scores], columns: Mapping[str, str]) -> str:
 
 
 def mark(values: Sequence[float | None], figure: str) -> list[str]:
-    """Return a column's cells; of several values the best, as printed, is bold, the next underlined.
-
-    Three decimals without a leading zero; a dash for NaN, empty for None.
-    """
+    """Return a column's cells; of several values the best, as printed, is bold, the next underlined. Three
+    decimals without a leading zero; a dash for NaN, empty for None."""
 
     def cell(value: float | None) -> str:
         return "" if value is None else f"{value:.3f}".removeprefix("0").replace("nan", "--")

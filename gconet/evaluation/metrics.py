@@ -26,14 +26,11 @@ I32 = npt.NDArray[np.int32]
 
 
 class MapScore(NamedTuple):
-    """The scores of one map: figures by name, and the curves of `CURVES` over rising thresholds.
-
-    The figures are mae and s_measure; precision and Jaccard index of the unstretched map, cut at 0.5 (p_half,
-    j_half) and at twice its mean (p_adaptive, j_adaptive); and those of `measure_response`.
-    """
+    """The scores of one map: mae and s_measure; precision and Jaccard index of the map cut at 0.5 (p_half,
+    j_half) and at twice its mean (p_adaptive, j_adaptive); the figures of `measure_response`; the curves."""
 
     figures: dict[str, float]
-    curves: F64  # (5, T), T = 255 (toolbox) or 256; in [0, 1], except E, up to pixels / (pixels - 1)
+    curves: F64  # `CURVES` over T rising thresholds (5, T), 255 (toolbox) or 256; E may slightly exceed 1
 
 
 def score_map(
@@ -125,10 +122,8 @@ def mean_absolute_error(joint: I32, mask: F64, offset: int, scale: int) -> float
 
 
 def threshold_curves(joint: I32, mask: F64, first: I64, *, toolbox: bool) -> F64:
-    """The curves (5, T), in the order of `CURVES`, of the map cut at the levels `first` (T,).
-
-    `joint` (256, G) counts the pixels of each map level and each value in `mask` (G,), from 0 to 1.
-    """
+    """The curves (5, T), in the order of `CURVES`, of the map cut at the levels `first` (T,). `joint` (256,
+    G) counts the pixels of each map level and each value in `mask` (G,), from 0 to 1."""
     count = joint.sum(axis=0)  # (G,) pixels of each mask value
     below = np.zeros((257, len(mask)), np.int32)
     np.cumsum(joint, axis=0, out=below[1:])
@@ -146,10 +141,9 @@ def threshold_curves(joint: I32, mask: F64, first: I64, *, toolbox: bool) -> F64
 def enhanced_alignment(kept: F64, count: I64, mask: F64, *, toolbox: bool) -> F64:
     """E-measure (T,), Fan et al., IJCAI 2018: the sum of (align + 1)^2 / 4 over pixels - 1.
 
-    align = 2 g b / (g^2 + b^2) of mask and binary map, each minus its mean. All pixels of one
-    mask value on one side of the threshold share it, so the sum has 2 G terms, not one per pixel.
-    PySODMetrics scores a mask that is all background or all object by the share of pixels that
-    agree; the toolbox has no such case.
+    align = 2 g b / (g^2 + b^2) of mask and binary map, each minus its mean. All pixels of one mask value on
+    one side of the threshold share it, so the sum has 2 G terms. PySODMetrics scores a mask of one value by
+    the share of pixels that agree.
     """
     pixels = int(count.sum())
     per_pixel = 1 / max(pixels - 1, 1)

@@ -11,9 +11,7 @@ ORDER = ("max_e", "s_measure", "max_f", "mae")  # of the four figures in the fil
 
 def published_results(dataset: str) -> dict[str, dict[str, float]]:
     """Method with its source → figures on `dataset` (CoCA, CoSOD3k or Cosal2015, in any case); else empty.
-
-    The source is the venue, and the backbone and training data if the table gives them.
-    """
+    The source is the venue, and the backbone and training data if the table gives them."""
     found = {}
     for row in load_rows():
         values = next((own for name, own in row.items() if name.lower() == dataset.lower()), None)

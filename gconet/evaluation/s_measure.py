@@ -72,11 +72,10 @@ def object_score(mean: float, variance: float) -> float:
 
 
 def split_at_centroid(mask: npt.NDArray[np.bool_], *, toolbox: bool) -> tuple[int, int]:
-    """Rows and columns of the upper left quadrant, which ends at the object's centroid.
+    """Rows and columns of the upper left quadrant, which ends at the object's centroid, rounded half to even.
 
-    Centroids halfway between pixels are common, and round to even. The toolbox divides in float32
-    and puts the centroid's row and column into the lower right quadrant; PySODMetrics, like MATLAB,
-    puts them into the upper left.
+    The toolbox divides in float32 and puts the centroid's row and column into the lower right quadrant;
+    PySODMetrics, like MATLAB, puts them into the upper left.
     """
     sums = cv2.moments(mask.view(np.uint8))
     if sums["m00"] == 0:

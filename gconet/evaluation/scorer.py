@@ -117,10 +117,8 @@ def score_picture(
     *,
     convention: str = "toolbox",
 ) -> MapScore:
-    """Return the score of a map, which `map_` names, by the `mask` read from `gt`.
-
-    Raises DataError if the distractor mask cannot be read, or if one of the three does not fit.
-    """
+    """Return the score of a map, which `map_` names, by the `mask` read from `gt`. Raises DataError if the
+    distractor mask cannot be read, or if one of the three does not fit."""
     others = load_mask(distractors) if distractors else None
     size = f"{gt} {mask.width}x{mask.height}"
     if others and others.size != mask.size:

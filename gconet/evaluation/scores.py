@@ -69,10 +69,8 @@ def without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def score_arrays(maps: Iterable[tuple[str, str, U8, U8]], *, convention: str = "toolbox") -> Scores:
-    """Score maps in memory, one pair at a time: (group, stem, map, mask), the last two (H, W) uint8.
-
-    Raises ValueError as `score_map` does, and if there are no maps.
-    """
+    """Score maps in memory, one pair at a time: (group, stem, map, mask), the last two (H, W) uint8. Raises
+    ValueError as `score_map` does, and if there are no maps."""
     found = ((group, stem, score_map(map_u8, gt_u8, convention)) for group, stem, map_u8, gt_u8 in maps)
     return summarise_groups(found, convention=convention)
 
