@@ -217,8 +217,7 @@ def pair_folders(
     pairs = {(name, stem): found[name][stem] for name, stem in wanted if stem in found.get(name, {})}
     if partly and pairs:
         return pairs
-    if missing := [name for name in images if name not in found]:
-        raise DataError(f"no {what}s for {name_some(missing)} in {root} (there: {name_some(list(found))})")
     if missing := [f"{name}/{stem}" for name, stem in wanted if (name, stem) not in pairs]:
-        raise DataError(f"no {what} in {root} for {name_some(missing)}; each image needs one with its stem")
+        there = f"{root} (groups there: {name_some(list(found))})"
+        raise DataError(f"no {what} for {name_some(missing)} in {there}; each image needs one with its stem")
     return pairs

@@ -1,1 +1,1 @@
-"""A trained network at work: maps of arrays, of groups, of folders; export."""
+"""A trained network at work: `predictor` makes maps, `folders` writes them as files; references; export."""
