@@ -218,6 +218,6 @@ def pair_folders(
     if partly and pairs:
         return pairs
     if missing := [f"{name}/{stem}" for name, stem in wanted if (name, stem) not in pairs]:
-        there = f"{root} (groups there: {name_some(list(found))})"
-        raise DataError(f"no {what} for {name_some(missing)} in {there}; each image needs one with its stem")
+        there = f"each image needs one with its stem; groups there: {name_some(list(found))}"
+        raise DataError(f"no {what} in {root} for {name_some(missing)}; {there}")
     return pairs
