@@ -30,7 +30,6 @@ from gconet.config import Config, config_to_dict, flatten, load_config
 from gconet.data.groups import Group, scan_set
 from gconet.errors import ConfigError, DataError, GCoNetError, run_command, say
 from gconet.evaluation import score_folders
-from gconet.evaluation.scores import mean_known
 from gconet.evaluation.tables import COLUMNS, DISTRACTOR_COLUMNS, Table, render_markdown
 from gconet.files import write_file
 
@@ -150,15 +149,17 @@ def ablation_table(title: str, records: Sequence[dict[str, Any]]) -> Table:
     shown = [name for name in SHOWN if all(name in record["figures"] for record in records)]
     lines = []
     for own in rows.values():
-        cells = [own[0]["label"], *(str(own[0]["settings"][key]) for key in differing)]
-        cells.append(" ".join(record["seed"] for record in own))
-        for figures in ([record["figures"][name] for record in own] for name in shown):
-            values = [figure for figure in figures if not math.isnan(figure)]
-            half = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
-            cells.append(f"{mean_known(values):.3f}{half}".replace("nan", "-"))
-        lines.append(tuple(cells))
+        changed = (str(own[0]["settings"][key]) for key in differing)
+        figures = (mean_and_spread([record["figures"][name] for record in own]) for name in shown)
+        lines.append((own[0]["label"], *changed, " ".join(record["seed"] for record in own), *figures))
     header = ("", *differing, "seeds", *(SHOWN[name] for name in shown))
     return Table(title, header, tuple(lines), ("mean ± half the range over the seeds",))
+
+
+def mean_and_spread(figures: list[float]) -> str:
+    values = [figure for figure in figures if not math.isnan(figure)]
+    half = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
+    return f"{sum(values) / len(values):.3f}{half}" if values else "-"
 
 
 def parse_args() -> Namespace:

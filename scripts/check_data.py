@@ -6,8 +6,6 @@
 
 All problems are listed, each with the path to fix:
 
-    $ python scripts/check_data.py
-    DUTS_class: 291 groups, 8250 images, 8250 masks: no problems
     CoCA: 80 groups, 1295 images, 1295 masks: 1 problem
       mask size: data/gts/CoCA/Frog/a.png: is 64×48, its image 640×480 (data/images/CoCA/Frog/a.jpg)
 

@@ -102,18 +102,14 @@ def scan_sources(
     maps: Path | None = None,
     distractors: Path | None = None,
 ) -> tuple[Group, ...]:
-    """Return the groups of one folder, as `scan_groups` does, or of several folders and single picture files,
-    without masks and maps; single files from one folder form a group named after it.
-
-    Raises DataError as `scan_groups` does, for a file that is not a picture, and if two groups share a name.
-    """
-    if len(sources) == 1 and not sources[0].is_file():
-        return scan_groups(sources[0], gts, maps, distractors)
+    """Return the groups of folders, as `scan_groups` does, and of single files: those from one folder form a
+    group named after it, without masks and maps. Raises DataError as `scan_groups` does, for a file that is
+    not a picture, and if two groups share a name."""
     groups: list[Group] = []
     files: dict[Path, dict[Path, None]] = {}  # folder → files, each once, in the order given
     for source in sources:
         if source.is_dir():
-            groups += scan_groups(source)
+            groups += scan_groups(source, gts, maps, distractors)
         elif not source.is_file() or source.suffix.lower() not in SUFFIXES:
             raise DataError(f"{source} is not a folder or a picture; supported: {', '.join(SUFFIXES)}")
         else:
