@@ -59,7 +59,8 @@ def apply_wide(layer: nn.Module, x: Tensor) -> Tensor:
     """Return layer(x), computed as `layer` is stored if autocast would use float16: it cannot hold gradients
     that are summed over a whole group or picture."""
     kind = x.device.type
-    if not torch.is_autocast_enabled(kind) or torch.get_autocast_dtype(kind) != torch.float16:
+    mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    if not mixed or torch.get_autocast_dtype(kind) != torch.float16:
         return layer(x)
     with torch.autocast(kind, enabled=False):
         return layer(x.to(next(layer.parameters(), x).dtype))
