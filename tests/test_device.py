@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gconet.device import peak_memory, pick_device, pick_memory_format, tf32
+from gconet.device import CONVOLUTIONS, ON, SWITCH, peak_memory, pick_device, pick_memory_format, tf32
 from gconet.errors import ConfigError
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -30,6 +30,20 @@ def test_networks_are_channels_last_but_for_true_float32_on_a_gpu_and_in_trainin
         if device == CPU:
             expected = torch.channels_last
         assert pick_memory_format(device, precision, training=False) == expected
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+@pytest.mark.parametrize("found", [(False, False), (False, True), (True, False), (True, True)])
+def test_tf32_is_switched_in_any_version_of_pytorch_and_the_callers_choice_restored(found, allowed):
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    try:
+        matmul.allow_tf32, cudnn.allow_tf32 = found  # the switches that all versions have
+        with tf32(allowed):
+            assert [getattr(switch, SWITCH) == ON for switch in (matmul, CONVOLUTIONS)] == [allowed, allowed]
+        assert (matmul.allow_tf32, cudnn.allow_tf32) == found
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 def test_peak_memory_is_in_gib_also_if_the_system_counts_bytes(monkeypatch):

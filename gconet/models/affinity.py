@@ -51,7 +51,8 @@ class GroupAffinityModule(nn.Module):
         attention = relevance.softmax(1).view(N, 1, h, w)
         attended = group_mean(features * attention)
         # a 1×1 convolution of the mean is the mean of the convolved features
-        attended = attended.to(next(self.output.parameters(), attended).dtype)
+        if isinstance(self.output, nn.Conv2d):
+            attended = attended.to(self.output.weight.dtype)
         return Consensus(apply_wide(self.output, attended), attention)
 
 
@@ -59,7 +60,7 @@ def apply_wide(layer: nn.Module, x: Tensor) -> Tensor:
     """Return layer(x), computed as `layer` is stored if autocast would use float16: it cannot hold gradients
     that are summed over a whole group or picture."""
     kind = x.device.type
-    mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    mixed = kind != "meta" and torch.is_autocast_enabled(kind)
     if not mixed or torch.get_autocast_dtype(kind) != torch.float16:
         return layer(x)
     with torch.autocast(kind, enabled=False):
