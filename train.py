@@ -252,7 +252,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
             log.restart_clock()
         if signum:
             break
-    log.close()
+    log.bar.close()
     if not signum:
         run.close(event="done", step=last)
         run.say(f"done: {run.folder / LAST} after {last} steps")

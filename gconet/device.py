@@ -34,9 +34,7 @@ GPU_SWITCHES: list[Any] = [torch.backends.cuda.matmul, CONVOLUTIONS]
 CPU_SWITCHES: list[Any] = [MKLDNN.matmul, MKLDNN.conv] if NEW else []
 _process: int | None = None  # the first one that computed
 _settled: tuple[int, int] | None = None  # the last one, and its number of threads
-PRECISIONS = {
-    "fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16
-}  # fmt: skip
+PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PATIENCE = timedelta(hours=2)  # how long ranks wait for the first one to validate, or for the slowest
 
 
@@ -147,10 +145,8 @@ def pick_memory_format(
     device: torch.device, precision: torch.dtype, *, training: bool
 ) -> torch.memory_format:
     """The fastest layout of weights and images: channels_last, except for true float32 on a CUDA GPU, for
-    float32 training on AVX2 CPUs, and on other accelerators. Call `pick_precision` first: it sets tf32.
-
-    On an H200 a pair's maps took 33 ms in channels_last and 17 ms with the reference path, which does not
-    use it (and has other differences). On AVX2 a step with groups of 4 took 18.8 s with it, 9.8 s without.
+    float32 training on AVX2 CPUs (docs/benchmarks.md), and on other accelerators. Call `pick_precision`
+    first: it sets tf32.
     """
     slow = device.type != "cpu"
     if device.type == "cuda":
@@ -171,10 +167,7 @@ def flush_denormals() -> None:
 
 
 def keep_memory() -> None:
-    """Let glibc keep freed memory for the next step instead of returning it to the system.
-
-    Otherwise each step's large tensors are mapped and zeroed again. Does nothing on other platforms.
-    """
+    """Let glibc keep freed memory: otherwise each step's large tensors are mapped and zeroed again."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(-4, 0)  # M_MMAP_MAX: no block is mapped separately
         libc.mallopt(-1, -1)  # M_TRIM_THRESHOLD: the heap never shrinks
@@ -182,11 +175,8 @@ def keep_memory() -> None:
 
 def settle_threads(device: torch.device) -> None:
     """Call this before computing on `device`: PyTorch then uses at most one thread per processor that this
-    process may use. In a process forked from one that has called it, it uses one thread: a fork does not copy
-    OpenMP's others, and computing would wait for them for ever.
-
-    Raises ConfigError if `device` is a GPU that the earlier process has used: CUDA cannot be forked.
-    """
+    process may use, or one in a fork of a process that has called it: a fork lacks OpenMP's other threads,
+    and would wait for them for ever. Raises ConfigError if the other process has used the GPU `device`."""
     global _process, _settled
     _process = _process or os.getpid()
     if getattr(torch.get_device_module(device), "_is_in_bad_fork", bool)():

@@ -41,12 +41,10 @@ def skip_if_not_finite(
     """If any of `values` (k,) is not finite, skip this and all later updates of `make_optimizer`'s optimizer.
 
     This is decided on the device, without synchronising with the host, by the switch that PyTorch's
-    GradScaler uses. It stays on, so the weights remain those from before the step. Returns the values; with
-    several ranks the last one is NaN if any rank's are not finite, so that all ranks stop at the same step.
+    GradScaler uses. Returns the values; with several ranks the last one is NaN if any rank's are not finite.
 
-    With an enabled `scaler` (fp16), only this update is skipped if gradients overflowed: if just the last
-    value, their norm, is not finite, and the scale, which the scaler then halves, is above 1. That norm is
-    returned as 0, and one more value: 1 if the update is skipped, else 0.
+    With an enabled `scaler` (fp16), only this update is skipped if just the last value, the gradients' norm,
+    overflowed, as long as the scale is above 1. The norm is then 0, and one more value 1 (0 if not skipped).
     """
     finite = values.isfinite()
     bad = (~finite.all()).float()

@@ -46,7 +46,7 @@ class StepLog:
         self._waiting: deque[tuple[Any, ...]] = deque()  # the arguments of `_log`, oldest first
         self._clock = time.perf_counter()
         self._previous: Any = None  # the event of the step before
-        self._bar = tqdm(
+        self.bar = tqdm(
             total=last, initial=first, desc=run.folder.name, unit="step", disable=None if run.main else True
         )
 
@@ -84,8 +84,8 @@ class StepLog:
         self._run.log(event="step", step=step, epoch=epoch, **named, **rates, **speed)
         self._run.scalars(step, "train", {**named, **rates, **speed})
         shown = " ".join(f"{n[:3]} {v:.3g}" for n, v in named.items() if n != "gradient_norm")
-        self._bar.set_postfix_str(f"{shown} {speed['images_per_second']:.1f} img/s", refresh=False)
-        self._bar.update()
+        self.bar.set_postfix_str(f"{shown} {speed['images_per_second']:.1f} img/s", refresh=False)
+        self.bar.update()
 
     def means(self) -> dict[str, float]:
         """Return each number's mean over the epoch that has just ended, and how many steps were skipped."""
@@ -95,7 +95,3 @@ class StepLog:
     def restart_clock(self) -> None:
         """Exclude the time since the last step, for example that of validation."""
         self._clock, self._previous = time.perf_counter(), None
-
-    def close(self) -> None:
-        """End the progress bar."""
-        self._bar.close()
