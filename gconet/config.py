@@ -97,10 +97,8 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class ValidationConfig:
-    """Scores on a named set every few epochs; `best.pt` is the epoch with the highest S-measure.
-
-    Never report numbers on the set that chose the checkpoint.
-    """
+    """Scores on a named set every few epochs; `best.pt` is the epoch with the highest S-measure. Never report
+    numbers on the set that chose the checkpoint."""
 
     set: str | None = None
     every: int = 5  # epochs

@@ -137,10 +137,8 @@ def place(cut: Tensor, below: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def bounding_box(masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Masks (B,1,S,S) in [0,1] → corners (x, y) of the box around values above 0.5, (B,2) each in [-1,1].
-
-    For an empty mask the corners are (1, 1) and (-1, -1).
-    """
+    """Masks (B,1,S,S) in [0,1] → corners (x, y) of the box around values above 0.5, (B,2) each in [-1,1]. For
+    an empty mask the corners are (1, 1) and (-1, -1)."""
     S = masks.shape[-1]
     edges = torch.arange(S + 1, device=masks.device) * (2 / S) - 1
     low, high = [], []

@@ -44,20 +44,16 @@ class Group:
 
 
 def scan_set(root: Path, name: str) -> tuple[Group, ...]:
-    """The groups of data set `name` under `root`, sorted by class name; every image has its mask.
-
-    Raises DataError that names what is missing and lists what exists.
-    """
+    """The groups of data set `name` under `root`, sorted by class name; every image has its mask. Raises
+    DataError that names what is missing and lists what exists."""
     if not (root / "images" / name).is_dir():
         raise no_set(root, name)
     return scan_groups(root / "images" / name, root / "gts" / name)
 
 
 def scan_sets(root: Path, names: Sequence[str]) -> tuple[tuple[Group, ...], tuple[int, ...]]:
-    """The groups of each data set, one set after another, and each set's number of groups.
-
-    Groups of one name in two sets are different groups. Raises DataError as `scan_set` does.
-    """
+    """The groups of each data set, one set after another, and each set's number of groups. Groups of one name
+    in two sets are different groups. Raises DataError as `scan_set` does."""
     sets = [scan_set(root, name) for name in names]
     return tuple(group for groups in sets for group in groups), tuple(map(len, sets))
 
@@ -131,10 +127,8 @@ def leave_out(groups: Sequence[Group], images: Container[Path]) -> list[Group]:
 
 
 def list_groups(root: Path, *, twins: bool = False) -> dict[str, dict[str, Path]]:
-    """Return group name → stem → file, sorted, for one group or a folder of groups; raises DataError.
-
-    Folders without pictures are left out, after a note on stderr. `twins`: see `name_files`.
-    """
+    """Return group name → stem → file, sorted, for one group or a folder of groups; raises DataError. Folders
+    without pictures are left out, after a note on stderr. `twins`: see `name_files`."""
     if not root.is_dir():
         raise DataError(f"no folder {root}; give one group's folder or a folder of groups")
     subfolders = list_subfolders(root)
@@ -163,10 +157,8 @@ def list_subfolders(folder: Path) -> list[Path]:
 
 
 def name_files(pictures: Collection[Path], *, twins: bool) -> dict[str, Path]:
-    """Return stem → picture for one folder; raises DataError if two share a stem.
-
-    With `twins`, files that share a stem (a.jpg, a.png) go by their full names instead.
-    """
+    """Return stem → picture for one folder; raises DataError if two share a stem. With `twins`, files that
+    share a stem (a.jpg, a.png) go by their full names instead."""
     shared = Counter(normalise(path.stem) for path in pictures)
     files: dict[str, Path] = {}
     for path in pictures:

@@ -37,9 +37,7 @@ def load_with_opacity(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 def to_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
     """Convert a picture in memory to what `load_image` returns; an array is (H,W,3) RGB or (H,W) grey, uint8.
-
-    Raises DataError for other arrays and for a picture whose file turns out to be damaged.
-    """
+    Raises DataError for other arrays and for a picture whose file turns out to be damaged."""
     if isinstance(picture, np.ndarray):
         H, W, *channels = picture.shape if picture.ndim > 1 else (0, 0)
         if picture.dtype != np.uint8 or channels not in ([], [3]) or 0 in (H, W):
@@ -133,9 +131,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _eight_bit(image: Image.Image, *, whole_range: bool = False) -> Image.Image:
     """Convert 16-bit grey to 8-bit (Pillow would clip it at 255); return other 8-bit images unchanged.
-
-    Cameras and scanners write 10 and 12 bits into 16-bit files. `whole_range`: scale from all 16 bits.
-    """
+    Cameras and scanners write 10 and 12 bits into 16-bit files. `whole_range`: scale from all 16 bits."""
     if image.mode[0] not in "IF":
         return image
     pixels = np.asarray(image)

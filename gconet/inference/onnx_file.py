@@ -16,10 +16,8 @@ CHECKED = (1, 2, 7)  # group sizes
 
 
 def export(net: GCoNet, size: int, output: Path) -> float:
-    """Write `net` for `size` × `size` images to `output`; returns how far its maps are from PyTorch's.
-
-    Raises CheckpointError if that is more than `TOLERANCE`, ConfigError if ONNX is not installed.
-    """
+    """Write `net` for `size` × `size` images to `output`; returns how far its maps are from PyTorch's. Raises
+    CheckpointError if that is more than `TOLERANCE`, ConfigError if ONNX is not installed."""
     try:
         import onnxruntime
         import onnxscript  # noqa: F401

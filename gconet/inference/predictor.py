@@ -116,9 +116,7 @@ class Predictor:
         self, pictures: Source, take: Take, *, reference: Model | None = None, include_group: bool = False
     ) -> Floats:
         """Call `take` with each map of the group, in order, as soon as it is computed; returns `presence`.
-
-        With only a `reference`, files are read a few at a time: a thousand need no more memory than ten.
-        """
+        With only a `reference`, files are read a few at a time: a thousand need no more memory than ten."""
         if reference is None:
             return cosine_to_others(self._whole(pictures, take)[1])
         known = self.recall(reference)
@@ -200,10 +198,8 @@ class Predictor:
         return seen.cpu().numpy()
 
     def attention(self, pictures: Source) -> Floats:
-        """Return where GAM found the consensus of a group (section 3.2): (N,h,w), the grid of stage 5.
-
-        Each image's values sum to 1; if GAM's softmax is over the group, all together. Without GAM all are 1.
-        """
+        """Return where GAM found the consensus of a group (section 3.2): (N,h,w), the grid of stage 5. Each
+        image's values sum to 1; if GAM's softmax is over the group, all together. Without GAM all are 1."""
         _, consensus = self._first_pass(self._read(pictures), maps=False)
         return consensus.attention[:, 0].float().cpu().numpy()
 

@@ -91,10 +91,8 @@ def is_saved(source: Path) -> bool:
 
 
 def find_objects(word: str = "") -> list[Reference]:
-    """The shipped references called `word`, or else all that contain it as a whole word.
-
-    Raises ConfigError with the nearest names if there are none.
-    """
+    """The shipped references called `word`, or else all that contain it as a whole word. Raises ConfigError
+    with the nearest names if there are none."""
     text = word.lower().replace("_", " ").replace("-", " ").strip()
     known = {one.name.lower().replace("-", " "): one for one in read_references(OBJECTS)}
     if text in known:

@@ -15,10 +15,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
 
 class GCoNet(nn.Module):
-    """Encoder → consensus → decoder (figure 2 of the paper, without the two training heads).
-
-    `affinity` is any consensus module. `side1` makes the map; `side4` to `side2` are used only in training.
-    """
+    """Encoder → consensus → decoder (figure 2 of the paper, without the two training heads). `affinity` is
+    any consensus module. `side1` makes the map; `side4` to `side2` are used only in training."""
 
     mean: Tensor
     std: Tensor
