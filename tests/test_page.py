@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 import gconet.applications
+from gconet.applications.desk import LARGE, SMALL, Desk
 from gconet.applications.doubts import EMPTY, GREY, KINDS, STRAY
-from gconet.applications.page import LARGE, SMALL, Previews, write_page
+from gconet.applications.page import write_page
 from gconet.data.groups import Group, Item
 from gconet.data.images import load_image
 from gconet.evaluation.metrics import score_map
@@ -54,13 +55,13 @@ def write(folder: Path, groups: dict[str, list[str]], doubts=None, scores=None, 
         Group(g, tuple(Item(n, picture(folder / g / f"{n}.png", (colours or {}).get(n, 200))) for n in names))
         for g, names in groups.items()
     ]
-    previews, files = Previews(folder, made), {}
+    desk, files = Desk(folder, made), {}
     for item in (item for group in made for item in group.items):
         for kind in ("picture", *kinds):
-            previews.save(item.image, kind, np.asarray(load_image(item.image)))
+            desk.save(item.image, kind, np.asarray(load_image(item.image)))
         files[item.image] = dict.fromkeys(("picture", *kinds), item.image)
     found = {i.image: doubts[i.stem] for g in made for i in g.items if i.stem in (doubts or {})}
-    page = write_page(folder, made, files, previews, title="T <1>", scores=scores, doubts=found)
+    page = write_page(folder, made, files, desk, title="T <1>", scores=scores, doubts=found)
     return page, made
 
 
@@ -114,16 +115,16 @@ def test_the_doubtful_come_first_then_the_groups_each_with_the_worst_first(tmp_p
 
 def test_small_pictures_have_a_size_for_screens_of_two_pixels_each(tmp_path):
     item = Item("a", picture(tmp_path / "a.png", size=(3000, 1000)))
-    previews = Previews(tmp_path, [Group("g", (item,))])
-    assert previews.load(item.image).size == (3000, 1000)
-    previews.save(item.image, "map", np.zeros((1000, 3000), np.uint8))
+    desk = Desk(tmp_path, [Group("g", (item,))])
+    assert desk.load(item.image).size == (3000, 1000)
+    desk.save(item.image, "map", np.zeros((1000, 3000), np.uint8))
     for kind, side in (("picture", LARGE), ("map", SMALL)):
-        with Image.open(previews.path(item.image, kind)) as small:
+        with Image.open(desk.path(item.image, kind)) as small:
             assert small.size == (side, round(side / 3))
     for size in ((1, 1), (1, 900), (900, 1)):
-        previews.save(item.image, "map", np.zeros(size, np.uint8))
-        assert load_image(previews.path(item.image, "map")).size == tuple(min(n, SMALL) for n in size[::-1])
-    Previews(tmp_path / "none", [Group("g", (item,))], wanted=False).load(item.image)
+        desk.save(item.image, "map", np.zeros(size, np.uint8))
+        assert load_image(desk.path(item.image, "map")).size == tuple(min(n, SMALL) for n in size[::-1])
+    Desk(tmp_path / "none", [Group("g", (item,))], page=False).load(item.image)
     assert not (tmp_path / "none").exists()
 
 
@@ -132,7 +133,7 @@ def test_three_thousand_pictures_make_a_small_file(tmp_path):
     items = tuple(Item(f"picture {i}", image.with_name(f"{i}.jpg")) for i in range(3000))
     groups = [Group(f"group {i}", items[i : i + 10]) for i in range(0, 3000, 10)]
     files = {item.image: {"picture": image, "map": image} for item in items}
-    page = write_page(tmp_path, groups, files, Previews(tmp_path, groups), title="many")
+    page = write_page(tmp_path, groups, files, Desk(tmp_path, groups), title="many")
     assert page.stat().st_size < 4e6 and page.read_text().count("<article") == 3000
 
 
@@ -173,7 +174,7 @@ def test_what_does_not_fit_on_the_shelf_is_read_again(run, toy, tmp_path, opens,
     call = ["scripts/thumbnails.py", "--images", images, "--maps", gts, "--output"]
     run(*call, tmp_path / "kept")
     assert {opens[p.resolve()] for p in images.rglob("*.jpg")} == {1}
-    monkeypatch.setattr(gconet.applications.jobs, "ROOM", 5 * 48 * 48 * 4)
+    monkeypatch.setattr(gconet.applications.desk, "ROOM", 5 * 48 * 48 * 4)
     run(*call, tmp_path / "again")
     assert {opens[p.resolve()] for p in images.rglob("*.jpg")} == {2, 3}
     for path in (tmp_path / "kept").rglob("*.jpg"):

@@ -11,10 +11,10 @@ from PIL import Image, ImageColor
 
 from gconet.applications.cosegmentation import blend, blur_background, cover, cut_out, segment
 from gconet.applications.crops import choose_sizes, find_boxes, place_crop
+from gconet.applications.desk import SMALL, Desk
 from gconet.applications.doubts import EMPTY_CUTOUT, WHOLE_CUTOUT
 from gconet.applications.imaging import RGB, fit
-from gconet.applications.jobs import Job, Seen, Shelf, load_pair, look_at, run_jobs, save_jpeg
-from gconet.applications.page import PICTURE, SMALL, Previews
+from gconet.applications.jobs import Job, Seen, look_at, run_jobs, save_jpeg
 from gconet.data.images import load_image
 from gconet.errors import ConfigError, DataError
 from gconet.files import save_picture
@@ -42,11 +42,11 @@ def read_background(text: str | None) -> Background:
         ) from None
 
 
-def write_cutout(job: Job, *, background: Background, shelf: Shelf, previews: Previews) -> Seen:
+def write_cutout(job: Job, *, background: Background, desk: Desk) -> Seen:
     """Write the files of a job, but for its thumbnail, and small versions for the page. Raises DataError if
     the picture or its map cannot be used."""
     item, levels = job.item, None
-    picture, own, m = load_pair(item, shelf)
+    picture, own, m = desk.pair(item)
     files, doubts = {kind: job.files[kind] for kind in job.files if kind not in ("mask", "thumbnail")}, []
     if "cut-out" in files:
         opacity = segment(picture, m)
@@ -61,16 +61,15 @@ def write_cutout(job: Job, *, background: Background, shelf: Shelf, previews: Pr
                 behind = cover(background, mask.shape[1], mask.shape[0])
             shown = blend(picture, opacity, behind)
             save_jpeg(files["new background"], shown, item.image, 92)
-            previews.save(item.image, "new background", shown)
+            desk.save(item.image, "new background", shown)
         save_picture(job.files["mask"], levels)
         save_picture(files["cut-out"], cutout, compress_level=3)
-        previews.save(item.image, "cut-out", on_squares(cutout))
+        desk.save(item.image, "cut-out", on_squares(cutout))
         doubts = [EMPTY_CUTOUT] if not mask.any() else [WHOLE_CUTOUT] if mask.all() else []
-    previews.save(item.image, PICTURE, picture)
-    seen = look_at(item, m, previews=previews, cut=levels)
+    seen = look_at(item, m, desk=desk, cut=levels)
     if "thumbnail" in job.files:
-        shelf.put(item.image, picture, own)
-        shelf.put(item.map, m)
+        desk.put(item.image, picture, own)
+        desk.put(item.map, m)
         seen = seen._replace(found=find_boxes(m))
     return seen._replace(files=seen.files | files, doubts=seen.doubts or doubts)
 
@@ -84,12 +83,7 @@ def on_squares(cutout: npt.NDArray[np.uint8]) -> RGB:
 
 
 def write_thumbnails(
-    done: Sequence[tuple[Job, Seen]],
-    aspect: tuple[int, int],
-    *,
-    shelf: Shelf,
-    previews: Previews,
-    strict: bool,
+    done: Sequence[tuple[Job, Seen]], aspect: tuple[int, int], *, desk: Desk, strict: bool
 ) -> list[DataError]:
     """Write the thumbnails of jobs that `write_cutout` has done, and add them to `Seen.files`. `aspect`:
     width : height. Each group is a collection. Returns the errors, as `run_jobs` does."""
@@ -97,13 +91,13 @@ def write_thumbnails(
 
     def write(planned: tuple[Job, Seen, tuple[int, int]]) -> None:
         job, seen, size = planned
-        picture, _, m = load_pair(job.item, shelf)
+        picture, _, m = desk.pair(job.item)
         assert seen.found is not None
         crop = place_crop(m, seen.found, size)
         part = Image.fromarray(picture[crop.top : crop.bottom, crop.left : crop.right])
         thumbnail = np.asarray(part.resize((width, height), Image.Resampling.LANCZOS))
         save_picture(job.files["thumbnail"], thumbnail, quality=90)
-        previews.save(job.item.image, "thumbnail", thumbnail)
+        desk.save(job.item.image, "thumbnail", thumbnail)
         seen.files["thumbnail"] = job.files["thumbnail"]
 
     planned = []

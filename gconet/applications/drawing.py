@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from gconet.applications.desk import Desk
 from gconet.applications.imaging import RGB, fit
-from gconet.applications.jobs import Job, Shelf, save_jpeg
-from gconet.applications.page import PICTURE, Previews
+from gconet.applications.jobs import Job, save_jpeg
 from gconet.data.groups import scan_groups
-from gconet.data.images import load_image, load_map, load_with_opacity
+from gconet.data.images import load_image, load_map
 from gconet.errors import DataError, one_line
 from gconet.opencv import cv2
 
@@ -45,15 +45,14 @@ def spread_attention(attention: Matrix, height: int, width: int) -> npt.NDArray[
     return np.asarray(255 * large, np.uint8)
 
 
-def write_attention(drawn: tuple[Job, Matrix], *, shelf: Shelf, previews: Previews) -> None:
+def write_attention(drawn: tuple[Job, Matrix], *, desk: Desk) -> None:
     """Figure 5: save the file `attention` of a job, its picture under its attention (h,w)."""
     job, attention = drawn
     image = job.item.image
-    picture = (shelf.take(image) or load_with_opacity(image))[0]
+    picture = desk.picture(image)[0]
     shown = overlay(picture, spread_attention(attention, *picture.shape[:2]))
     save_jpeg(job.files["attention"], shown, image)
-    previews.save(image, PICTURE, picture)
-    previews.save(image, "attention", shown)
+    desk.save(image, "attention", shown)
 
 
 def pick_rows(images: Path, gts: Path | None, methods: Mapping[str, Path], count: int) -> list[list[Path]]:

@@ -7,55 +7,22 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
-import numpy as np
-from PIL import Image
-
+from gconet.applications.desk import MAP, PICTURE, Desk
 from gconet.applications.doubts import KINDS
-from gconet.applications.imaging import RGB, Grey, fit
-from gconet.applications.outputs import PREVIEWS
 from gconet.data.groups import Group
-from gconet.data.images import load_image
 from gconet.errors import counted
 from gconet.evaluation import Scores
-from gconet.files import save_picture, write_file
+from gconet.files import write_file
 
 TEMPLATE = Path(__file__).with_name("page.html")
-LARGE, SMALL = 640, 400  # pixels of the longer side: twice what the page gives a picture, and the rest
-PICTURE, MAP, MASK = "picture", "map", "mask"  # kinds of small pictures; others are named like results
 FACTS = {"j_half": "J", "p_half": "P", "s_measure": "S", "mae": "MAE"}  # what a card shows of its scores
-
-
-class Previews:
-    """The small pictures of a page, each saved while the full one is in memory."""
-
-    def __init__(self, output: Path, groups: Sequence[Group], *, wanted: bool = True) -> None:
-        """`wanted`: False if there will be no page; then nothing is saved."""
-        images = [item.image for group in groups for item in group.items]
-        self._folder, self._wanted = output / PREVIEWS, wanted
-        self._places = {image: place for place, image in enumerate(images)}
-
-    def path(self, image: Path, kind: str) -> Path:
-        """Where the small version of what was made of `image` lies."""
-        return self._folder / f"{self._places[image]:06d}-{kind}.jpg"
-
-    def save(self, image: Path, kind: str, pixels: RGB | Grey) -> None:
-        """Save a picture (H,W,3) or (H,W); raises OSError with the file's name."""
-        if self._wanted:
-            small = fit(pixels, LARGE if kind == PICTURE else SMALL)
-            save_picture(self.path(image, kind), small, quality=75)
-
-    def load(self, path: Path) -> Image.Image:
-        """Read a picture like `load_image`, and save its small version."""
-        picture = load_image(path)
-        self.save(path, PICTURE, np.asarray(picture))
-        return picture
 
 
 def write_page(
     output: Path,
     groups: Sequence[Group],
     files: Mapping[Path, Mapping[str, Path]],
-    previews: Previews,
+    desk: Desk,
     *,
     title: str,
     scores: Scores | None = None,
@@ -70,7 +37,7 @@ def write_page(
     for group in sorted(groups, key=lambda group: group.name):
         scored = scores.groups[group.name].per_image if scores and group.name in scores.groups else {}
         for item in group.items:
-            small = {kind: link_to(previews.path(item.image, kind), output) for kind in files[item.image]}
+            small = {kind: link_to(desk.path(item.image, kind), output) for kind in files[item.image]}
             shown = {kind: (link_to(file, output), small[kind]) for kind, file in files[item.image].items()}
             figures, check = scored.get(item.stem, {}), (doubts or {}).get(item.image, ())
             card = draw_card(f"{group.name}/{item.stem}", shown, figures, check)

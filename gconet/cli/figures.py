@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from gconet.applications.consensus import write_consensus
+from gconet.applications.desk import PICTURE, Desk
 from gconet.applications.drawing import draw_grid, load_row, pick_rows, write_attention
-from gconet.applications.jobs import Shelf, make_jobs, run_jobs
+from gconet.applications.jobs import make_jobs, run_jobs
 from gconet.applications.outputs import new_results
-from gconet.applications.page import PICTURE, Previews, write_page
+from gconet.applications.page import write_page
 from gconet.cli import add_care, add_network, load_predictor, new_parser, note_unfinished, report
 from gconet.data.groups import leave_out, scan_groups
 from gconet.data.names import name_folders
@@ -39,21 +40,21 @@ def main() -> int:
     from gconet.inference.folders import look_inside  # loads PyTorch, which the grid does not need
     from gconet.inference.projector import write_projector
 
-    wanted, shelf = scan_groups(args.images), Shelf()
+    wanted = scan_groups(args.images)
+    desk = Desk(args.output, wanted)
     with new_results(args.output, {"--images": args.images}, wanted, overwrite=args.overwrite):
         predictor = load_predictor(args)
         if args.figure == "attention":
-            how = {"strict": args.strict, "load": shelf.load}
+            how = {"strict": args.strict, "load": desk.load}
             groups, seen, errors = look_inside(predictor, predictor.attention, wanted, **how)
-            previews = Previews(args.output, groups)
             jobs = make_jobs(groups, args.output, ["attention"])
-            work = partial(write_attention, shelf=shelf, previews=previews)
+            work = partial(write_attention, desk=desk)
             pairs = list(zip(jobs, chain.from_iterable(seen), strict=True))
             done, failed = run_jobs(work, pairs, desc="overlays", strict=args.strict)
             errors += failed
             files = {job.item.image: {PICTURE: job.item.image, **job.files} for (job, _), _ in done}
             groups = leave_out(groups, {job.item.image for job in jobs} - set(files))
-            page = write_page(args.output, groups, files, previews, title="Attention of GAM")
+            page = write_page(args.output, groups, files, desk, title="Attention of GAM")
             said = f"{counted(len(files), 'picture')} of {counted(len(groups), 'group')}", f"open: {page}"
         else:
             groups, seen, errors = look_inside(predictor, predictor.consensus, wanted, strict=args.strict)

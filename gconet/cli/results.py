@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from gconet.applications.cutting import write_cutout, write_thumbnails
+from gconet.applications.desk import Desk
 from gconet.applications.doubts import PRESENT, check_maps
-from gconet.applications.jobs import Seen, Shelf, look_at, make_jobs, run_jobs, sum_up
+from gconet.applications.jobs import Seen, look_at, make_jobs, run_jobs, sum_up
 from gconet.applications.outputs import FILE, RESULTS, new_results
-from gconet.applications.page import Previews, write_page
+from gconet.applications.page import write_page
 from gconet.cli import add_care, add_network, load_predictor, note_unfinished, report
 from gconet.data.groups import Group, leave_out, scan_sources
 from gconet.errors import ConfigError, DataError, counted
@@ -99,7 +100,7 @@ def write_results(
     aspect: tuple[int, int],
 ) -> tuple[list[str], list[DataError]]:
     """Write the maps, the `kinds` of results and the page; returns the lines to print, and the errors."""
-    shelf, previews = Shelf(), Previews(args.output, wanted, wanted=args.page)
+    desk = Desk(args.output, wanted, page=args.page, keep=bool(kinds))
     maps = args.maps or (args.output / "maps" if kinds else args.output)
     groups, presence, errors, said = wanted, dict[Path, float](), list[DataError](), list[str]()
     seen: dict[Path, Seen] = {}
@@ -108,10 +109,8 @@ def write_results(
 
         memory = args.memory and int(args.memory * 2**30)
         predictor = load_predictor(args, memory=memory, consensus=args.consensus)
-        load, look = (
-            (shelf.load, shelf.keep) if kinds else (previews.load, partial(look_at, previews=previews))
-        )
-        how = {"strict": args.strict, "load": load, "look": look}
+        look = desk.keep if kinds else partial(look_at, desk=desk)
+        how = {"strict": args.strict, "load": desk.load, "look": look}
         groups, presence, seen, errors = write_maps(predictor, wanted, maps, references, **how)
         if not groups:
             return [], errors
@@ -120,12 +119,12 @@ def write_results(
     absent = {image for image, level in presence.items() if least is not None and level < least}
     if kinds:
         jobs = make_jobs(leave_out(groups, absent), args.output, kinds)
-        work = partial(write_cutout, background=args.background, shelf=shelf, previews=previews)
+        work = partial(write_cutout, background=args.background, desk=desk)
         done, failed = run_jobs(work, jobs, desc="pictures", strict=args.strict)
         seen, errors = {job.item.image: one for job, one in done}, errors + failed
         groups = leave_out(groups, {job.item.image for job in jobs} - set(seen))
         if "thumbnail" in kinds:
-            errors += write_thumbnails(done, aspect, shelf=shelf, previews=previews, strict=args.strict)
+            errors += write_thumbnails(done, aspect, desk=desk, strict=args.strict)
         for kind in (kind for kind in kinds if kind != "mask"):
             number, folder = sum(kind in one.files for one in seen.values()), RESULTS[kind].split("/")[0]
             said.append(f"{counted(number, kind)} in {args.output / folder}")
@@ -146,6 +145,6 @@ def write_results(
     if args.page and seen:
         files, shown = {image: one.files for image, one in seen.items()}, leave_out(groups, absent)
         how = {"scores": scores[-1] if scores else None, "doubts": doubts}
-        page = write_page(args.output, shown, files, previews, title=f"{args.title}: {name}", **how)
+        page = write_page(args.output, shown, files, desk, title=f"{args.title}: {name}", **how)
         said.append(f"open: {page}")
     return said, errors
