@@ -210,7 +210,7 @@ def test_wrong_arguments_are_named_and_nothing_written(run, folders):
     refused(2, "--output", output=folders)
     for path in (folders / "maps").rglob("*.png"):
         path.rename(path.with_name(f"other {path.name}"))
-    refused(1, "no map in", maps=folders / "maps")
+    refused(1, "no map", maps=folders / "maps")
 
 
 def test_pictures_without_a_map_or_with_one_of_another_size_are_left_out(run, folders):

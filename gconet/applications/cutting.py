@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,19 +27,15 @@ Background = RGB | Literal["blur"] | None
 def read_background(text: str | None) -> Background:
     """Parse the value of --background: "blur", or the pixels of a picture or of a colour. Raises ConfigError,
     and DataError for a picture that cannot be read."""
-    if text is None:
-        return None
-    if text == "blur":
-        return "blur"
+    if text is None or text == "blur":
+        return cast(Background, text)
     if Path(text).is_file():
         return np.asarray(load_image(Path(text)))
     try:
         return np.full((1, 1, 3), ImageColor.getrgb(text)[:3], np.uint8)
     except ValueError:
-        raise ConfigError(
-            f"--background {text} is not blur, a file or a colour; colours are names (white) or "
-            "codes (#ffcc00)"
-        ) from None
+        what = "is not blur, a file or a colour; colours are names (white) or codes (#ffcc00)"
+        raise ConfigError(f"--background {text} {what}") from None
 
 
 def write_cutout(job: Job, *, background: Background, desk: Desk) -> Seen:
