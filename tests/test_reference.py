@@ -13,7 +13,7 @@ from gconet.data.transforms import resize_image
 from gconet.errors import ConfigError, DataError
 from gconet.inference import predictor as module
 from gconet.inference.predictor import Predictor
-from gconet.inference.presence import cosine_to_others
+from gconet.inference.presence import cosine_to_others, presence_of
 from gconet.inference.reference import Reference, write_references
 from gconet.models import build_model
 from gconet.models.affinity import Consensus
@@ -59,7 +59,6 @@ def test_a_map_does_not_depend_on_the_other_pictures(model, paths, monkeypatch, 
     assert same(predictor(paths[::-1], reference=reference), maps[::-1])
     alone = [predictor(path, reference=reference) for path in paths]
     assert same([m for one in alone for m in one], maps)
-    assert [one.presence[0] for one in alone] == maps.presence.tolist()
     streamed = []
     assert predictor.predict(paths, streamed.append, reference=reference).tolist() == maps.presence.tolist()
     assert same(streamed, maps)
@@ -88,7 +87,24 @@ def test_the_groups_own_pictures_count_if_asked(predictor, paths):
     assert not same(mixed, predictor(paths[2:], reference=reference))
 
 
-def test_presence_is_the_cosine_with_the_references_pictures(predictor, paths):
+def turned(*degrees):
+    """Unit vectors (n,2) at these angles from the first axis."""
+    angles = np.deg2rad(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+
+
+def test_presence_compares_a_picture_with_the_reference_and_with_pictures_that_lack_it():
+    reference = turned(0)[0]
+    cos = lambda angle: np.cos(np.deg2rad(angle))  # noqa: E731
+    for few in ([10, 40], [10, *[80] * 7], [*[10] * 9, *[80] * 8]):  # most show it, or there are too few
+        assert presence_of(turned(*few), reference) == pytest.approx([cos(a) for a in few])
+    found = presence_of(turned(10, 50, *[90] * 8, 60), reference)  # nine lack it; an eighth of them is two
+    nearest = [(cos(50) + cos(80)) / 2, (cos(10) + cos(40)) / 2, *[1] * 8, cos(30)]
+    expected = [0.6 + (cos(a) - d) / 2 for a, d in zip([10, 50, *[90] * 8, 60], nearest, strict=True)]
+    assert found == pytest.approx(expected, abs=1e-6) and (found[:2] > 0.6).tolist() == [True, False]
+
+
+def test_presence_of_a_clear_folder_is_the_cosine_with_the_references_pictures(predictor, paths):
     reference = predictor.remember(paths[:3])
     assert np.linalg.norm(reference.appearance) == pytest.approx(1)
     together, alone = predictor(paths[:3]).presence, predictor(paths[:3], reference=reference).presence

@@ -29,7 +29,6 @@ KINDS = {  # worst first: doubt → what it means, and what to do
     PIECED: "the marked parts do not touch, which is fine only for several objects",
     GREY: "much of the map is grey, so its outline is a guess",
 }
-PRESENT = 0.6  # with a reference, a picture of a lower presence lacks the object; docs/references.md
 MARGIN = 0.2  # a stray's presence is this far below its group's median; docs/results.md
 # chosen on 400 pictures of 20 classes of DUTS_class, so that each flags at most 1 in 50 maps with J > 0.7
 UNSURE = 0.6  # share of non-black pixels that are grey, between the two levels below

@@ -10,7 +10,7 @@ from typing import Any
 
 from gconet.applications.cutting import write_cutout, write_thumbnails
 from gconet.applications.desk import Desk
-from gconet.applications.doubts import PRESENT, check_maps
+from gconet.applications.doubts import check_maps
 from gconet.applications.jobs import Seen, look_at, make_jobs, run_jobs, sum_up
 from gconet.applications.outputs import FILE, RESULTS, new_results
 from gconet.applications.page import write_page
@@ -18,6 +18,7 @@ from gconet.cli import add_care, add_network, load_predictor, note_unfinished, r
 from gconet.data.groups import Group, leave_out, scan_sources
 from gconet.errors import ConfigError, DataError, counted
 from gconet.evaluation import Scores, format_table
+from gconet.inference.reference import PRESENT
 
 
 def add_photos(parser: argparse.ArgumentParser, title: str) -> None:

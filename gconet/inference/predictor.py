@@ -22,7 +22,7 @@ from gconet.data.pictures import Picture, Pictures, list_pictures, name_pictures
 from gconet.device import autocast, pick_device, pick_memory_format, pick_precision, put, settle_threads, tf32
 from gconet.errors import ConfigError
 from gconet.inference.memory import Plan, known_memory, plan_group
-from gconet.inference.presence import Floats, Map, Maps, average_under, cosine_to_others
+from gconet.inference.presence import Floats, Map, Maps, average_under, cosine_to_others, presence_of
 from gconet.inference.reference import Reference, is_saved
 from gconet.models import GCoNet
 from gconet.models.affinity import Consensus, GroupAffinityModule
@@ -122,7 +122,7 @@ class Predictor:
         known = self.recall(reference)
         vector = torch.from_numpy(known.vector).to(self.device).view(1, -1, 1, 1)
         seen = self._whole(pictures, take, vector)[1] if include_group else self._each(pictures, take, vector)
-        return np.asarray((seen * known.appearance).sum(1).clip(0, 1), np.float32)
+        return presence_of(seen, known.appearance)
 
     def remember(self, pictures: Source, name: str = "") -> Reference:
         """Return what `pictures` have in common; raises ConfigError if their E is not one vector."""

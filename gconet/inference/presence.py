@@ -7,6 +7,8 @@ import numpy.typing as npt
 import torch.nn.functional as F
 from torch import Tensor
 
+from gconet.inference.reference import PRESENT
+
 Map = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
@@ -18,7 +20,7 @@ class Maps(list[Map]):
     `names`: file stems (whole file names if two share a stem); "0", "1", … for pictures in memory.
     `presence`: (N,) float32 in [0,1], higher if a picture holds the group's object; NaN for a single picture.
     It is the cosine similarity of the picture's stage-5 features, averaged under its map, to the sum of the
-    others', or of the reference's pictures', each of length 1. docs/results.md measures it.
+    others', each of length 1; docs/results.md measures it. With a reference, see `presence_of`.
     """
 
     names: Sequence[str]
@@ -39,3 +41,24 @@ def cosine_to_others(vectors: Floats) -> Floats:
     others = vectors.sum(0) - vectors
     length = np.linalg.norm(others, axis=1).clip(1e-12)
     return np.asarray(((vectors * others).sum(1) / length).clip(0, 1), np.float32)
+
+
+def presence_of(vectors: Floats, appearance: Floats) -> Floats:
+    """Whether pictures show a reference's object: their vectors (N,C) and its appearance (C,), all of length
+    1 → (N,) in [0,1].
+
+    It is the cosine with the appearance, c. But if most pictures, at least eight, are below `PRESENT` and so
+    lack the object, it is PRESENT + (c − d) / 2, where d is the mean cosine with the eighth of them that are
+    most like the picture: it shows the object if it is more like the reference than like them.
+    docs/references.md measures it.
+    """
+    cosines = (vectors * appearance).sum(1).clip(0, 1)  # not @, which may round by the number of pictures
+    without = np.flatnonzero(cosines < PRESENT)
+    if len(without) < max(8, len(vectors) / 2):
+        return np.asarray(cosines, np.float32)
+    strangers, nearest, presence = vectors[without], -(-len(without) // 8), np.empty_like(cosines)
+    for i, vector in enumerate(vectors):  # one by one: all pairs of a large folder would fill the memory
+        alike = strangers @ vector
+        alike[without == i] = -1  # itself
+        presence[i] = PRESENT + (cosines[i] - np.sort(alike)[-nearest:].mean()) / 2
+    return np.asarray(presence.clip(0, 1), np.float32)

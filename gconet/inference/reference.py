@@ -15,6 +15,7 @@ from gconet.errors import ConfigError, DataError
 from gconet.files import write_file
 
 Floats = npt.NDArray[np.float32]
+PRESENT = 0.6  # a picture of a lower presence lacks the object; docs/references.md
 OBJECTS = Path(__file__).parents[1] / "weights" / "objects.npz"  # by scripts/tools/build_objects.py
 FIELDS = ("vectors", "appearances", "names", "weights")
 

@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from gconet.applications.doubts import PRESENT, find_strays
+from gconet.applications.doubts import find_strays
 from gconet.cli import add_network, load_predictor, new_parser
 from gconet.data.groups import Group, scan_groups
 from gconet.data.images import load_mask
 from gconet.errors import ConfigError, run_command
 from gconet.evaluation.histogram import HALF
 from gconet.inference.predictor import Maps, Predictor
-from gconet.inference.reference import Reference
+from gconet.inference.reference import PRESENT, Reference
 
 PASCAL = {
     "bottle": "bottle", "car": "car", "cat": "cat", "chair": "chair", "couch": "sofa",
