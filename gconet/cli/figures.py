@@ -97,5 +97,5 @@ def parse_args() -> argparse.Namespace:
     add_care(parser)
     args = parser.parse_args()
     if (args.figure == "grid") != bool(args.maps) or args.count < 1:
-        parser.error("--maps and --count, from 1, are for the grid, which needs --maps")
+        parser.error("the grid needs --maps, and a --count of at least 1; the other figures take no --maps")
     return args
