@@ -11,7 +11,6 @@ import time
 import pytest
 import torch
 
-from gconet.checkpoint import read_checkpoint
 from gconet.config import config_to_dict, load_config
 from gconet.errors import DataError
 from gconet.models import build_training_model
@@ -156,13 +155,3 @@ def test_sigterm_to_the_command_stops_the_training_too(toy, tmp_path):
     output, _ = process.communicate(timeout=60)  # both ends of its pipe: the training's too
     assert process.returncode == 130, output
     assert (log.parent / "last.pt").is_file(), output
-
-
-@pytest.mark.slow
-def test_the_time_given_ends_a_run_that_the_same_command_resumes(run, toy, tmp_path):
-    given = [*arguments(toy, steps=10000, seeds="0"), *configs("1-baseline"), "--minutes", 0.2]
-    assert "ablation-1-baseline-seed0" in run("scripts/ablate.py", *given, cwd=tmp_path).stdout
-    last = tmp_path / "runs/ablation-1-baseline-seed0/last.pt"
-    step = read_checkpoint(last)["training"]["step"]
-    run("scripts/ablate.py", *given, cwd=tmp_path)
-    assert 0 < step < read_checkpoint(last)["training"]["step"] < 10000

@@ -184,18 +184,6 @@ def test_each_orientation_is_as_pillow_has_it(tmp_path, pixels):
         assert np.array_equal(load_image(tmp_path / "a.png"), upright.convert("RGB")), orientation
 
 
-def test_no_memory_is_not_blamed_on_the_picture(tmp_path, monkeypatch):
-    (tmp_path / "a.png").write_bytes(encode())
-
-    def starve(*args):
-        raise MemoryError
-
-    for place in ("convert", "getexif"):
-        with monkeypatch.context() as patch, pytest.raises(MemoryError):
-            patch.setattr(Image.Image, place, starve)
-            load_image(tmp_path / "a.png")
-
-
 def test_pipes_and_what_other_programs_would_decode_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(DataError, match="pipe.png"):

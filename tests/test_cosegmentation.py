@@ -18,7 +18,6 @@ from gconet.applications.cosegmentation import (
     soften,
     threshold_map,
 )
-from gconet.applications.matting import clean_colours
 
 
 @pytest.fixture(scope="module")
@@ -145,15 +144,6 @@ def test_hair_is_found_at_the_pictures_own_resolution_in_its_own_colours(hairy):
         assert clean < 0.9 * plain
     assert clean < 0.5 * plain  # if the opacity is right
     np.testing.assert_array_equal(cut_out(picture, opacity)[opacity == 255, :3], picture[opacity == 255])
-
-
-def test_colours_of_an_object_without_a_clear_pixel_stay_in_range():
-    picture = np.random.RandomState(0).randint(0, 256, (40, 60, 3)).astype(np.uint8)
-    for level in (0, 1, 128, 254, 255):
-        cleaned = clean_colours(picture, np.full((40, 60), level, np.uint8))
-        assert cleaned.dtype == np.uint8 and cleaned.shape == picture.shape
-        if level in (0, 255):
-            np.testing.assert_array_equal(cleaned, picture)
 
 
 def test_a_large_picture_needs_little_memory_beside_its_opacity():

@@ -16,7 +16,6 @@ from gconet.data.groups import Group, Item, scan_set, scan_sets
 from gconet.data.toy import make_toy_set
 from gconet.errors import DataError
 from gconet.machine import processors
-from tests.official import SHARED
 
 SIZES = (5, 30, 16, 7, 40)
 
@@ -212,25 +211,3 @@ def test_replay_refuses_damaged_files(tmp_path):
         bad.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
         with contextlib.suppress(DataError):
             RecordedEpisodes(bad, OURS)
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded episodes are not beside the repository")
-def test_the_authors_record_fits_our_reading_of_an_epoch():
-    path = SHARED / "data/release_episodes.npz"
-    with np.load(path) as file:
-        names, folders = file["names"], file["label_folder"]
-    ours: dict[str, list[str]] = {folder: [] for folder in sorted(folders)}
-    for name in names:
-        folder, _, stem = name.partition("/")
-        ours[folder].append(stem)
-    data = [Group(g, tuple(Item(s, None) for s in sorted(stems))) for g, stems in ours.items()]
-    owner = np.concatenate([[i] * len(g.items) for i, g in enumerate(data)])
-    replay = RecordedEpisodes(path, data)
-    for epoch in (0, 49):
-        episodes = replay.epoch(epoch)
-        assert sorted(e.labels[0] for e in episodes) == list(range(291))
-        for e in episodes:
-            n = len(e.images) // 2
-            assert n == min(16, *(len(data[label].items) for label in e.labels))
-            assert (owner[e.images[:n]] == e.labels[0]).all()
-            assert (owner[e.images[n:]] == e.labels[1]).all()

@@ -87,23 +87,6 @@ def test_an_encoder_is_torchvisions(name):
     assert str(encoder.pretrained) == f"{type(encoder.pretrained).__name__}.IMAGENET1K_V1"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OTHERS)
-def test_another_encoder_trains_resumes_and_dumps_maps(train, tmp_path, toy, name):
-    settings = [f"encoder.name={name}", "encoder.trainable=stage5", "validation.set=toy_test"]
-    folder = trained(train, tmp_path, *settings)
-    first = build_training_model(read_config(folder), classes=3).net.state_dict()
-    after = weights(folder)[0]
-    moved = {n for n in first if not torch.equal(first[n], after[n])}
-    assert any(n.startswith("encoder.") for n in moved)
-    assert not any("running" in n for n in moved) and "encoder.conv1.weight" not in moved
-    assert {r["event"] for r in log(folder)} >= {"validation", "done"}
-    predictor = Predictor.load(folder / "last.pt", device="cpu", precision="fp32")
-    pictures = sorted((toy / "images/toy_test").rglob("*.jpg"))[:4]
-    maps = predictor(pictures)
-    assert [m.shape for m in maps] == [(48, 48)] * 4
-
-
 @pytest.mark.parametrize("name", SHIPPED)
 def test_maps_have_the_inputs_size_whatever_the_strides(name):
     config = load_config(None, [f"encoder.name={name}", "encoder.trainable=none"])

@@ -130,9 +130,6 @@ def test_a_validation_that_fails_later_is_a_note_and_training_goes_on(train, tmp
     assert events.count("validation") == 1 and events[-1] == "done" and json.dumps(events)
 
 
-# --- temporary files ---
-
-
 @pytest.mark.parametrize("how", ["SIGTERM", "KeyboardInterrupt", "OSError"])
 def test_a_write_that_is_cut_off_leaves_the_old_file_alone(tmp_path, how):
     code = f"""

@@ -4,7 +4,6 @@ import itertools
 
 import pytest
 import torch
-from torchvision.models import vgg16
 
 from gconet.checkpoint import load_encoder
 from gconet.config import load_config
@@ -35,7 +34,7 @@ def gam(C=8, **changes):
     )
 
 
-def test_the_networks_parameters_stages_and_encoder(net, group):
+def test_the_networks_parameters_and_stages(net):
     assert round(sum(p.numel() for p in net.parameters()) / 1e6, 2) == 16.83
     with torch.inference_mode():
         stages = net.encode(torch.rand(2, 3, 64, 96))
@@ -43,14 +42,6 @@ def test_the_networks_parameters_stages_and_encoder(net, group):
         (2, c, 64 // stride, 96 // stride)
         for c, stride in zip((64, 128, 256, 512, 512), (1, 2, 4, 8, 16), strict=True)
     ]
-    theirs = vgg16(weights=None).eval()
-    theirs.features.load_state_dict(
-        {k.removeprefix("features."): v for k, v in net.encoder.state_dict().items()}
-    )
-    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    with torch.inference_mode():
-        expected = theirs.features[:-1]((group - mean.view(3, 1, 1)) / std.view(3, 1, 1))
-        torch.testing.assert_close(net.encode(group)[-1], expected)
 
 
 def slow_gam(module, features, softmax):

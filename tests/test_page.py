@@ -194,11 +194,10 @@ def test_masks_that_cannot_be_read_leave_their_maps_unscored(run, checkpoint, to
         assert f"skipped: {bad[0]}" in done.stderr and ("max E" in done.stdout) == (scored > 0)
         page = (maps / "index.html").read_text()
         assert page.count("<article") == 12 and page.count("<span>mask</span>") == scored
-        done = run("scripts/cosegment.py", *given, "--maps", maps, "--output", cut, *more, status=1)
+        call = ["scripts/cosegment.py", *given, "--maps", maps, "--output", cut, *more]
+        done = run(*call, status=1)
         assert "12 cut-outs in" in done.stdout and f"skipped: {bad[0]}" in done.stderr
-        done = run(
-            "scripts/cosegment.py", *given, "--maps", maps, "--output", cut, *more, "--strict", status=1
-        )
+        done = run(*call, "--strict", status=1)
         assert done.stderr.startswith("error: ") and bad[0].name in done.stderr
         assert "MAE" not in done.stdout and not (cut / "index.html").exists()
         if scored:

@@ -184,15 +184,6 @@ def test_wrong_arguments_are_named(model, given, named):
         Predictor(**{"model": model, "device": "cpu"} | given)
 
 
-def test_threads_share_a_predictor_and_keep_their_precisions(model, paths):
-    exact, fast = make(model), make(model, "bf16")
-    expected = {exact: exact(paths), fast: fast(paths)}
-    assert any(not np.array_equal(a, b) for a, b in zip(*expected.values(), strict=True))
-    with ThreadPoolExecutor(4) as pool:
-        for shared, maps in pool.map(lambda shared: (shared, shared(paths)), [exact, fast] * 6):
-            assert all(np.array_equal(a, b) for a, b in zip(maps, expected[shared], strict=True))
-
-
 def test_threads_take_turns_each_with_its_own_switches(model, paths, monkeypatch):
     """On a CPU TF32 changes nothing; what is tested is who holds the switches while it computes."""
     exact, fast = (make(model) for _ in "12")
