@@ -5,8 +5,7 @@
     python scripts/benchmark.py train                       steps of train.py with random weights
 
 Every path runs in its own process; for inference they take turns, so that all see the same load. The
-reference path is tests/reference_path.py: the whole affinity matrix, all side outputs, float32. The speed
-of the scorer: python -m tests.thresholding_loop.
+reference path is tests/reference_path.py: the whole affinity matrix, all side outputs, float32.
 """
 
 import argparse

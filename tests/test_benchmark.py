@@ -13,7 +13,6 @@ from gconet.data.images import load_image
 from gconet.data.transforms import resize_image
 from gconet.models import build_model
 from tests.conftest import ROOT, lively
-from tests.thresholding_loop import time_scorers
 
 SMALL = ("--size", "32", "--repeats", "2", "--device", "cpu", "--precisions", "fp32", "--group", "2")
 
@@ -67,10 +66,3 @@ def test_memory_grows_no_faster_than_the_group(tmp_path, name):
 def test_bad_arguments_are_named(run, bad):
     stderr = run("scripts/benchmark.py", "inference", *SMALL, *bad.split(), status=2).stderr
     assert stderr.startswith("error: ") and stderr.count("\n") == 1 and bad.split()[1] in stderr
-
-
-def test_the_scorer_is_timed_beside_others(capsys):
-    time_scorers(2)
-    assert re.findall(r"^([\w ]*\w) +[\d.]+ ms", capsys.readouterr().out, re.M) == [
-        "ours", "pysodmetrics", "this loop",
-    ]  # fmt: skip

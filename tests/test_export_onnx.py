@@ -25,7 +25,11 @@ pytest.importorskip("onnxscript")
 PAPER = ["gam.softmax=group", "gam.kernel_size=3", "gam.output_conv=false"]
 
 
-@pytest.mark.parametrize("overrides", [[], PAPER, ["gam.enabled=false"]])
+OTHERS = [["encoder.name=resnet50", "encoder.trainable=none"], ["gam.kind=mean"]]
+SLOW = [pytest.param(parts, marks=pytest.mark.slow) for parts in OTHERS]
+
+
+@pytest.mark.parametrize("overrides", [[], PAPER, *SLOW])
 def test_maps_are_pytorchs_for_any_group_size(run, toy, tmp_path, overrides):
     config = load_config(None, ["data.image_size=32", NARROW, *overrides])
     paths = sorted((toy / "images/toy").rglob("*.jpg"))[:7]

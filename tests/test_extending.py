@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 import train as command_module
-from gconet.checkpoint import load_encoder, read_checkpoint, save_checkpoint
+from gconet.checkpoint import load_encoder, read_checkpoint
 from gconet.config import load_config
 from gconet.data.sets import known_sets
 from gconet.errors import CheckpointError, ConfigError
@@ -99,16 +99,6 @@ def test_maps_have_the_inputs_size_whatever_the_strides(name):
         assert {side.shape for side in output.side_maps} == {(4, 1, *size)}
         assert maps.min() >= 0 and maps.max() <= 1
         torch.testing.assert_close(output.side_maps[-1][:2], maps)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("setting", ["encoder.name=vgg16_bn", "encoder.name=resnet50", "gam.kind=mean"])
-def test_other_parts_export_to_onnx(run, tmp_path, setting):
-    pytest.importorskip("onnxruntime")
-    config = load_config(None, [setting, "encoder.trainable=none", "data.image_size=64"])
-    save_checkpoint(tmp_path / "a.pt", config=config, model=build_model(config))
-    given = ["--checkpoint", tmp_path / "a.pt", "--output", tmp_path / "a.onnx"]
-    assert "agree with PyTorch" in run("gconet/__main__.py", "export", *given).stdout
 
 
 def test_the_memory_plan_and_the_pages_lists_read_the_encoders():

@@ -1,17 +1,11 @@
 """The slow way to score a map: binarise it at each of 255 thresholds and pass over the pixels.
 
-It computes what eval-co-sod computes, in the same passes and the same float32 tensors, and serves as
-the yardstick of speed (`python -m tests.thresholding_loop`) and, in float64, as the second opinion of
-the tests.
+It computes what eval-co-sod computes, in the same passes and the same float32 tensors; in float64 it is
+the second opinion of the tests.
 """
-
-import time
 
 import numpy as np
 import torch
-
-from gconet.evaluation import score_map
-from gconet.opencv import cv2
 
 TINY = 1e-20
 
@@ -106,28 +100,3 @@ def compare(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     if above != 0:
         return above / (below + TINY)
     return torch.tensor(1.0 if below == 0 else 0.0)
-
-
-def time_scorers(count: int = 300) -> None:
-    """Print the median time per map of our scorer, pysodmetrics and this loop, in one process."""
-    from py_sod_metrics import MAE, Emeasure, Fmeasure, Smeasure
-
-    metrics = [metric() for metric in (MAE, Fmeasure, Emeasure, Smeasure)]
-    seconds = []
-    for seed in range(count):  # a blurred blob as map and another with anti-aliased edges as mask
-        coarse = np.random.RandomState(seed).rand(2, 6, 8).astype(np.float32)
-        m, g = (cv2.resize(c, (400, 300), interpolation=cv2.INTER_CUBIC) for c in coarse)
-        m, g = np.clip(0.5 + 2 * (0.7 * g + 0.3 * m - 0.6), 0, 1), np.clip(20 * (g - 0.6), 0, 1)
-        pair, times = ((255 * m).astype(np.uint8), (255 * g).astype(np.uint8)), [time.perf_counter()]
-        for score in (score_map, lambda *p: [one.step(*p) for one in metrics], score_by_thresholding):
-            score(*pair)
-            times.append(time.perf_counter())
-        seconds.append(np.diff(times))
-    print(f"{count} maps of 300x400, medians per map")
-    medians = np.median(seconds, 0)
-    for name, spent in zip(("ours", "pysodmetrics", "this loop"), medians, strict=True):
-        print(f"{name:22}{1e3 * spent:8.2f} ms{spent / medians[0]:8.1f} times ours")
-
-
-if __name__ == "__main__":
-    time_scorers()
