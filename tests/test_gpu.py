@@ -94,7 +94,8 @@ BEYOND = ("data.distractors=0.6", "loss.outputs=finest", "loss.bce=60", "encoder
 
 
 @pytest.mark.parametrize(
-    ("precision", "drop_at", "more"), [("fp32", 1.0, ()), ("bf16", 0.5, ()), ("bf16", 1.0, BEYOND)]
+    ("precision", "drop_at", "more"),
+    [("fp32", 1.0, ()), ("bf16", 0.5, ()), ("fp16", 1.0, ()), ("bf16", 1.0, BEYOND)],
 )
 def test_graphs_learn_what_steps_without_them_learn(
     run, settings, tmp_path, monkeypatch, precision, drop_at, more
@@ -171,7 +172,7 @@ def one_step(device, precision):
 
 def test_maps_and_gradients_are_those_of_the_cpu():
     maps, gradients = one_step(CPU, "fp32")
-    for precision, mean, least in (("fp32", 1e-5, 0.99999), ("bf16", 5e-3, 0.99)):
+    for precision, mean, least in (("fp32", 1e-5, 0.99999), ("bf16", 5e-3, 0.99), ("fp16", 1e-3, 0.99)):
         ours, given = one_step(DEVICE, precision)
         assert given.keys() == gradients.keys()
         difference = (ours - maps).abs()
