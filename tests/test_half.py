@@ -1,5 +1,7 @@
 """float16 on a CPU: maps, losses, overflows of the gradients, resuming. No GPU has run this yet."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,23 @@ def test_maps_and_scores_are_those_of_float32(size, count, near):
     scored = max(abs(value - figures[1][name]) for name, value in figures[0].items())
     print(f"maps differ by {apart:.5f} on average, scores by at most {scored:.5f}")
     assert apart < 0.001 and scored < near
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_maps_of_numbers_beyond_float16_are_refused(reference):
+    model, pictures = gconet.load_pretrained(), [np.full((32, 32, 3), grey, np.uint8) for grey in (90, 200)]
+    first, second, *_ = (layer for layer in model.encoder.modules() if isinstance(layer, torch.nn.Conv2d))
+    with torch.no_grad():  # the same network in float32
+        for numbers, factor in ((first.weight, 6e4), (first.bias, 6e4), (second.weight, 1 / 6e4)):
+            numbers.mul_(factor)
+    known = (
+        Predictor(gconet.load_pretrained(), size=32, device="cpu").remember(pictures) if reference else None
+    )
+    predictor = Predictor(model, size=32, device="cpu", precision="fp16")
+    if known:
+        known = dataclasses.replace(known, weights=predictor.digest)
+    with pytest.raises(ConfigError, match="float16"):
+        predictor(pictures, reference=known)
 
 
 def test_affinities_beyond_the_range_of_float16_find_the_same_matches():

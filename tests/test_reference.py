@@ -104,6 +104,17 @@ def test_presence_compares_a_picture_with_the_reference_and_with_pictures_that_l
     assert found == pytest.approx(expected, abs=1e-6) and (found[:2] > 0.6).tolist() == [True, False]
 
 
+def test_a_picture_whose_map_is_empty_lacks_the_object_and_counts_for_no_other():
+    reference, nothing = turned(0)[0], np.zeros((9, 2), np.float32)
+    assert not presence_of(nothing, reference).any()
+    heap = np.concatenate([turned(10, 50, *[90] * 8, 60), nothing])
+    expected = [*presence_of(heap[:11], reference), *[0] * 9]
+    assert presence_of(heap, reference).tolist() == expected
+    few = np.concatenate([turned(10, 60), nothing])  # two of them, of which one lacks it
+    assert presence_of(few, reference) == pytest.approx([*(few[:2] @ reference), *[0] * 9])
+    assert presence_of(nothing[:0], reference).shape == (0,)
+
+
 def test_presence_of_a_clear_folder_is_the_cosine_with_the_references_pictures(predictor, paths):
     reference = predictor.remember(paths[:3])
     assert np.linalg.norm(reference.appearance) == pytest.approx(1)

@@ -186,16 +186,19 @@ class Predictor:
     def _decode(
         self, laterals: list[Tensor], features: Tensor, E: Tensor, sizes: Sizes, take: Take
     ) -> Floats:
-        """Decode a batch, which may be padded, to maps of `sizes`; returns `average_under` them, (n,C)."""
+        """Decode a batch, which may be padded, to maps of `sizes`; returns `average_under` them, (n,C).
+        Raises ConfigError if numbers of the network overflow."""
         with self._compute():
             maps = self.model.decode(laterals, features, E, (self.size, self.size))
             scaled = [upsample(m[None], size)[0, 0] for m, size in zip(maps, sizes, strict=False)]
             grey = [(m * 255).to(torch.uint8) for m in scaled]
             laterals.clear()
-            seen = average_under(features, maps)[: len(sizes)]
+            seen = average_under(features, maps)[: len(sizes)].cpu()
+        if not seen.isfinite().all():
+            raise ConfigError(f"precision: numbers of this network exceed {self.precision}; use fp32")
         for m in grey:
             take(m.cpu().numpy())
-        return seen.cpu().numpy()
+        return seen.numpy()
 
     def attention(self, pictures: Source) -> Floats:
         """Return where GAM found the consensus of a group (section 3.2): (N,h,w), the grid of stage 5. Each

@@ -50,15 +50,16 @@ def presence_of(vectors: Floats, appearance: Floats) -> Floats:
     It is the cosine with the appearance, c. But if most pictures, at least eight, are below `PRESENT` and so
     lack the object, it is PRESENT + (c − d) / 2, where d is the mean cosine with the eighth of them that are
     most like the picture: it shows the object if it is more like the reference than like them.
-    docs/references.md measures it.
+    docs/references.md measures it. A picture of an empty map (a vector of 0) has 0 and counts for no other.
     """
     cosines = (vectors * appearance).sum(1).clip(0, 1)  # not @, which may round by the number of pictures
-    without = np.flatnonzero(cosines < PRESENT)
-    if len(without) < max(8, len(vectors) / 2):
+    marked = np.linalg.norm(vectors, axis=1) > 0.5  # 0 is no look to compare with
+    without = np.flatnonzero(marked & (cosines < PRESENT))
+    if len(without) < max(8, marked.sum() / 2):
         return np.asarray(cosines, np.float32)
     strangers, nearest, presence = vectors[without], -(-len(without) // 8), np.empty_like(cosines)
     for i, vector in enumerate(vectors):  # one by one: all pairs of a large folder would fill the memory
         alike = strangers @ vector
         alike[without == i] = -1  # itself
         presence[i] = PRESENT + (cosines[i] - np.sort(alike)[-nearest:].mean()) / 2
-    return np.asarray(presence.clip(0, 1), np.float32)
+    return np.asarray(np.where(marked, presence, cosines).clip(0, 1), np.float32)
