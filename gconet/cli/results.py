@@ -67,6 +67,8 @@ def settle(args: argparse.Namespace) -> None:
     args.output = args.output or Path("results") / (source.stem if source.is_file() else source.name)
     if args.memory is not None and not 0 < args.memory < math.inf:
         raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")
+    if not math.isfinite(args.presence):
+        raise ConfigError(f"--presence {args.presence}: give a number from 0 to 1")
     ways = {"--maps": args.maps, "--reference": args.reference, "--object": args.object}
     ways["--consensus vote"] = args.consensus == "vote"
     if len(given := [option for option, value in ways.items() if value]) > 1:

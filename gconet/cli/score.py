@@ -25,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gconet.cli import name_skipped, new_parser, note_unfinished
+from gconet.data.groups import SUFFIXES
 from gconet.data.names import check_name, name_folders
 from gconet.errors import say
 from gconet.evaluation import CONVENTIONS, format_table, score_folders
@@ -82,6 +83,9 @@ def parse_arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.plot and args.plot.suffix.lower() not in (".png", ".pdf", ".svg"):
         parser.error(f"--plot {args.plot}: give a file name that ends in .png, .pdf or .svg")
+    for path in filter(None, (args.json, args.markdown, args.latex)):
+        if path.suffix.lower() in SUFFIXES:
+            parser.error(f"{path} has a picture's name; only --plot writes pictures")
     if args.workers < 0:
         parser.error("--workers must be 0 or more")
     for name in args.sets or []:
