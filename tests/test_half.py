@@ -1,6 +1,7 @@
 """float16 on a CPU: maps, losses, overflows of the gradients, resuming. No GPU has run this yet."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -65,8 +66,10 @@ def test_maps_of_numbers_beyond_float16_are_refused(reference):
     predictor = Predictor(model, size=32, device="cpu", precision="fp16")
     if known:
         known = dataclasses.replace(known, weights=predictor.digest)
-    with pytest.raises(ConfigError, match="float16"):
-        predictor(pictures, reference=known)
+    inside = (predictor.attention, predictor.consensus)
+    for look in (partial(predictor, reference=known), *(() if known else inside)):
+        with pytest.raises(ConfigError, match="float16"):
+            look(pictures)
 
 
 def test_affinities_beyond_the_range_of_float16_find_the_same_matches():

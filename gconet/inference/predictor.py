@@ -187,24 +187,30 @@ class Predictor:
         self, laterals: list[Tensor], features: Tensor, E: Tensor, sizes: Sizes, take: Take
     ) -> Floats:
         """Decode a batch, which may be padded, to maps of `sizes`; returns `average_under` them, (n,C).
-        Raises ConfigError if numbers of the network overflow."""
+        Raises ConfigError like `_finite`."""
         with self._compute():
             maps = self.model.decode(laterals, features, E, (self.size, self.size))
             scaled = [upsample(m[None], size)[0, 0] for m, size in zip(maps, sizes, strict=False)]
             grey = [(m * 255).to(torch.uint8) for m in scaled]
             laterals.clear()
-            seen = average_under(features, maps)[: len(sizes)].cpu()
-        if not seen.isfinite().all():
-            raise ConfigError(f"precision: numbers of this network exceed {self.precision}; use fp32")
+            seen = average_under(features, maps)[: len(sizes)]
+        found = self._finite(seen)
         for m in grey:
             take(m.cpu().numpy())
-        return seen.numpy()
+        return found
+
+    def _finite(self, numbers: Tensor) -> Floats:
+        """Return what the network computed as float32; raises ConfigError if it is not finite."""
+        found: Floats = numbers.float().cpu().numpy()
+        if not np.isfinite(found).all():
+            raise ConfigError(f"precision: numbers of this network exceed {self.precision}; use fp32")
+        return found
 
     def attention(self, pictures: Source) -> Floats:
         """Return where GAM found the consensus of a group (section 3.2): (N,h,w), the grid of stage 5. Each
         image's values sum to 1; if GAM's softmax is over the group, all together. Without GAM all are 1."""
         _, consensus = self._first_pass(self._read(pictures), maps=False)
-        return consensus.attention[:, 0].float().cpu().numpy()
+        return self._finite(consensus.attention[:, 0])
 
     def consensus(self, pictures: Source) -> Floats:
         """Return each image's part of the consensus, (N,C); the consensus is their mean (section 4.3)."""
@@ -214,7 +220,7 @@ class Predictor:
             parts = (features * consensus.attention).mean((2, 3), keepdim=True)
             if isinstance(self.model.affinity, GroupAffinityModule):
                 parts = self.model.affinity.output(parts)
-        return parts[..., 0, 0].float().cpu().numpy()
+        return self._finite(parts[..., 0, 0])
 
     def _read(self, pictures: Source) -> Pictures:
         if isinstance(pictures, Pictures):
