@@ -99,9 +99,11 @@ def test_presence_compares_a_picture_with_the_reference_and_with_pictures_that_l
     for few in ([10, 40], [10, *[80] * 7], [*[10] * 9, *[80] * 8]):  # most show it, or there are too few
         assert presence_of(turned(*few), reference) == pytest.approx([cos(a) for a in few])
     found = presence_of(turned(10, 50, *[90] * 8, 60), reference)  # nine lack it; an eighth of them is two
-    nearest = [(cos(50) + cos(80)) / 2, (cos(10) + cos(40)) / 2, *[1] * 8, cos(30)]
+    nearest = [0.5, (cos(10) + cos(40)) / 2, *[1] * 8, cos(30)]
     expected = [0.6 + (cos(a) - d) / 2 for a, d in zip([10, 50, *[90] * 8, 60], nearest, strict=True)]
     assert found == pytest.approx(expected, abs=1e-6) and (found[:2] > 0.6).tolist() == [True, False]
+    unlike_both = np.eye(3, dtype=np.float32)[[0, *[1] * 9, 2]]
+    assert presence_of(unlike_both, np.eye(3, dtype=np.float32)[0])[-1] < 0.6
 
 
 def test_a_picture_whose_map_is_empty_lacks_the_object_and_counts_for_no_other():

@@ -11,6 +11,7 @@ from gconet.inference.reference import PRESENT
 
 Map = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+UNLIKE = 0.5  # two pictures whose cosine is lower have little in common
 
 
 class Maps(list[Map]):
@@ -49,8 +50,9 @@ def presence_of(vectors: Floats, appearance: Floats) -> Floats:
 
     It is the cosine with the appearance, c. But if most pictures, at least eight, are below `PRESENT` and so
     lack the object, it is PRESENT + (c − d) / 2, where d is the mean cosine with the eighth of them that are
-    most like the picture: it shows the object if it is more like the reference than like them.
-    docs/references.md measures it. A picture of an empty map (a vector of 0) has 0 and counts for no other.
+    most like the picture: it shows the object if it is more like the reference than like them. d is at least
+    `UNLIKE`, for pictures that are like neither. docs/references.md measures it. A picture of an empty map (a
+    vector of 0) has 0 and counts for no other.
     """
     cosines = (vectors * appearance).sum(1).clip(0, 1)  # not @, which may round by the number of pictures
     marked = np.linalg.norm(vectors, axis=1) > 0.5  # 0 is no look to compare with
@@ -61,5 +63,5 @@ def presence_of(vectors: Floats, appearance: Floats) -> Floats:
     for i, vector in enumerate(vectors):  # one by one: all pairs of a large folder would fill the memory
         alike = strangers @ vector
         alike[without == i] = -1  # itself
-        presence[i] = PRESENT + (cosines[i] - np.sort(alike)[-nearest:].mean()) / 2
+        presence[i] = PRESENT + (cosines[i] - max(UNLIKE, np.sort(alike)[-nearest:].mean())) / 2
     return np.asarray(np.where(marked, presence, cosines).clip(0, 1), np.float32)
