@@ -37,9 +37,8 @@ def parse_args() -> argparse.Namespace:
         metavar="RUN",
         help="folder of a run, runs/<name>, to resume with its saved settings",
     )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="any setting of gconet/config.py, such as seed=2"
-    )
+    about = "any setting of gconet/config.py, such as seed=2"
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help=about)
     return parser.parse_intermixed_args()  # settings and options in any order
 
 
@@ -105,9 +104,7 @@ def main() -> int:
 
 def train(config: Config, run: Run, content: dict | None, *, rank: int, world: int) -> int:
     """Train to the end of `config`'s schedule, from the checkpoint `content` if there is one.
-
-    Returns the exit status: 0 when done, 128 + the signal's number when asked to stop.
-    """
+    Returns the exit status: 0 when done, 128 + the signal's number when asked to stop."""
     device = pick_device(config.train.device)
     settle_threads(device)
     if device.index is not None:
@@ -137,7 +134,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
         load_weights(model.net, config, find_checkpoint(config.init))
     elif content is None:
         load_encoder(model.net.encoder, config.encoder.weights)
-    memory_format = pick_memory_format(device, precision, training=True)
+    memory_format, ahead = pick_memory_format(device, precision, training=True), runs_ahead(device)
     model = model.to(device).to(memory_format=memory_format)
     criterion = Criterion(**vars(config.loss))
     optimizer = make_optimizer(config.optimizer, model)
@@ -184,11 +181,10 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
 
     if content is None:
         save(LAST)  # so that the run can be resumed from its first step
-
+    source = f", from the weights {config.init}" if config.init and content is None else ""
     run.say(
         f"{run.folder}: {len(dataset.items)} images in {len(groups)} classes, steps {first} to {last}, "
-        f"{device}, {str(precision).removeprefix('torch.')}"
-        + (f", from the weights {config.init}" if config.init and content is None else "")
+        f"{device}, {str(precision).removeprefix('torch.')}{source}"
     )
     parallel = DistributedDataParallel(model) if world > 1 else model
 
@@ -215,7 +211,6 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
         return Step(names, values, images, masks, output)
 
     take = GraphedStep(train_step, optimizer) if graph else train_step
-    ahead = runs_ahead(device)
     log = StepLog(run, dataset, sums=progress["sums"], device=device, first=first, last=last)
     loader = dataset.loader(first=first, last=last, workers=config.data.workers, pin=ahead)
     stop, signum, saved = StopSignal(device=device, world=world), 0, time.monotonic()
@@ -239,9 +234,8 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
         if held_out and run.main and validates:
             scores, name = validate(model.net, held_out, config, device), config.validation.set
             if scores:
-                run.report(
-                    f"step {done}, {name}", scores, event="validation", epoch=epoch, step=done, set=name
-                )
+                about = {"event": "validation", "epoch": epoch, "step": done, "set": name}
+                run.report(f"step {done}, {name}", scores, **about)
                 run.scalars(done, "validation", scores)
             if scores and scores["s_measure"] > progress["best"]:
                 progress["best"] = scores["s_measure"]

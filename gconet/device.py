@@ -123,14 +123,16 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     """Return the dtype of `fp32`, `tf32`, `bf16`, `fp16` or `auto`; raises ConfigError.
 
     `auto` is bf16 on CUDA GPUs of capability 8.0 and more and CPUs with AVX512-BF16, fp16 on GPUs of 7.x
-    (V100, T4, RTX 20xx), else fp32. tf32 is float32 whose products a GPU rounds to 10 bits; this function
-    switches it on for `tf32` and off for the others.
+    (V100, T4, RTX 20xx; not GTX 16xx, where fp16 convolutions return NaN: pytorch/pytorch#77955), else fp32.
+    tf32 is float32 whose products a GPU rounds to 10 bits; this function switches it on for `tf32` and off
+    for the others.
     """
     if name == "auto":
         name = "fp32"
         if device.type == "cuda":
             major, _ = torch.cuda.get_device_capability(device)
-            name = "bf16" if major >= 8 else "fp16" if major == 7 else "fp32"
+            fast = major == 7 and "GTX 16" not in torch.cuda.get_device_name(device)
+            name = "bf16" if major >= 8 else "fp16" if fast else "fp32"
         elif device.type == "cpu" and (cpuinfo := Path("/proc/cpuinfo")).exists():
             name = "bf16" if "avx512_bf16" in cpuinfo.read_text() else "fp32"
     if name not in PRECISIONS:

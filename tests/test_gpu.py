@@ -223,8 +223,7 @@ def test_runs_move_between_cpu_and_gpu(run, settings, tmp_path):
     for name, before, after in (("to", cpu, gpu), ("from", gpu, cpu)):
         run(name, *before, "train.steps=6")
         moved = run(name, *after, "train.steps=12", resume=True)
-        print(f"{name} the GPU: {apart(whole, moved, first):.2g} apart")
-        assert apart(whole, moved, first) < 0.1
+        assert (share := apart(whole, moved, first)) < 0.1, f"{name} the GPU: {share:.2g} apart"
         state = weights(tmp_path / "runs" / name)[1]["optimizer"]["state"]
         assert {float(s["step"]) for s in state.values()} == {12.0}
 

@@ -21,12 +21,14 @@ from gconet.models.affinity import best_matches
 from tests.conftest import ROOT, log, same, weights
 
 
-@pytest.mark.parametrize(("capability", "expected"), [
-    ((6, 1), torch.float32), ((7, 0), torch.float16), ((7, 5), torch.float16), ((8, 0), torch.bfloat16),
-    ((8, 9), torch.bfloat16), ((12, 0), torch.bfloat16),
+@pytest.mark.parametrize(("name", "capability", "expected"), [
+    ("GTX 1080 Ti", (6, 1), torch.float32), ("Tesla V100", (7, 0), torch.float16),
+    ("Tesla T4", (7, 5), torch.float16), ("NVIDIA GeForce GTX 1660 Ti", (7, 5), torch.float32),
+    ("A100", (8, 0), torch.bfloat16), ("RTX 4090", (8, 9), torch.bfloat16), ("B200", (12, 0), torch.bfloat16),
 ])  # fmt: skip
-def test_auto_is_what_the_gpu_computes_fast(monkeypatch, capability, expected):
+def test_auto_is_what_the_gpu_computes_fast(monkeypatch, name, capability, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
     assert pick_precision("auto", torch.device("cuda")) == expected
     assert pick_precision("fp16", torch.device("cpu")) == torch.float16
     with pytest.raises(ConfigError, match="half"):

@@ -33,17 +33,20 @@ def test_a_new_or_empty_folder_is_taken_and_marked_at_the_end(tmp_path):
         assert (folder / MARK).read_text() == COMPLETE
 
 
-def test_earlier_results_are_moved_aside_only_when_asked(tmp_path):
+@pytest.mark.parametrize(("groups", "each"), [(1000, 4), (4000, 1), (1, 4000)])
+def test_earlier_results_are_moved_aside_only_when_asked(tmp_path, groups, each):
     """At once, however many there are (kind 25 of issue 38: it took 82 s for 1,000 groups of 4)."""
     out, old = tmp_path / "out", tmp_path / "out.old"
     take(out, write="first")
-    for i in range(300):
+    for i in range(groups):
         (out / f"maps/{i}").mkdir(parents=True)
+        for j in range(each):
+            (out / f"maps/{i}/{j}.png").touch()
     with pytest.raises(ConfigError, match="out holds earlier results"):
         take(out)
     begin = time.perf_counter()
     take(out, overwrite=True, write="second")
-    assert time.perf_counter() - begin < 2 and len(list((old / "maps").iterdir())) == 300
+    assert time.perf_counter() - begin < 2 and len(list((old / "maps").glob("*/*"))) == groups * each
     take(out, overwrite=True, write="third")
     assert text(out) == "third" and text(old) == "second" and not (old / "maps").exists()
 

@@ -1,8 +1,7 @@
 """`Predictor`: the pictures of one group in, their co-saliency maps out, in bounded memory.
 
-A group goes through the network in small batches, twice: once for its consensus, which needs all of
-its images, and once for the maps. Results of the first pass are kept as far as memory allows.
-"""
+A group goes through the network twice, in batches: for its consensus, which needs all of its images, and for
+the maps. Results of the first pass are kept as far as memory allows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -64,9 +63,8 @@ class Predictor:
 
         `size`: pixels per side of the network's input, as in training. `device`: auto, cpu or an accelerator,
         such as mps. `precision`: auto, fp32, tf32, bf16 or fp16; see `gconet.device.pick_precision`.
-        `memory`: bytes that a group may take beyond the network.
-        `consensus`: group, E of the whole group as in the paper; or vote, for cluttered groups. Raises
-        ConfigError for anything else.
+        `memory`: bytes that a group may take beyond the network. `consensus`: group, E of the whole group as
+        in the paper; or vote, for cluttered groups. Raises ConfigError for anything else.
         """
         model = getattr(model, "_orig_mod", model)  # before torch.compile
         if not isinstance(model, GCoNet):
@@ -186,8 +184,7 @@ class Predictor:
     def _decode(
         self, laterals: list[Tensor], features: Tensor, E: Tensor, sizes: Sizes, take: Take
     ) -> Floats:
-        """Decode a batch, which may be padded, to maps of `sizes`; returns `average_under` them, (n,C).
-        Raises ConfigError like `_finite`."""
+        """Decode a batch, which may be padded, to maps of `sizes`; returns `average_under` them, (n,C)."""
         with self._compute():
             maps = self.model.decode(laterals, features, E, (self.size, self.size))
             scaled = [upsample(m[None], size)[0, 0] for m, size in zip(maps, sizes, strict=False)]
@@ -201,10 +198,9 @@ class Predictor:
 
     def _finite(self, numbers: Tensor) -> Floats:
         """Return what the network computed as float32; raises ConfigError if it is not finite."""
-        found: Floats = numbers.float().cpu().numpy()
-        if not np.isfinite(found).all():
+        if not (found := numbers.float().cpu()).isfinite().all():
             raise ConfigError(f"precision: numbers of this network exceed {self.precision}; use fp32")
-        return found
+        return np.asarray(found)
 
     def attention(self, pictures: Source) -> Floats:
         """Return where GAM found the consensus of a group (section 3.2): (N,h,w), the grid of stage 5. Each
@@ -225,8 +221,7 @@ class Predictor:
     def _read(self, pictures: Source) -> Pictures:
         if isinstance(pictures, Pictures):
             return pictures
-        files = list_pictures(pictures)
-        self.check(len(files))
+        self.check(len(files := list_pictures(pictures)))
         [group] = read_groups([files], self.size)
         return group
 
