@@ -179,10 +179,11 @@ def test_names_with_escape_codes_and_line_breaks_stay_in_their_row(name, style):
     assert tables[0].count("\n") == tables[1].count("\n")
 
 
-def test_files_are_written_where_a_folder_cannot_be_synced(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EIO])
+def test_files_are_written_where_a_folder_cannot_be_synced(tmp_path, monkeypatch, number):
     def fsync(fd, plain=os.fsync):
         if stat.S_ISDIR(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "Invalid argument")
+            raise OSError(number, os.strerror(number))
         plain(fd)
 
     monkeypatch.setattr(os, "fsync", fsync)

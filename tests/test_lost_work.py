@@ -111,19 +111,24 @@ def test_a_damaged_validation_set_is_named_before_training(train, toy, tmp_path,
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_validation_that_fails_later_is_a_note_and_training_goes_on(train, tmp_path, monkeypatch, capsys):
-    calls, saved = [], []
+@pytest.mark.parametrize("how", ["damaged", "gone", "size"])
+def test_a_validation_that_fails_later_is_a_note_and_training_goes_on(
+    train, toy, tmp_path, monkeypatch, capsys, how
+):
+    shutil.copytree(toy, tmp_path / "d")
+    victim, saved = max((tmp_path / "d/gts/toy_test").rglob("*.png")), []
+    whole = victim.read_bytes()
 
     def broken(*args, plain=validation.score_arrays):
-        calls.append(1)
-        if len(calls) == 1:
-            saved.append(read_checkpoint(tmp_path / "runs/r/last.pt")["training"]["step"])
-            raise DataError("0.png: cannot be read")
+        victim.write_bytes(whole if saved else b"x")
+        if not saved and how != "damaged":
+            victim.unlink() if how == "gone" else Image.new("L", (5, 5)).save(victim)
+        saved.append(read_checkpoint(tmp_path / "runs/r/last.pt")["training"]["step"])
         return plain(*args)
 
     monkeypatch.setattr(validation, "score_arrays", broken)
-    assert train(*VALIDATION) == 0
-    assert "0.png" in capsys.readouterr().err and saved[0] > 0  # the epoch was saved before
+    assert train(f"data.root={tmp_path / 'd'}", *VALIDATION) == 0
+    assert victim.name in capsys.readouterr().err and saved[0] > 0  # the epoch was saved before
     last, best = (read_checkpoint(tmp_path / f"runs/r/{n}.pt")["training"] for n in ("last", "best"))
     assert last["step"] == 2 * saved[0] and last["best"] == best["best"] > 0
     events = [record["event"] for record in log(tmp_path / "runs/r")]

@@ -27,10 +27,11 @@ def command(checkpoint, *args):
     return [*map(str, ("gconet/__main__.py", *args, "--checkpoint", checkpoint, "--device", "cpu"))]
 
 
-@pytest.mark.parametrize("verb", ["maps", "cutouts"])
+@pytest.mark.parametrize("verb", ["maps", "cutouts", "attention"])
 def test_a_picture_taken_out_keeps_no_result_and_options_left_out_leave_none(run, checkpoint, photos, verb):
     more = ["--thumbnails", "--background", "blur"] if verb == "cutouts" else []
-    call = command(checkpoint, verb, photos / "cats", "--output", photos / "out")
+    words = ["figures", "attention", "--images"] if verb == "attention" else [verb]
+    call = command(checkpoint, *words, photos / "cats", "--output", photos / "out")
     run(*call, *more)
     taken = min((photos / "cats").iterdir())
     taken.unlink()
@@ -39,7 +40,7 @@ def test_a_picture_taken_out_keeps_no_result_and_options_left_out_leave_none(run
     now = {path.relative_to(photos / "out").as_posix() for path in (photos / "out").rglob("*.*")}
     assert not any(taken.stem in Path(name).stem.split("-") for name in now if ".previews" not in name)
     assert not any(name.startswith(("crops/", "backgrounds/")) for name in now)
-    assert list((photos / "out.old").rglob(f"{taken.stem}.png"))
+    assert list((photos / "out.old").rglob(f"{taken.stem}.*g"))
 
 
 def test_wrong_arguments_and_missing_weights_leave_earlier_results(run, checkpoint, photos):
@@ -108,8 +109,14 @@ def test_no_line_that_is_printed_holds_a_names_control_codes(run, checkpoint, to
         assert not any(line.startswith(("lines", "[31m")) for line in (out + err).split("\n"))
 
 
-def test_an_interrupted_run_is_marked_and_those_who_read_its_maps_say_so(run, wide_checkpoint, photos, toy):
-    """The first group's maps are there when SIGTERM comes."""
+OTHER_SIGNALS = [pytest.param(other, marks=pytest.mark.slow) for other in (signal.SIGKILL, signal.SIGHUP)]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, *OTHER_SIGNALS])
+def test_an_interrupted_run_is_marked_and_those_who_read_its_maps_say_so(
+    run, wide_checkpoint, photos, signum
+):
+    """The first group's first map is there when the signal comes."""
     cats, out = photos / "in/cats", photos / "out"
     for folder, copies in ((cats, 1), (photos / "in/dogs", 10)):
         folder.mkdir(parents=True)
@@ -117,11 +124,11 @@ def test_an_interrupted_run_is_marked_and_those_who_read_its_maps_say_so(run, wi
             shutil.copy(path, folder / f"{len(list(folder.iterdir()))}.jpg")
     call = command(wide_checkpoint, "maps", photos / "in", "--output", out)
     process = subprocess.Popen([sys.executable, *call], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not list(out.glob("cats/*.png")):
+    while process.poll() is None and not any(b"IEND" in m.read_bytes() for m in out.glob("cats/*.png")):
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signum)
     process.wait()
-    assert process.returncode == -signal.SIGTERM and is_unfinished(out) and is_unfinished(out / "cats")
+    assert process.returncode == -signum and is_unfinished(out) and is_unfinished(out / "cats")
     for image in cats.iterdir():
         m = out / f"cats/{image.stem}.png"
         if not m.exists() or b"IEND" not in m.read_bytes():  # not written, or not to its end
