@@ -111,9 +111,13 @@ def test_with_a_reference_a_few_pictures_are_in_memory_at_a_time(call, photos, s
     for i in range(3):  # 7 pictures, one of them damaged
         shutil.copy(sorted((photos / "loose").glob("*.*"))[i], photos / f"in/cats/more{i}.png")
     (photos / "in/cats/more2.png").write_bytes(b"x")
+    compared, presence_of = [], folders.presence_of
+    watch = lambda vectors, look: compared.append(len(vectors)) or presence_of(vectors, look)  # noqa: E731
+    monkeypatch.setattr(folders, "presence_of", watch)
     status, printed = call(maps, photos / "in/cats", "--reference", shown / "cats", "--output", photos / "m")
     assert status == 1 and "more2.png" in printed.err and "6 maps of 1 group" in printed.out
     assert sizes == [(2, 4), (2, 4), (2, 4), (0, 4)]
+    assert compared == [6] and len(presence(photos / "m")) == 6  # presence is of the folder as a whole
 
 
 def test_wrong_references_are_named(call, photos, shown):  # noqa: F811

@@ -15,6 +15,7 @@ from gconet.data.pictures import AHEAD, Load, Pictures, read_groups
 from gconet.errors import DataError
 from gconet.files import save_picture
 from gconet.inference.predictor import PART, Map, Model, Predictor
+from gconet.inference.presence import Floats, presence_of
 from gconet.machine import processors
 from gconet.progress import progress
 
@@ -54,7 +55,9 @@ def write_maps(
     parts = [Group(g.name, g.items[i : i + most]) for g in placed for i in range(0, len(g.items), most)]
     files = [[item.image for item in part.items] for part in parts]
     predictor.check(max(map(len, files), default=0))
-    presence: dict[Path, float] = {}
+    found: dict[str, Floats] = {}  # presence, by the group's name
+    vectors: dict[str, list[Floats]] = {}  # with references: of each part, by the group's name
+    looks: dict[str, Floats] = {}  # with references: what they look like, by the group's name
     skipped: dict[Path, DataError] = {}
     seen: dict[Path, Any] = {}
     waiting: deque[tuple[Future[None], int]] = deque()
@@ -81,12 +84,19 @@ def write_maps(
                     waiting.popleft()[0].result()
                 bar.update()
 
-            reference = made[id(references[group.name])] if references else None
-            found = predictor.predict(pictures, save, reference=reference).tolist()
-            presence |= zip([item.image for item in items], found, strict=True)
+            if references:
+                known = made[id(references[group.name])]
+                looks[group.name] = known.appearance
+                vectors.setdefault(group.name, []).append(predictor.find(pictures, save, known))
+            else:
+                found[group.name] = predictor.predict(pictures, save)
         for future, _ in waiting:
             future.result()
-    return Made(leave_out(placed, skipped), presence, seen, list(skipped.values()))
+    found |= {name: presence_of(np.concatenate(own), looks[name]) for name, own in vectors.items()}
+    done = leave_out(placed, skipped)
+    images = [item.image for group in done for item in group.items]
+    levels = [level for group in done for level in found[group.name].tolist()]
+    return Made(done, dict(zip(images, levels, strict=True)), seen, list(skipped.values()))
 
 
 def look_inside(

@@ -39,8 +39,7 @@ PART = 16  # pictures that are read together, and on a GPU computed together, if
 class Predictor:
     """A trained network with its device, precision and input size. Threads may share it; they take turns.
 
-        predictor = gconet.Predictor.load()
-        maps = predictor("photos/bikes")
+        maps = gconet.Predictor.load()("photos/bikes")
 
     A call takes one group: a folder, or a list of files, PIL pictures and arrays ((H,W,3) RGB or
     (H,W) grey, uint8). It returns `Maps`, a list of the maps with their `names` and `presence`. A pixel is
@@ -99,12 +98,10 @@ class Predictor:
     def __call__(
         self, pictures: Given, *, reference: Model | None = None, include_group: bool = False
     ) -> Maps:
-        """Return the maps of one group, of any size; raises ConfigError if `memory` is too low for it.
-
-        `reference`: clear pictures of the object to find, given like `pictures`, or what `remember` made of
-        them, or its file. Then a map does not depend on the other pictures, unless `include_group`, which
-        uses the mean of both E. Raises ConfigError for a reference of other weights.
-        """
+        """Return the maps of a group. `reference`: clear pictures of the object to find, like `pictures`, or
+        what `remember` made of them, or its file; then a map does not depend on the other pictures, unless
+        `include_group`, which uses the mean of both E. Raises ConfigError if `memory` is too low for the
+        group, or other weights made the reference."""
         listed, maps = list_pictures(pictures), Maps()
         maps.presence = self.predict(listed, maps.append, reference=reference, include_group=include_group)
         maps.names = name_pictures(listed)
@@ -118,9 +115,12 @@ class Predictor:
         if reference is None:
             return cosine_to_others(self._whole(pictures, take)[1])
         known = self.recall(reference)
+        return presence_of(self.find(pictures, take, known, include_group), known.appearance)
+
+    def find(self, pictures: Source, take: Take, known: Reference, include_group: bool = False) -> Floats:
+        """`predict` for a part of a folder; returns (N,C), which `presence_of` compares for the whole folder."""
         vector = torch.from_numpy(known.vector).to(self.device).view(1, -1, 1, 1)
-        seen = self._whole(pictures, take, vector)[1] if include_group else self._each(pictures, take, vector)
-        return presence_of(seen, known.appearance)
+        return self._whole(pictures, take, vector)[1] if include_group else self._each(pictures, take, vector)
 
     def remember(self, pictures: Source, name: str = "") -> Reference:
         """Return what `pictures` have in common; raises ConfigError if their E is not one vector."""
