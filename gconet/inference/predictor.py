@@ -118,7 +118,7 @@ class Predictor:
         return presence_of(self.find(pictures, take, known, include_group), known.appearance)
 
     def find(self, pictures: Source, take: Take, known: Reference, include_group: bool = False) -> Floats:
-        """`predict` for a part of a folder; returns (N,C), which `presence_of` compares for the whole folder."""
+        """`predict` for a part of a folder; returns (N,C) for `presence_of`, which compares all parts."""
         vector = torch.from_numpy(known.vector).to(self.device).view(1, -1, 1, 1)
         return self._whole(pictures, take, vector)[1] if include_group else self._each(pictures, take, vector)
 
