@@ -39,8 +39,8 @@ def read_background(text: str | None) -> Background:
 
 
 def write_cutout(job: Job, *, background: Background, desk: Desk) -> Seen:
-    """Write the files of a job, but for its thumbnail, and small versions for the page. Raises DataError if
-    the picture or its map cannot be used."""
+    """Write a job's files except its thumbnail, and small versions for the page. Raises DataError if the
+    picture or its map cannot be used."""
     item, levels = job.item, None
     picture, own, m = desk.pair(item)
     files, doubts = {kind: job.files[kind] for kind in job.files if kind not in ("mask", "thumbnail")}, []

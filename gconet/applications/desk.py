@@ -26,7 +26,7 @@ class Desk:
     def __init__(
         self, output: Path, groups: Sequence[Group], *, page: bool = True, keep: bool = True
     ) -> None:
-        """`page`: False to save no small pictures; `keep`: False if there is no next step."""
+        """`page`: whether to save small pictures; `keep`: whether a next step needs the decoded files."""
         images = [item.image for group in groups for item in group.items]
         self._places = {image: place for place, image in enumerate(images)}
         self._folder, self._page, self._room = output / PREVIEWS, page, ROOM if keep else 0
@@ -75,8 +75,8 @@ class Desk:
         self.put(item.map, m)
 
     def pair(self, item: Item) -> tuple[RGB, Grey | None, Grey]:
-        """Return what `picture` does and the item's map (H,W); raises DataError if there is no map, if one
-        cannot be read, or if they differ in size."""
+        """Return an item's picture and alpha channel, as `picture` does, and its map (H,W). Raises DataError
+        if there is no map, if a file cannot be read, or if their sizes differ."""
         if item.map is None:
             raise DataError(f"{item.image} has no map; make one with test.py, or fix what stopped it")
         picture, opacity = self.picture(item.image)

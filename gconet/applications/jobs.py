@@ -85,7 +85,7 @@ class Seen(NamedTuple):
     doubts: list[str]  # about its map or, if there are none, about its cut-out
     scores: list[MapScore]  # of its map and its cut-out, by its mask
     error: DataError | None = None  # why the mask could not be used
-    found: Found | None = None  # where the object is, for a thumbnail
+    found: Found | None = None  # the object's box, for the thumbnail
 
 
 def look_at(item: Item, m: Grey, *, desk: Desk, cut: Grey | None = None) -> Seen:

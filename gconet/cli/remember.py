@@ -24,7 +24,7 @@ def main() -> int:
     add_network(parser)
     args = parser.parse_args()
     if args.output.suffix.lower() in SUFFIXES:
-        parser.error(f"--output {args.output}: a reference is no picture; use a name like cat.reference")
+        parser.error(f"--output {args.output}: not a name for a reference; use one such as cat.reference")
     check_files([args.output], overwrite=args.overwrite)
     predictor = load_predictor(args)
     pictures = args.pictures[0] if len(args.pictures) == 1 else args.pictures

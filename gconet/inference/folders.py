@@ -48,7 +48,9 @@ def write_maps(
     An unreadable picture gets no map; if `strict`, its DataError is raised. `load`: see `read_groups`.
     `look` is called in these threads with each item and its map.
     """
-    made = {id(model): predictor.recall(model) for model in (references or {}).values()}  # shared ones once
+    references = references or {}
+    made = {id(model): predictor.recall(model) for model in references.values()}  # shared ones once
+    known = {name: made[id(model)] for name, model in references.items()}
     places = [tuple(replace(i, map=output / g.name / f"{i.stem}.png") for i in g.items) for g in groups]
     placed = [Group(group.name, items) for group, items in zip(groups, places, strict=True)]
     most = PART if references else max([1, *map(len, places)])
@@ -57,7 +59,6 @@ def write_maps(
     predictor.check(max(map(len, files), default=0))
     found: dict[str, Floats] = {}  # presence, by the group's name
     vectors: dict[str, list[Floats]] = {}  # with references: of each part, by the group's name
-    looks: dict[str, Floats] = {}  # with references: what they look like, by the group's name
     skipped: dict[Path, DataError] = {}
     seen: dict[Path, Any] = {}
     waiting: deque[tuple[Future[None], int]] = deque()
@@ -84,15 +85,14 @@ def write_maps(
                     waiting.popleft()[0].result()
                 bar.update()
 
-            if references:
-                known = made[id(references[group.name])]
-                looks[group.name] = known.appearance
-                vectors.setdefault(group.name, []).append(predictor.find(pictures, save, known))
+            if known:
+                vectors.setdefault(group.name, []).append(predictor.find(pictures, save, known[group.name]))
             else:
                 found[group.name] = predictor.predict(pictures, save)
         for future, _ in waiting:
             future.result()
-    found |= {name: presence_of(np.concatenate(own), looks[name]) for name, own in vectors.items()}
+    for name, own in vectors.items():
+        found[name] = presence_of(np.concatenate(own), known[name].appearance)
     done = leave_out(placed, skipped)
     images = [item.image for group in done for item in group.items]
     levels = [level for group in done for level in found[group.name].tolist()]
