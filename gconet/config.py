@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gconet.errors import ConfigError
-from gconet.values import check, parse_text, parse_yaml
+from gconet.values import check, parse_yaml
 
 
 @dataclass(frozen=True)
@@ -182,9 +182,9 @@ def config_from_dict(settings: Any, overrides: Sequence[str] = ()) -> Config:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ConfigError(f"{override!r} is not an override; write section.key=value")
-        flat |= flatten({key: parse_text(TYPES.get(key), text, key)})
-    if isinstance(cache := flat.get("data.cache"), bool):  # from older checkpoints
-        flat["data.cache"] = "memory" if cache else "none"
+        flat |= flatten({key: text})
+    if flat.get("data.cache") is True:  # in the weights `paper`
+        flat["data.cache"] = "memory"
     parts: dict[str, dict[str, Any]] = {}
     for key, value in flat.items():
         if key not in TYPES:

@@ -25,17 +25,14 @@ from gconet.machine import free_main_memory, processors
 GUESS = 2**32  # bytes assumed to be free if the system does not report them
 AHEAD = {"cuda": 8}  # steps whose numbers may still be on their way to the host; else 0: it waits
 # PyTorch 2.9 has new switches for reduced float32 precision; after a mix of new and old ones it raises
-CUDNN: Any = torch.backends.cudnn
-MKLDNN: Any = torch.backends.mkldnn
-NEW = hasattr(torch.backends, "fp32_precision")
-SWITCH, CONVOLUTIONS = ("fp32_precision", CUDNN.conv) if NEW else ("allow_tf32", CUDNN)
+BACKENDS: Any = torch.backends
+NEW = hasattr(BACKENDS, "fp32_precision")
+SWITCH, CONVOLUTIONS = ("fp32_precision", BACKENDS.cudnn.conv) if NEW else ("allow_tf32", BACKENDS.cudnn)
 UNSET, OFF, ON = ("none", "ieee", "tf32") if NEW else (False, False, True)
-GPU_SWITCHES: list[Any] = [torch.backends.cuda.matmul, CONVOLUTIONS]
-CPU_SWITCHES: list[Any] = [MKLDNN.matmul, MKLDNN.conv] if NEW else []
-_process: int | None = None  # the first one that computed
-_settled: tuple[int, int] | None = None  # the last one, and its number of threads
+GPU_SWITCHES = [BACKENDS.cuda.matmul, CONVOLUTIONS]
+CPU_SWITCHES = [BACKENDS.mkldnn.matmul, BACKENDS.mkldnn.conv] if NEW else []
+_process = 0  # the first one that computed
 PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-PATIENCE = timedelta(hours=2)  # how long ranks wait for the first one to validate, or for the slowest
 
 
 def pick_device(name: str) -> torch.device:
@@ -43,15 +40,13 @@ def pick_device(name: str) -> torch.device:
     gpu = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
         return gpu or torch.device("cpu")
-    known = ["cpu", *([gpu.type, *(f"{gpu.type}:{i}" for i in range(count_gpus(gpu)))] if gpu else [])]
+    known = [
+        "cpu",
+        *([gpu.type, *(f"{gpu.type}:{i}" for i in range(torch.accelerator.device_count()))] if gpu else []),
+    ]
     if name not in known:
         raise ConfigError(f"device {name!r} is not available; choose from auto, {', '.join(known)}")
     return torch.device(name)
-
-
-def count_gpus(gpu: torch.device) -> int:
-    """Return how many accelerators of this kind there are."""
-    return int(torch.get_device_module(gpu).device_count())
 
 
 def runs_ahead(device: torch.device) -> bool:
@@ -74,49 +69,32 @@ def copy_to_host(values: Tensor) -> tuple[Tensor, Any]:
     return copy, arrived
 
 
-def set_tf32(allowed: bool) -> list[tuple[Any, Any]]:
-    """Let GPUs compute float32 products in TF32 or not, and CPUs only in full float32.
-
-    Returns PyTorch's switches that this changed, each with the value that it had.
-    """
-    changed: list[tuple[Any, Any]] = []
+def set_tf32(allowed: bool) -> None:
+    """Let GPUs compute float32 products in TF32 or not, and CPUs only in full float32."""
     for switch in GPU_SWITCHES + CPU_SWITCHES:
-        value = ON if allowed and switch in GPU_SWITCHES else OFF
-        found = getattr(switch, SWITCH)
-        if found != value and (found, value) != (UNSET, OFF):  # unset: neither it nor its parent is set
-            setattr(switch, SWITCH, value)
-            changed.append((switch, found))
-    return changed
+        setattr(switch, SWITCH, ON if allowed and switch in GPU_SWITCHES else OFF)
 
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
     """Compute as after `set_tf32(allowed)`, then restore the process's switches."""
-    changed = set_tf32(allowed)
+    found = [(switch, getattr(switch, SWITCH)) for switch in GPU_SWITCHES + CPU_SWITCHES]
+    set_tf32(allowed)
     try:
         yield
     finally:
-        for switch, found in changed:
-            for value in (UNSET, found):  # it may have inherited what was found
-                if getattr(switch, SWITCH) != found:
-                    setattr(switch, SWITCH, value)
+        for switch, value in found:
+            for one in (UNSET, value):  # it may have inherited its value
+                if getattr(switch, SWITCH) != value:
+                    setattr(switch, SWITCH, one)
 
 
 def launched_ranks() -> tuple[int, int, int]:
-    """Return this process's rank, the number of ranks, and its rank on this machine, as torchrun sets them.
-
-    (0, 1, 0) unless all five of its variables are set: clusters may leave some of them behind. Raises
-    ConfigError if they are not valid numbers.
-    """
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    if not all(name in os.environ for name in (*names, "MASTER_ADDR", "MASTER_PORT")):
+    """Return this process's rank, the number of ranks, and its rank on this machine; (0, 1, 0) unless it was
+    started by torchrun."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:  # a cluster may have set the others
         return 0, 1, 0
-    values = [os.environ[name] for name in names]
-    if not all(value.isdecimal() for value in values) or int(values[0]) >= int(values[1]):
-        wrong = ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
-        raise ConfigError(f"{wrong} in the environment; unset them, or start with torchrun")
-    rank, world, local = map(int, values)
-    return rank, world, local
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
@@ -179,15 +157,13 @@ def settle_threads(device: torch.device) -> None:
     """Call this before computing on `device`: PyTorch then uses at most one thread per processor that this
     process may use, or one in a fork of a process that has called it: a fork lacks OpenMP's other threads,
     and would wait for them for ever. Raises ConfigError if the other process has used the GPU `device`."""
-    global _process, _settled
+    global _process
     _process = _process or os.getpid()
     if getattr(torch.get_device_module(device), "_is_in_bad_fork", bool)():
         raise ConfigError("a forked process cannot use the GPU of the first one; start it with spawn instead")
-    if _settled != (os.getpid(), torch.get_num_threads()):  # reading the control groups takes time
-        most = processors() if _process == os.getpid() else 1
-        if torch.get_num_threads() > most:
-            torch.set_num_threads(most)
-        _settled = os.getpid(), torch.get_num_threads()
+    most = processors() if _process == os.getpid() else 1
+    if torch.get_num_threads() > most:
+        torch.set_num_threads(most)
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
@@ -214,22 +190,15 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
-def sharing(device: torch.device) -> int:
-    """Return how many of torchrun's processes share the memory of `device`: all on this machine, unless
-    each has its own GPU."""
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return 1 if device.type != "cpu" and count_gpus(device) >= processes else processes
-
-
 def free_memory(device: torch.device) -> int:
-    """Return the bytes available now: of a GPU's own memory, or of main memory (see `free_main_memory`;
-    `GUESS` if the system does not report it)."""
+    """Return the bytes available now: of a GPU's own memory, or this rank's share of main memory (see
+    `free_main_memory`; of `GUESS` if the system does not report it)."""
     gpu = torch.get_device_module(device)
     if hasattr(gpu, "mem_get_info"):
         unused = gpu.memory_reserved(device) - gpu.memory_allocated(device)
         return int(gpu.mem_get_info(device)[0]) + unused
     free = free_main_memory()
-    return GUESS if free is None else free
+    return (GUESS if free is None else free) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 def join_ranks(name: str, local: int) -> None:
@@ -237,9 +206,10 @@ def join_ranks(name: str, local: int) -> None:
     gloo if `name` is the CPU or a certain GPU. Raises ConfigError if there are fewer GPUs."""
     device, backend = pick_device(name), "gloo"
     if device.type != "cpu" and device.index is None:
-        if local >= (count := count_gpus(device)):
+        if local >= (count := torch.accelerator.device_count()):
             raise ConfigError(f"local rank {local} has no GPU; use --nproc-per-node {count}")
         torch.accelerator.set_device_index(local)
         backend = {"cuda": "nccl", "xpu": "xccl"}.get(device.type, backend)
-    torch.distributed.init_process_group(backend, timeout=PATIENCE)
+    # the others wait while the first rank validates
+    torch.distributed.init_process_group(backend, timeout=timedelta(hours=2))
     atexit.register(torch.distributed.destroy_process_group)

@@ -83,12 +83,6 @@ def write_file(path: Path, content: str | bytes | memoryview) -> None:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # a disk-full error has no file name
-    with suppress(OSError):  # the rename itself must survive a power cut; not all file systems can do that
-        folder = os.open(place.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def save_picture(path: Path, pixels: npt.NDArray[np.uint8], **options: Any) -> None:

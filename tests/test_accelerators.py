@@ -21,7 +21,8 @@ def accelerator(monkeypatch):
     """Pretend that this machine has accelerators of one kind, whose module in PyTorch has these functions."""
 
     def accelerator(kind, count=1, plain=torch.get_device_module, **module):
-        ours = SimpleNamespace(device_count=lambda: count, **module)
+        ours = SimpleNamespace(**module)
+        monkeypatch.setattr(torch.accelerator, "device_count", lambda: count)
         monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **how: torch.device(kind))
         monkeypatch.setattr(
             torch, "get_device_module", lambda d: ours if torch.device(d).type == kind else plain(d)
@@ -55,6 +56,8 @@ def test_an_accelerators_own_memory_is_asked_for_or_the_main_memory(accelerator,
     monkeypatch.setattr(device_module, "free_main_memory", lambda: 7)
     mac = accelerator("mps")
     assert free_memory(mac) == 7 and peak_memory(mac) > 0 and device_module.gpu_name() == "mps"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")  # of torchrun's ranks
+    assert free_memory(mac) == free_memory(CPU) == 2
 
 
 def test_ranks_take_an_accelerator_each_or_are_refused(accelerator, monkeypatch):

@@ -34,8 +34,6 @@ def test_settings_are_read_saved_and_overridden(tmp_path):
     path.write_text(yaml.safe_dump(config_to_dict(config)))
     assert load_config(path) == config
     assert config.train.steps == 7 and config.optimizer.betas == (0.5, 0.6)
-    older = [config_from_dict({"data": {"cache": old}}).data.cache for old in (True, False)]
-    assert older == ["memory", "none"]
     assert load_config(None, ["train.graph=false"]).train.graph is False
     config = load_config(None, ["optimizer.lr=1e-5", "gam.kernel_size=3", "train.steps=null"])
     assert (config.optimizer.lr, config.gam.kernel_size, config.train.steps) == (1e-5, 3, None)

@@ -18,10 +18,12 @@ def system(tmp_path, monkeypatch):
             (tmp_path / name).write_text(text)
         monkeypatch.setattr(machine, "PROC", tmp_path / "proc")
         monkeypatch.setattr(machine, "CGROUPS", tmp_path / "cg")
-        monkeypatch.setattr(machine.os, "process_cpu_count", lambda: 64, raising=False)
+        monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: range(64), raising=False)
+        machine.processors.cache_clear()
         return machine.processors(), machine.free_main_memory() / 2**30
 
-    return system
+    yield system
+    machine.processors.cache_clear()
 
 
 def memory(folder, limit, used, cached, v1=False):

@@ -3,7 +3,7 @@
 import torch
 
 from gconet.config import Config
-from gconet.device import free_memory, runs_ahead, sharing
+from gconet.device import free_memory, runs_ahead
 from gconet.errors import ConfigError
 from gconet.models.encoder import Encoder
 
@@ -43,6 +43,6 @@ def plan_training(
     needed = 4 * size**2 * images
     if steps * batch < images:
         return graph, None
-    if device.type != "cpu" and needed + room * (1 + graph) <= free_memory(device) // sharing(device):
+    if device.type != "cpu" and needed + room * (1 + graph) <= free_memory(device):
         return graph, device
-    return graph, cpu if needed <= free_memory(cpu) // 2 // sharing(cpu) else None
+    return graph, cpu if needed <= free_memory(cpu) // 2 else None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gconet.device import free_memory, sharing
+from gconet.device import free_memory
 from gconet.errors import ConfigError
 from gconet.machine import free_main_memory
 from gconet.models.affinity import BLOCK
@@ -16,7 +16,7 @@ MODEST = 2**30  # bytes; on a CPU it is rarely worth taking more from other prog
 
 def known_memory(device: torch.device) -> int | None:
     """Return this process's share of the free bytes; None if the system does not say how much is free."""
-    return None if free_main_memory() is None else free_memory(device) // sharing(device)
+    return None if free_main_memory() is None else free_memory(device)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def plan_group(
     rows = min(BLOCK, 256 * images * grid**2 * affinity)  # fewer rows per block would slow the search
     least = always + max(consensus + rows, network)
     if memory is None:
-        free = free_memory(device) // sharing(device)
+        free = free_memory(device)
         memory = max(least, min(free // 2, MODEST) if device.type == "cpu" else free * 9 // 10)
     elif memory < least:
         raise ConfigError(
