@@ -24,19 +24,12 @@ from gconet.errors import ConfigError, run_command
 
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--config",
-        type=Path,
-        default=Path(__file__).parent / "configs/gconet.yaml",
-        help="settings in YAML (default: configs/gconet.yaml, the release's recipe)",
-    )
-    source.add_argument(
-        "--resume",
-        type=Path,
-        metavar="RUN",
-        help="folder of a run, runs/<name>, to resume with its saved settings",
-    )
+    add = parser.add_mutually_exclusive_group().add_argument
+    release = Path(__file__).parent / "configs/gconet.yaml"
+    about = "settings in YAML (default: configs/gconet.yaml, the release's recipe)"
+    add("--config", type=Path, default=release, help=about)
+    about = "folder of a run, runs/<name>, to resume with its saved settings"
+    add("--resume", type=Path, metavar="RUN", help=about)
     about = "any setting of gconet/config.py, such as seed=2"
     parser.add_argument("overrides", nargs="*", metavar="key=value", help=about)
     return parser.parse_intermixed_args()  # settings and options in any order
@@ -149,7 +142,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     )
     progress: dict[str, Any] = {"step": 0, "best": -math.inf, "sums": {}, **vars(fixed)}
     if content is not None:
-        progress = restore(content, run.folder / LAST, config, model, optimizer, scaler, expected=fixed)
+        progress |= restore(content, run.folder / LAST, config, model, optimizer, scaler, expected=fixed)
     first = progress["step"]
     if first > last:
         raise ConfigError(f"train.steps or train.epochs: {last} steps, but the run has done {first}")
@@ -164,28 +157,17 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     )
     if cache:
         dataset.fill_cache(cache, workers=config.data.workers)
-    run.start(
-        config,
-        first=first,
-        device=str(device),
-        precision=str(precision),
-        cache=str(cache),
-        graph=graph,
-        images=len(dataset.items),
-        classes=len(groups),
-        parameters=sum(p.numel() for p in model.net.parameters()),
-    )
+    facts = {"device": str(device), "precision": str(precision), "cache": str(cache), "graph": graph}
+    run.start(config, first=first, **facts)
 
     def save(name: str) -> None:
-        run.save(name, model, optimizer, scaler=scaler.state_dict(), **progress)
+        state = {"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
+        run.save(name, model, **state, **progress)
 
     if content is None:
         save(LAST)  # so that the run can be resumed from its first step
-    source = f", from the weights {config.init}" if config.init and content is None else ""
-    run.say(
-        f"{run.folder}: {len(dataset.items)} images in {len(groups)} classes, steps {first} to {last}, "
-        f"{device}, {str(precision).removeprefix('torch.')}{source}"
-    )
+    read = f"{len(dataset.items)} images in {len(groups)} classes"
+    run.say(f"{run.folder}: {read}, steps {first} to {last}, {device}, {precision}")
     parallel = DistributedDataParallel(model) if world > 1 else model
 
     def train_step(batch: Batch) -> Step:
@@ -211,7 +193,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
         return Step(names, values, images, masks, output)
 
     take = GraphedStep(train_step, optimizer) if graph else train_step
-    log = StepLog(run, dataset, sums=progress["sums"], device=device, first=first, last=last)
+    log = StepLog(run, dataset, device, progress=progress, last=last)
     loader = dataset.loader(first=first, last=last, workers=config.data.workers, pin=ahead)
     stop, signum, saved = StopSignal(device=device, world=world), 0, time.monotonic()
     for step, batch in zip(range(first, last), loader, strict=True):
@@ -243,17 +225,17 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
                     save(file)
         if due:
             saved = time.monotonic()
-            log.restart_clock()
+            log.clock = time.perf_counter()
         if signum:
             break
     log.bar.close()
-    if not signum:
-        run.close(event="done", step=last)
-        run.say(f"done: {run.folder / LAST} after {last} steps")
-        return 0
-    run.close(event="stopped", signal=signum, step=done)
-    run.say(f"stopped after step {done} of {last}; to resume: python train.py --resume {run.folder}")
-    return 128 + signum
+    if signum:
+        run.close(event="stopped", signal=signum, step=done)
+        run.say(f"stopped after step {done} of {last}; to resume: python train.py --resume {run.folder}")
+        return 128 + signum
+    run.close(event="done", step=last)
+    run.say(f"done: {run.folder / LAST} after {last} steps")
+    return 0
 
 
 if __name__ == "__main__":

@@ -41,30 +41,16 @@ def test_a_run_writes_its_folder_and_only_what_should_learn_moves(train, tmp_pat
     assert moved == set(before) - frozen
 
 
-def test_tensorboard_names_the_pictures_columns_and_sets_the_settings_beside_the_scores(train, tmp_path):
+def test_tensorboard_shows_the_episode_and_the_curves(train, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-    settings = ("train.epochs=1", "validation.set=toy_test", "validation.every=1", "optimizer.lr=2e-4")
-    assert train(*settings, "data.image_size=64") == 0
-    folder = tmp_path / "runs/r/tensorboard"
-    assert all(path.is_file() for path in folder.iterdir())  # no run within the run
-    events = EventAccumulator(str(folder)).Reload()
+    assert train("train.epochs=1", "validation.set=toy_test", "validation.every=1") == 0
+    events = EventAccumulator(str(tmp_path / "runs/r/tensorboard")).Reload()
     [shown] = events.Images("episode")
-    assert (shown.width, shown.height) == (7 * 66 + 2, 8 + 4 * 66 + 2)  # 7 columns, 2 + 2 rows, titles
+    assert (shown.width, shown.height) == (7 * 34 + 2, 4 * 34 + 2)  # 7 columns, 2 + 2 rows
     picture = np.asarray(Image.open(io.BytesIO(shown.encoded_image_string)))
-    titles = [picture[:8, 2 + 66 * i : 66 * (i + 1)] for i in range(7)]
-    assert all(title.max() > 100 for title in titles) and not np.array_equal(titles[0], titles[1])
-
-    tags = ("_hparams_/experiment", "_hparams_/session_start_info")
-    whole, start = (
-        HParamsPluginData.FromString(events.SummaryMetadata(tag).plugin_data.content) for tag in tags
-    )
-    changed = start.session_start_info.hparams
-    assert changed["optimizer.lr"].number_value == 2e-4 and "optimizer.drop_at" not in changed
-    assert changed["validation.set"].string_value == "toy_test"
-    metrics = {info.name.tag for info in whole.experiment.metric_infos}
-    assert {"train/total", "validation/s_measure"} <= metrics and all(events.Scalars(tag) for tag in metrics)
+    assert picture[2:34, 2:34].std() > 10  # the image; random maps are nearly grey
+    assert all(events.Scalars(tag) for tag in ("train/total", "validation/s_measure"))
 
 
 def test_best_is_the_epoch_with_the_highest_score(train, tmp_path, monkeypatch):
@@ -136,27 +122,6 @@ def test_rates_drop_once_also_in_a_resumed_run(train, tmp_path):
     assert same(*moved)
     with pytest.raises(CheckpointError, match="last.pt: .*steps .*6.*9"):
         train("--resume", "runs/parts", "train.epochs=3", fresh=False)
-
-
-def test_runs_of_earlier_versions_resume(train, tmp_path):
-    """Their optimizer was not fused, and their settings lack what came later."""
-    assert train("train.epochs=2", name="new") == 0
-    assert train("train.epochs=2", "train.steps=2", name="old") == 0
-    path = tmp_path / "runs/old/last.pt"
-    content = torch.load(path, weights_only=True)
-    for group in content["training"]["optimizer"]["param_groups"]:
-        group.update(fused=None, foreach=None, capturable=False)
-    content["config"]["data"]["cache"] = True
-    for later in ("data.distractors", "loss.outputs", "loss.bce", "optimizer.drop_at", "train.graph"):
-        section, _, key = later.partition(".")
-        del content["config"][section][key]
-    del content["training"]["steps"]
-    content["training"]["images in each class"] = content["training"].pop("images")
-    torch.save(content, path)
-    assert train("--resume", "runs/old", "train.steps=null", fresh=False) == 0
-    assert same(weights(tmp_path / "runs/new")[0], weights(tmp_path / "runs/old")[0])
-    state = weights(tmp_path / "runs/old")[1]["optimizer"]
-    assert all(group["fused"] is True for group in state["param_groups"])
 
 
 def test_fine_tuning_starts_from_the_given_weights(train, tmp_path):

@@ -31,9 +31,6 @@ class Fixed:
     steps: int | None  # of the schedule, if the rate drops within it
 
 
-EARLIER = {"images": "images in each class", "steps": "steps of the schedule"}  # names in older checkpoints
-
-
 def find_run(path: Path) -> Path:
     """Return a run's folder, given the folder or its `LAST`; raises CheckpointError that lists runs there."""
     folder = path.parent if path.name == LAST else path
@@ -46,10 +43,8 @@ def find_run(path: Path) -> Path:
 def resumed_config(saved: Config, overrides: Sequence[str]) -> Config:
     """Return the settings `saved` with a run, changed by `overrides`; only `RESUMABLE` ones are allowed."""
     if refused := [override for override in overrides if not override.startswith(RESUMABLE)]:
-        raise ConfigError(
-            f"{refused[0]}: --resume can only change data.root, data.cache, data.workers, and train and "
-            "validation settings"
-        )
+        known = "data.root, data.cache, data.workers, and train and validation settings"
+        raise ConfigError(f"{refused[0]}: --resume can only change {known}")
     return config_from_dict(config_to_dict(saved), overrides)
 
 
@@ -73,7 +68,7 @@ def restore(
     try:
         heads, state = training.pop("heads"), training.pop("optimizer")
         for name, value in vars(expected).items():
-            if (saved := training.get(name, training.get(EARLIER.get(name)))) != value:
+            if (saved := training.get(name)) != value:
                 was, now = (f"a list of {len(v)}" if isinstance(v, list) else v for v in (saved, value))
                 raise CheckpointError(f"{path}: the run's {name} were {was}, now {now}; resume with the same")
         net = {f"net.{name}": tensor for name, tensor in content["model"].items()}
@@ -84,11 +79,8 @@ def restore(
         if training["step"] < 0:
             raise ValueError(f"step {training['step']}")
         same_set = content["config"].validation.set == config.validation.set
-        progress = {
-            "step": int(training["step"]),
-            "best": float(training["best"]) if same_set else -math.inf,
-            "sums": {name: float(value) for name, value in training["sums"].items()},
-        }
+        best = float(training["best"]) if same_set else -math.inf
+        sums = {name: float(value) for name, value in training["sums"].items()}
+        return {"step": int(training["step"]), "best": best, "sums": sums}
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: damaged: its training state is invalid ({error})") from None
-    return progress | vars(expected)

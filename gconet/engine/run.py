@@ -7,31 +7,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
-import torchvision
 import yaml
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 from torchvision.utils import make_grid
 from tqdm import tqdm
 
 from gconet import __version__
 from gconet.checkpoint import save_checkpoint
-from gconet.config import Config, config_to_dict, flatten
+from gconet.config import Config, config_to_dict
 from gconet.device import gpu_name, runs_ahead
 from gconet.errors import ConfigError, GCoNetError
 from gconet.files import hold
 from gconet.models.decoder import upsample
 from gconet.models.training import TrainingGCoNet, TrainingOutput
-from gconet.opencv import cv2
 
 LAST, BEST = "last.pt", "best.pt"
 EVERY = 16  # steps between the checks by which ranks on GPUs agree on a stop
@@ -41,8 +36,8 @@ NO_MEMORY = ("can't allocate memory", "backend out of memory", "inline_container
 class Run:
     """`runs/<name>`: config.yaml, log.jsonl, tensorboard/, last.pt and, with validation, best.pt.
 
-    Only the first rank (`main`) writes; on the others every method that writes does nothing. Use it in
-    `with`: an exception is logged; out of memory and a full disk become one line that says how to resume.
+    Only the first rank (`main`) writes. Use it in `with`: an exception is logged; out of memory and a full
+    disk become one line that says how to resume.
     """
 
     def __init__(self, folder: Path, *, main: bool = True, resumed: bool = False) -> None:
@@ -50,7 +45,6 @@ class Run:
         self.folder, self.main, self.resumed = folder, main, resumed
         self._lock = hold(folder / ".lock") if main and resumed else None
         self._board: SummaryWriter | None = None
-        self._figures: dict[str, float] = {}  # the last loss and scores, by TensorBoard tag
 
     def start(self, config: Config, *, first: int, **facts: Any) -> None:
         """Create the folder, or resume in it at step `first`; log settings, versions and machine.
@@ -64,9 +58,8 @@ class Run:
         try:
             self.folder.mkdir(parents=True, exist_ok=self.resumed)
         except FileExistsError:
-            raise ConfigError(
-                f"{self.folder} was created by another process in the meantime; choose name=..."
-            ) from None
+            what = "was created by another process in the meantime"
+            raise ConfigError(f"{self.folder} {what}; choose name=...") from None
         self._lock = self._lock or hold(self.folder / ".lock")
         settings = yaml.safe_dump(config_to_dict(config), sort_keys=False)
         (self.folder / "config.yaml").write_text(settings, encoding="utf-8")
@@ -92,8 +85,6 @@ class Run:
         if self._board:
             for name, value in values.items():
                 self._board.add_scalar(f"{section}/{name}", value, step)
-                if section == "validation" or name == "total":
-                    self._figures[f"{section}/{name}"] = value
 
     def report(self, what: str, values: dict[str, float], **record: Any) -> None:
         """Log the `record` with its `values`, and print the values after `what`."""
@@ -107,7 +98,7 @@ class Run:
             sys.stdout.flush()
 
     def picture(self, step: int, images: Tensor, masks: Tensor, output: TrainingOutput) -> None:
-        """Add a picture of both groups' first images to TensorBoard: image, mask, attention, side maps."""
+        """Add both groups' first images to TensorBoard: image, mask, attention, side maps from p4 to p1."""
         if not self._board:
             return
         H, W = images.shape[-2:]
@@ -117,31 +108,18 @@ class Run:
         n = len(images) // 2
         chosen = [*range(n)[:3], *range(n, 2 * n)[:3]]
         tiles = [column[i].detach().float().expand(3, H, W) for i in chosen for column in columns]
-        grid = make_grid(tiles, nrow=len(columns), padding=2).cpu().clamp(0, 1)
-        titles = ["image", "mask", "attention", *(f"p{k}" for k in range(len(output.side_maps), 0, -1))]
-        self._board.add_image("episode", torch.cat([_head(titles, W, grid.shape[2]), grid], 1), step)
+        self._board.add_image("episode", make_grid(tiles, nrow=len(columns)).clamp(0, 1), step)
 
-    def save(
-        self, name: str, model: TrainingGCoNet, optimizer: torch.optim.Optimizer, **progress: Any
-    ) -> None:
+    def save(self, name: str, model: TrainingGCoNet, **training: Any) -> None:
         """Write the checkpoint `name` atomically, with everything needed to resume."""
         if self.main:
-            heads = {n: t for n, t in model.state_dict().items() if not n.startswith("net.")}
-            training = {"heads": heads, "optimizer": optimizer.state_dict(), **progress}
+            training["heads"] = {n: t for n, t in model.state_dict().items() if not n.startswith("net.")}
             save_checkpoint(self.folder / name, config=self.config, model=model.net, training=training)
 
     def close(self, **record: Any) -> None:
-        """Write the last line of the log, write settings and figures to TensorBoard, and close it."""
+        """Write the last line of the log."""
         self.log(**record)
-        if self._board and (events := self._board.file_writer):
-            usual = flatten(config_to_dict(Config()))
-            changed = {
-                key: value if isinstance(value, int | float) else str(value)
-                for key, value in flatten(config_to_dict(self.config)).items()
-                if value != usual[key]
-            }
-            for summary in hparams(changed, self._figures):
-                events.add_summary(summary)
+        if self._board:
             self._board.close()
 
     def __enter__(self) -> "Run":
@@ -155,21 +133,11 @@ class Run:
             self.close(event="failed", error=f"{type(error).__name__}: {text[:2000]}")
         advice = f"then run python train.py --resume {self.folder} to resume from the last checkpoint"
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in text for sign in NO_MEMORY):
-            raise GCoNetError(
-                f"out of memory ({text[:200]}); free memory, or change data.workers or data.cache; {advice}"
-            ) from None
+            hint = "free memory, or change data.workers or data.cache"
+            raise GCoNetError(f"out of memory ({text[:200]}); {hint}; {advice}") from None
         if isinstance(error, OSError):  # a full disk has no file name
             where = error.filename or f"{self.folder}/"
             raise GCoNetError(f"{where}: {error.strerror or error}; fix this; {advice}") from None
-
-
-def _head(titles: Sequence[str], width: int, whole: int) -> Tensor:
-    """Draw the titles of a grid's columns, which are `width` pixels wide and 2 apart: (3,h,whole)."""
-    head = np.zeros((max(8, width // 8), whole, 3), np.uint8)
-    for i, title in enumerate(titles):
-        place = (2 + i * (width + 2), len(head) - 2)
-        cv2.putText(head, title, place, cv2.FONT_HERSHEY_SIMPLEX, width / 180, 3 * (255,), 1, cv2.LINE_AA)
-    return torch.from_numpy(head).permute(2, 0, 1) / 255
 
 
 def environment() -> dict[str, str]:
@@ -183,7 +151,6 @@ def environment() -> dict[str, str]:
         "git": revision or "unknown",
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
         "gpu": gpu_name(),
         "cpu": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
     }

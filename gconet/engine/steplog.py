@@ -31,24 +31,15 @@ class StepLog:
     """Logs each step as soon as its numbers have reached the host."""
 
     def __init__(
-        self,
-        run: Run,
-        dataset: EpisodeDataset,
-        *,
-        sums: dict[str, float],
-        device: torch.device,
-        first: int,
-        last: int,
+        self, run: Run, dataset: EpisodeDataset, device: torch.device, *, progress: dict[str, Any], last: int
     ) -> None:
-        """`sums`: the sums over the epoch's steps before `first`."""
-        self.sums = sums
+        """`progress`: the run's, with its first `step` and the `sums` over the epoch's steps before it."""
+        self.sums: dict[str, float] = progress["sums"]
         self._run, self._dataset, self._device = run, dataset, device
         self._waiting: deque[tuple[Any, ...]] = deque()  # the arguments of `_log`, oldest first
-        self._clock = time.perf_counter()
-        self._previous: Any = None  # the event of the step before
-        self.bar = tqdm(
-            total=last, initial=first, desc=run.folder.name, unit="step", disable=None if run.main else True
-        )
+        self.clock = time.perf_counter()  # when the last step's numbers arrived; set it to exclude a pause
+        hidden, first = None if run.main else True, progress["step"]
+        self.bar = tqdm(total=last, initial=first, desc=run.folder.name, unit="step", disable=hidden)
 
     def add(self, step: int, result: Step, rates: dict[str, float], *, wait: bool) -> None:
         """Copy a step's numbers, so that its tensors may be overwritten; log the steps more than `AHEAD`
@@ -66,32 +57,22 @@ class StepLog:
     ) -> None:
         if arrived:
             arrived.synchronize()
-        now = time.perf_counter()
-        seconds = now - self._clock
-        if arrived and self._previous:  # GPU time between two steps
-            seconds = self._previous.elapsed_time(arrived) / 1e3
-        self._clock, self._previous = now, arrived
+        before, self.clock = self.clock, time.perf_counter()
         named = dict(zip(names, values.tolist(), strict=True))
         if not all(map(math.isfinite, named.values())):
             files = [str(self._dataset.items[i].image) for i in self._dataset.episode(step).images]
             raise GCoNetError(f"the loss is not finite at step {step}: {named}; episode: {' '.join(files)}")
         epoch, i = divmod(step, self._dataset.steps_per_epoch)
         self.sums = {name: self.sums.get(name, 0.0) * (i > 0) + value for name, value in named.items()}
-        speed = {
-            "images_per_second": images * self._dataset.world / seconds,
-            "memory_gib": peak_memory(self._device),
-        }
+        rate = images * self._dataset.world / (self.clock - before)
+        speed = {"images_per_second": rate, "memory_gib": peak_memory(self._device)}
         self._run.log(event="step", step=step, epoch=epoch, **named, **rates, **speed)
         self._run.scalars(step, "train", {**named, **rates, **speed})
         shown = " ".join(f"{n[:3]} {v:.3g}" for n, v in named.items() if n != "gradient_norm")
-        self.bar.set_postfix_str(f"{shown} {speed['images_per_second']:.1f} img/s", refresh=False)
+        self.bar.set_postfix_str(f"{shown} {rate:.1f} img/s", refresh=False)
         self.bar.update()
 
     def means(self) -> dict[str, float]:
         """Return each number's mean over the epoch that has just ended, and how many steps were skipped."""
         steps = self._dataset.steps_per_epoch
         return {name: value / (1 if name == "skipped" else steps) for name, value in self.sums.items()}
-
-    def restart_clock(self) -> None:
-        """Exclude the time since the last step, for example that of validation."""
-        self._clock, self._previous = time.perf_counter(), None
