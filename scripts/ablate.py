@@ -5,14 +5,15 @@
     python scripts/ablate.py --sets PASCAL_coseg --epochs 50 --seeds 0,1,2 --minutes 8 as many as fit
 
 Within a seed, runs share episodes and the initial weights of the parts that they share. The first two
-configurations run with every seed before the others start. A run is runs/ablation-<config>-seed<k>; its
-scores are <output>/<budget>/<set>/<run>.json, and <set>.md is a table of all of them, with a column for each
-setting that differs. What has a JSON file is not trained again: to share the work, copy these files between
-machines of one kind. If the command is stopped, run it again to resume.
+configurations run with every seed before the others start. A run is runs/ablation-<config>-seed<k>-<code>,
+where the code stands for its settings; its scores are <output>/<budget>/<set>/<run>.json, and <set>.md is a
+table of all of them, with a column for each setting that differs. What has a JSON file is not trained again:
+to share the work, copy these files between machines of one kind. If stopped, run it again to resume.
 
 Exit status: 0 when all runs are scored or --minutes have passed, 1 for failures, 2 for wrong arguments.
 """
 
+import hashlib
 import json
 import math
 import signal
@@ -24,6 +25,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from gconet.cli import new_parser
 from gconet.config import Config, config_to_dict, flatten, load_config
@@ -47,51 +50,40 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it stops the training too
     deadline = math.inf if args.minutes is None else time.monotonic() + 60 * args.minutes
     pairs = [(seed, p) for part in (args.configs[:2], args.configs[2:]) for seed in args.seeds for p in part]
-    jobs = [plan(path, seed, args) for seed, path in pairs]
-    for job in jobs:
-        names = [name for name in args.sets if not (args.output / name / f"{job.name}.json").is_file()]
-        groups = {name: scan_set(Path(job.data.root), name) for name in names}
-        if names and not train(job, deadline):
+    for job, command in [plan(path, [*args.overrides, f"seed={seed}"]) for seed, path in pairs]:
+        records = {name: args.output / name / f"{job.name}.json" for name in args.sets}
+        todo = {name: scan_set(Path(job.data.root), name) for name in args.sets if not records[name].exists()}
+        if todo and not train(job.name, command, deadline):
             say(f"{args.minutes:g} minutes have passed, in {job.name}; run this again to resume")
             break
-        for name in names:
-            measure(job, name, groups[name], args.output / name / f"{job.name}.json")
+        for name, groups in todo.items():
+            measure(job, name, groups, records[name])
     for name in args.sets:
-        if records := [read_record(path) for path in sorted(args.output.glob(f"{name}/*.json"))]:
-            table = render_markdown(ablation_table(f"{name}, {args.output.name}", records))
+        if found := [read_record(path) for path in sorted(args.output.glob(f"{name}/*.json"))]:
+            table = render_markdown(ablation_table(f"{name}, {args.output.name}", found))
             write_file(args.output / f"{name}.md", table + "\n")
             print(table, end="\n\n")
     return 0
 
 
-def plan(path: Path, seed: str, args: Namespace) -> Config:
-    """Return a run's settings; raises ConfigError if a run or a record of its name has others."""
-    from gconet.checkpoint import read_checkpoint
-
-    name = f"ablation-{path.stem}-seed{seed}"
-    job = load_config(path, [*args.overrides, f"seed={seed}", f"name={name}"])
-    found = {path: read_record(path)["settings"] for path in args.output.glob(f"*/{name}.json")}
-    if (last := Path("runs", name, "last.pt")).is_file():
-        found[last] = settings_of(read_checkpoint(last)["config"])
-    for path, theirs in found.items():
-        for key, ours in settings_of(job).items():
-            if theirs[key] != ours:
-                raise ConfigError(f"{path} is from a run with {key}={theirs[key]}, not {ours}; move it away")
-    return job
+def plan(path: Path, overrides: Sequence[str]) -> tuple[Config, list[str]]:
+    """Return a run's settings and train.py's arguments for them. The name tells apart all that matters."""
+    settings = json.dumps(settings_of(job := load_config(path, overrides)), sort_keys=True)
+    code = hashlib.sha256(settings.encode()).hexdigest()[:6]
+    overrides = [*overrides, f"name=ablation-{path.stem}-seed{job.seed}-{code}"]
+    return load_config(path, overrides), ["--config", str(path), *overrides]
 
 
-def train(job: Config, deadline: float) -> bool:
+def train(name: str, command: Sequence[str], deadline: float) -> bool:
     """Train to the end of the budget, from where an earlier call stopped; False if the time ran out first."""
-    folder = Path("runs", job.name)
-    flat = flatten(config_to_dict(job)).items()
-    settings = [f"{k}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}" for k, v in flat]
+    folder = Path("runs", name)
     if (folder / "last.pt").is_file():
-        settings = ["--resume", str(folder), *(text for text in settings if text.startswith("train."))]
+        command = ["--resume", str(folder), *(text for text in command if text.startswith("train."))]
     elif folder.exists():  # killed before its first checkpoint
         folder.rename(f"{folder}.old-{time.time_ns()}")
     if time.monotonic() >= deadline:
         return False
-    process = subprocess.Popen([sys.executable, str(ROOT / "train.py"), *settings])
+    process = subprocess.Popen([sys.executable, str(ROOT / "train.py"), *command])
     try:
         status = process.wait(None if deadline == math.inf else max(0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
@@ -120,46 +112,47 @@ def measure(job: Config, name: str, groups: Sequence[Group], record: Path) -> No
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read what `measure` wrote; settings that an older record lacks had their defaults."""
-    label, _, seed = path.stem.removeprefix("ablation-").rpartition("-seed")
+    """Read what `measure` wrote; raises DataError for anything else."""
+    label, _, rest = path.stem.removeprefix("ablation-").rpartition("-seed")
+    seed, _, code = rest.partition("-")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         figures = {name: float(figure) for name, figure in content["figures"].items()}
-        settings = {**settings_of(Config()), **content["settings"]}
+        settings = flatten(config_to_dict(Config())) | content["settings"]
+        return {"row": (label, code), "seed": int(seed), "settings": settings, "figures": figures}
     except (ValueError, TypeError, KeyError, AttributeError):
         raise DataError(f"{path} does not contain a run's scores; move it away to score it again") from None
-    return {"label": label, "seed": seed, "settings": settings, "figures": figures}
 
 
 def settings_of(config: Config) -> dict[str, Any]:
-    """Return what a run's figures depend on, except its seed and length, as section.key → value."""
-    flat = flatten(config_to_dict(config))
+    """Return the settings that a run's figures depend on, except its seed and length, if not the default."""
+    flat, default = (flatten(config_to_dict(c)) for c in (config, Config()))
     for key in ("encoder.weights", "data.episodes", "init"):  # the folder may differ on another machine
         flat[key] = flat[key] and Path(flat[key]).name
-    return {name: value for name, value in flat.items() if name not in FREE}
+    return {key: value for key, value in flat.items() if key not in FREE and value != default[key]}
 
 
 def ablation_table(title: str, records: Sequence[dict[str, Any]]) -> Table:
     """Build a table of mean figures ± half the range over seeds: a row for each configuration."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for record in sorted(records, key=lambda record: (record["label"], int(record["seed"]))):
-        rows.setdefault(json.dumps([record["label"], record["settings"]], sort_keys=True), []).append(record)
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for record in sorted(records, key=lambda record: (*record["row"], record["seed"])):
+        rows.setdefault(record["row"], []).append(record)
     settings = [own[0]["settings"] for own in rows.values()]
     differing = [key for key in settings[0] if any(row[key] != settings[0][key] for row in settings)]
     shown = [name for name in SHOWN if all(name in record["figures"] for record in records)]
     lines = []
-    for own in rows.values():
+    for (label, _), own in rows.items():
         changed = (str(own[0]["settings"][key]) for key in differing)
         figures = (mean_and_spread([record["figures"][name] for record in own]) for name in shown)
-        lines.append((own[0]["label"], *changed, " ".join(record["seed"] for record in own), *figures))
+        lines.append((label, *changed, " ".join(str(record["seed"]) for record in own), *figures))
     header = ("", *differing, "seeds", *(SHOWN[name] for name in shown))
     return Table(title, header, tuple(lines), ("mean ± half the range over the seeds",))
 
 
-def mean_and_spread(figures: list[float]) -> str:
+def mean_and_spread(figures: Sequence[float]) -> str:
     values = [figure for figure in figures if not math.isnan(figure)]
-    half = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
-    return f"{sum(values) / len(values):.3f}{half}" if values else "-"
+    half = f" ± {np.ptp(values) / 2:.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{half}" if values else "-"
 
 
 def parse_args() -> Namespace:
@@ -179,14 +172,12 @@ def parse_args() -> Namespace:
     args.overrides += [text for text in args.configs if "=" in text]  # --configs a.yaml b.yaml key=value
     args.configs = [Path(text) for text in args.configs if "=" not in text]
     args.configs = args.configs or [ROOT / f"configs/ablation/{row}.yaml" for row in ROWS]
-    if len({path.stem for path in args.configs}) < len(args.configs):
-        raise ConfigError("--configs: two files have one name; their runs would share a folder")
     taken = ("seed=", "name=", "train.epochs=", "train.steps=")
     if wrong := [override for override in args.overrides if override.startswith(taken)]:
         raise ConfigError(f"{wrong[0]}: the options of this command set that")
-    epochs = args.steps if args.epochs is None else args.epochs
-    args.overrides += [f"train.epochs={epochs}", f"train.steps={args.steps or 'null'}"]
-    args.output /= f"{args.steps}-steps" if args.epochs is None else f"{args.epochs}-epochs"
+    length, unit = (args.steps, "steps") if args.epochs is None else (args.epochs, "epochs")
+    args.overrides += [f"train.epochs={length}", f"train.steps={args.steps or 'null'}"]
+    args.output /= f"{length}-{unit}"
     return args
 
 
