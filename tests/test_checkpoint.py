@@ -69,16 +69,17 @@ def test_what_is_no_checkpoint_of_ours_is_refused(saved, tmp_path, capsys):
 def test_weights_that_ship_are_half_as_large_checked_and_without_paths(saved, tmp_path, run):
     path, config, model = saved
     weights = tmp_path / "w.pt"
-    out = run("scripts/tools/ship_weights.py", path, weights).stdout
+    given = ["scripts/tools/ship_weights.py", path, "--output", weights]
+    out = run(*given).stdout
     assert hashlib.sha256(weights.read_bytes()).hexdigest() in out
     assert weights.stat().st_size < 0.51 * path.stat().st_size
     loaded, its_config = load_model(weights)
     assert its_config == config and next(loaded.parameters()).dtype == torch.float32
     assert same(loaded.state_dict(), {name: t.half().float() for name, t in model.state_dict().items()})
-    assert "w.pt" in run("scripts/tools/ship_weights.py", path, weights, status=2).stderr
+    assert "w.pt" in run(*given, status=2).stderr
     config = load_config(None, ["data.root=/home/me/data", "encoder.weights=/home/me/vgg.pth", NARROW])
     save_checkpoint(tmp_path / "a.pt", config=config, model=build_model(config))
-    ship_weights(tmp_path / "a.pt", tmp_path / "new/w.pt")
+    ship_weights([tmp_path / "a.pt"], [1], tmp_path / "new/w.pt")
     assert load_model(tmp_path / "new/w.pt")[1] == load_config(None, ["encoder.weights=vgg.pth", NARROW])
 
 
@@ -138,18 +139,17 @@ def test_the_mean_of_checkpoints(run, tmp_path):
     models = [build_model(load_config(None, [f"seed={seed}", NARROW])) for seed in (0, 1)]
     for i, model in enumerate(models):
         save_checkpoint(tmp_path / f"{i}.pt", config=load_config(None, [f"seed={i}", NARROW]), model=model)
-    given = ["scripts/tools/average_weights.py", tmp_path / "0.pt", tmp_path / "1.pt"]
-    run(*given, "--output", tmp_path / "mean.pt")
+    given = ["scripts/tools/ship_weights.py", tmp_path / "0.pt", tmp_path / "1.pt", "--output"]
+    run(*given, tmp_path / "mean.pt")
     mean, config = load_model(tmp_path / "mean.pt")
     assert config.seed == 1
+    run(*given, tmp_path / "weighted.pt", "--shares", 3, 1)
+    weighted = load_model(tmp_path / "weighted.pt")[0].state_dict()
     for name, tensor in mean.state_dict().items():
         a, b = (model.state_dict()[name] for model in models)
-        assert torch.allclose(tensor, (a + b) / 2)
-    run(*given, "--shares", 3, 1, "--output", tmp_path / "weighted.pt")
-    name, tensor = next(iter(load_model(tmp_path / "weighted.pt")[0].state_dict().items()))
-    assert torch.allclose(tensor, 0.75 * models[0].state_dict()[name] + 0.25 * models[1].state_dict()[name])
-    assert "--shares" in run(*given, "--shares", 3, "--output", tmp_path / "x.pt", status=2).stderr
-    assert "mean.pt" in run(*given, "--output", tmp_path / "mean.pt", status=2).stderr
+        assert torch.equal(tensor, ((a + b) / 2).half().float())
+        assert torch.equal(weighted[name], ((3 * a + b) / 4).half().float())
+    assert "--shares" in run(*given, tmp_path / "x.pt", "--shares", 3, status=2).stderr
     other = load_config(None, ["gam.enabled=false", NARROW])
     save_checkpoint(tmp_path / "2.pt", config=other, model=build_model(other))
-    assert "0.pt" in run(*given, tmp_path / "2.pt", "--output", tmp_path / "x.pt", status=1).stderr
+    assert "0.pt" in run(*given[:3], tmp_path / "2.pt", "--output", tmp_path / "x.pt", status=1).stderr
