@@ -11,7 +11,7 @@ what the group itself reaches there. `heap` looks for each kind with three pictu
 
 from argparse import Namespace
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,11 @@ from tqdm import tqdm
 
 from gconet.applications.doubts import find_strays
 from gconet.cli import add_network, load_predictor, new_parser
-from gconet.data.groups import Group, scan_groups
+from gconet.data.groups import Item, scan_groups
 from gconet.data.images import load_mask
 from gconet.errors import ConfigError, run_command
 from gconet.evaluation.histogram import HALF
-from gconet.inference.predictor import Maps, Predictor
+from gconet.inference.predictor import Map, Predictor
 from gconet.inference.reference import PRESENT, Reference
 
 PASCAL = {
@@ -46,8 +46,7 @@ def main() -> int:
     add("--every", type=int, default=5, metavar="N", help="a group's own pictures per stray (default: 5)")
     add_network(parser)
     args = parser.parse_args()
-    predictor = load_predictor(args)
-    globals()[f"measure_{args.subject}"](predictor, args)
+    globals()[f"measure_{args.subject}"](load_predictor(args), args)
     return 0
 
 
@@ -57,59 +56,52 @@ def list_files(root: Path, name: str) -> dict[str, list[Path]]:
 
 
 def measure_references(predictor: Predictor, args: Namespace) -> None:
-    """Print J, on, off and their ratio for each kind of reference."""
+    """Print J of every group, then J, on, off and their ratio, for each kind of reference."""
     pascal = list_files(args.root, "PASCAL_coseg")
     images, gts, others = (args.root / side / "COCO_distractors" for side in ("images", "gts", "distractors"))
-    groups = {group.name: group for group in scan_groups(images, gts, distractors=others)}
     counts = args.counts.split(",")
     rows: dict[str, dict[str, np.ndarray]] = {}  # where E comes from → group → scores
-    for name, group in tqdm(groups.items(), unit="group", disable=None):
-        files = [item.image for item in group.items]
+    for group in tqdm(scan_groups(images, gts, distractors=others), unit="group", disable=None):
+        name, items = group.name, group.items
         models: dict[str, Reference | None] = {"the group": None}
         for count in counts if name in PASCAL else ():
             reference = predictor.remember(pascal[PASCAL[name]][: int(count)])
             models |= dict.fromkeys((f"{count} pictures", f"{count} pictures and the group"), reference)
         with suppress(ConfigError):  # no object of that name, or other weights
             models["by name"] = predictor.recall(Reference.named(name))
-        line = f"{name:14} {len(files):3}"
+        line = f"{name:14} {len(items):3}"
         for what, model in models.items():
-            maps = predictor(files, reference=model, include_group=what.endswith("and the group"))
-            rows.setdefault(what, {})[name] = found = scores(group, maps)
+            whole = what.endswith("and the group")
+            maps = predictor([item.image for item in items], reference=model, include_group=whole)
+            rows.setdefault(what, {})[name] = found = np.array(list(map(score, items, maps)))
             line += f"  {what} {found[:, 0].mean():.3f}"
         tqdm.write(line)
     rows["any reference"] = rows.get("by name", {}) | rows.get(f"{counts[-1]} pictures", {})
     for what, own in rows.items():
-        parts = [summary(np.concatenate([of[name] for name in own])) for of in (own, rows["the group"])]
-        print(f"{what:24} {parts[0]}   the group there: {parts[1]}")
+        for title, those in ((what, own), ("   the group there", rows["the group"])):
+            J, on, off = np.nanmean(every := np.concatenate([those[name] for name in own]), 0)
+            ratio = f"on {on:.3f} off {off:.3f} on/off {on / off:.2f}"
+            print(f"{title:27} {len(every):3} pictures: J {J:.3f} {ratio}")
 
 
-def scores(group: Group, maps: Maps) -> np.ndarray:
-    """The pictures' J at 0.5, and the means of the map on the object and on the others: (N,3)."""
-    found = []
-    for item, m in zip(group.items, maps, strict=True):
-        assert item.mask and item.distractors
-        own, other = (np.asarray(load_mask(path)) >= HALF for path in (item.mask, item.distractors))
-        J = ((m >= HALF) & own).sum() / max(1, ((m >= HALF) | own).sum())
-        found.append([J, m[own].mean() / 255, m[other].mean() / 255 if other.any() else np.nan])
-    return np.array(found)
-
-
-def summary(rows: np.ndarray) -> str:
-    """One line for rows of `scores`."""
-    J, on, off = np.nanmean(rows, 0)
-    return f"{len(rows):3} pictures: J {J:.3f} on {on:.3f} off {off:.3f} on/off {on / off:.2f}"
+def score(item: Item, m: Map) -> tuple[float, float, float]:
+    """J at 0.5, and the means of the map on the object and on the others."""
+    assert item.mask and item.distractors
+    own, other = (np.asarray(load_mask(path)) >= HALF for path in (item.mask, item.distractors))
+    J = ((m >= HALF) & own).sum() / max(1, ((m >= HALF) | own).sum())
+    return J, m[own].mean() / 255, m[other].mean() / 255 if other.any() else np.nan
 
 
 def measure_heap(predictor: Predictor, args: Namespace) -> None:
     """Print the AUC of presence, and what the threshold keeps, for each kind of two heaps."""
-    known = [list_files(args.root, name).items() for name in ("iCoseg", "PASCAL_coseg")]
+    known = list_files(args.root, "iCoseg") | list_files(args.root, "PASCAL_coseg")
     for sizes in HEAPS:
-        sized = [(name, own, sizes.get(name.split()[0], 0)) for name, own in chain(*known)]
+        sized = [(name, own, sizes.get(name.split()[0], 0)) for name, own in known.items()]
         kinds = {name: own[: 3 + size] for name, own, size in sized if size}
         files = [path for own in kinds.values() for path in own[3:]]
         for name, own in kinds.items():
             level = predictor.predict(files, lambda m: None, reference=own[:3])
-            is_own = np.isin(np.array(files, str), np.array(own, str))
+            is_own = np.array([path in own for path in files])
             kept = [(level >= PRESENT)[some].mean() for some in (is_own, ~is_own)]
             found = f"AUC {auc(level, is_own):.3f}, kept {kept[0]:6.1%}, of the others {kept[1]:6.1%}"
             print(f"{name[:20]:20} {is_own.sum():3} of {len(files)} pictures: {found}", flush=True)
@@ -119,19 +111,19 @@ def measure_strays(predictor: Predictor, args: Namespace) -> None:
     """Print the AUC of presence, and which pictures test.py would mark, in groups with strays."""
     groups, random = list_files(args.root, args.set), np.random.RandomState(5)
     presence, marked, is_stray = [], [], []
-    for name, own in tqdm(groups.items(), desc="groups", unit="group", disable=None):
+    for name, own in tqdm(groups.items(), unit="group", disable=None):
         contents = {path.read_bytes() for path in own}
         others = [path for other, files in groups.items() if other != name for path in files]
         drawn = (others[i] for i in random.permutation(len(others)))
         foreign = (path for path in drawn if path.read_bytes() not in contents)
         strays = list(islice(foreign, max(1, len(own) // args.every)))
-        presence.append(predictor([*own, *strays]).presence)
-        marked += find_strays(presence[-1].tolist())
+        presence += predictor([*own, *strays]).presence.tolist()
+        marked += find_strays(presence[-len(own) - len(strays) :])
         is_stray += [False] * len(own) + [True] * len(strays)
     stray, found = np.array(is_stray), np.array(marked)
     print(f"{args.set}: {(~stray).sum()} own pictures and {stray.sum()} strays in {len(groups)} groups")
-    print(f"AUC {auc(np.concatenate(presence), ~stray):.3f}; marked: ", end="")
-    print(f"{found[stray].mean():.1%} of strays, {found[~stray].mean():.1%} of own pictures")
+    kept = f"{found[stray].mean():.1%} of strays, {found[~stray].mean():.1%} of own pictures"
+    print(f"AUC {auc(np.array(presence), ~stray):.3f}; marked: {kept}")
 
 
 def auc(values: np.ndarray, positive: np.ndarray) -> float:
