@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from gconet.data.check import check_set
 from gconet.data.decode import own_switches
 from gconet.data.images import load_image, load_map, load_mask, load_with_opacity, to_rgb
 from gconet.errors import DataError
 from gconet.evaluation import format_table, score_arrays, score_folders
 from gconet.files import write_file
 from gconet.progress import progress
+from scripts.check_data import check_set
 from tests.conftest import ROOT
 
 PHOTO = ROOT / "data/demo/images/guitar/00.jpg"
@@ -144,7 +144,7 @@ def test_library_calls_work_whatever_stderr_is(toy, monkeypatch, kind):
         stream.close()
     monkeypatch.setattr(sys, "stderr", stream)
     assert score_folders(toy / "gts/toy", toy / "gts/toy").figures["mae"] == 0
-    assert check_set(toy, "toy").problems == []
+    assert check_set(toy, "toy")[1] == []
     assert list(progress([1, 2], "a", 2, unit="b")) == [1, 2]
 
 

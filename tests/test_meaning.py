@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from gconet.data.check import check_set
 from gconet.data.images import load_image, load_map, load_mask, load_with_opacity
 from gconet.data.toy import make_toy_set
 from gconet.errors import DataError
+from scripts.check_data import check_set
 from tests.conftest import NARROW, ROOT
 
 OBJECT = np.zeros((20, 30), bool)
@@ -104,8 +104,8 @@ def test_every_command_refuses_a_mask_of_0_and_1(run, tmp_path):
     gts = tmp_path / "data/gts/toy"
     for mask in gts.rglob("*.png"):
         save(mask.parent, (np.asarray(Image.open(mask)) // 255).astype(np.uint8), mask.name)
-    report = check_set(tmp_path / "data", "toy")
-    assert len(report.problems) == 4 and report.problems[0].kind == "unusable"
+    _, problems = check_set(tmp_path / "data", "toy")
+    assert [problem.kind for problem in problems] == ["unusable"] * 4
     given = ["data.train_set=toy", "data.image_size=32", "encoder.weights=none", "data.workers=1", NARROW]
     refused = run("train.py", *given, f"data.root={tmp_path}/data", cwd=tmp_path, status=1).stderr
     [line] = [line for line in refused.splitlines() if "error: " in line]

@@ -9,12 +9,12 @@ import sys
 import pytest
 
 from gconet.config import load_config
-from gconet.data.check import check_set
 from gconet.data.groups import list_groups, list_others
 from gconet.device import launched_ranks
 from gconet.errors import expand_home
 from gconet.evaluation import format_table, score_folders
 from gconet.evaluation.tables import STYLES
+from scripts.check_data import check_set
 from tests.conftest import ROOT
 
 RANKS = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
@@ -85,4 +85,4 @@ def test_folders_of_other_programs_are_no_groups(toy, tmp_path, name):
         for side in ("images", "gts"):
             shutil.copytree(toy / side / "toy", tmp_path / "data" / side / "toy")
             (tmp_path / "data" / side / "toy" / name).mkdir()
-        assert check_set(tmp_path / "data", "toy").problems == []
+        assert check_set(tmp_path / "data", "toy")[1] == []
