@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gconet.data.groups import SUFFIXES
 from gconet.errors import ConfigError, note
 
 FIXED = (errno.EBUSY, errno.EROFS, errno.EACCES, errno.EPERM)  # a mount point, a folder that is read-only
@@ -24,8 +25,15 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-def check_files(paths: Sequence[Path], *, overwrite: bool | None = None) -> None:
-    """Raise ConfigError for a file that exists (unless `overwrite`), is named twice or cannot be written.
+def check_files(
+    paths: Sequence[Path],
+    *,
+    overwrite: bool | None = None,
+    plot: Path | None = None,
+    inputs: Sequence[Path] = (),
+) -> None:
+    """Raise ConfigError for a file that exists (unless `overwrite`), is named twice, cannot be written, or is
+    named like a picture: only `plot` may be, outside the folders `inputs`.
 
     `overwrite`: None if the command has no such option.
     """
@@ -35,6 +43,9 @@ def check_files(paths: Sequence[Path], *, overwrite: bool | None = None) -> None
     if len({path.resolve() for path in paths}) < len(paths):
         raise ConfigError("two outputs name the same file; give each a different name")
     for path in paths:
+        inside = any(path.resolve().is_relative_to(folder.resolve()) for folder in inputs)
+        if path.suffix.lower() in SUFFIXES and (path != plot or inside):
+            raise ConfigError(f"{path} could be taken for a picture; choose another name or folder")
         place = next(folder for folder in path.absolute().parents if folder.exists())
         if path.is_dir() or not place.is_dir() or not (path.exists() or os.access(place, os.W_OK)):
             raise ConfigError(f"cannot write {path}: choose a file in a writable folder")

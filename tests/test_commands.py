@@ -111,7 +111,7 @@ def test_test_py_refuses_and_overwrites_nothing(run, checkpoint, toy, tmp_path):
         (1, "resnet.pt", {"checkpoint": tmp_path / "resnet.pt"}), (2, "int4", {"precision": "int4"}),
         (2, "tf32", {"precision": "tf32", "device": "cpu"}), (2, "--memory", {"memory": "-1"}),
         (2, "--memory", {"memory": "inf"}), (2, "4 images of 32", {"memory": "0.0001"}),
-        (2, "--presence", {"presence": "nan"}), (2, "--presence", {"presence": "inf"}),
+        (2, "--presence", {"presence": "nan", "object": "car"}), (2, "--object", {"presence": "0.5"}),
     ):  # fmt: skip
         refused(status, saying, **changes)
     assert (full / "thesis.txt").read_text() == "years of work"
@@ -121,8 +121,12 @@ def test_what_the_bare_commands_need_is_named(run, tmp_path):
     fails(run, "test.py", cwd=tmp_path, status=1, saying="data/demo/images")
     fails(run, "scripts/evaluate.py", cwd=tmp_path, status=1, saying="data/demo/gts")
     fails(run, "scripts/evaluate.py", "--plot", "curves.gif", cwd=tmp_path, status=2, saying="curves.gif")
-    given = ["--json", "mask.png", "--overwrite"]
-    fails(run, "scripts/evaluate.py", *given, cwd=tmp_path, status=2, saying="mask.png")
+    (tmp_path / "gts").mkdir()
+    for name in ("--json=mask.png", "--plot=gts/mask.png"):  # the second could be an input
+        given = [name, "--gts", "gts", "--overwrite"]
+        fails(run, "scripts/evaluate.py", *given, cwd=tmp_path, status=2, saying="mask.png")
+    for command in (["test.py", ""], ["test.py", "--images="], ["scripts/evaluate.py", "--maps="]):
+        fails(run, *command, cwd=tmp_path, status=2, saying="path" if "test.py" in command else "--maps")
 
 
 def test_an_unreadable_picture_is_left_out_or_with_strict_stops_all(run, checkpoint, toy, tmp_path):

@@ -42,7 +42,16 @@ class Parser(argparse.ArgumentParser):
 
 def new_parser(doc: str | None) -> argparse.ArgumentParser:
     """Return a parser whose help is the module's docstring, unchanged."""
-    return Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.register("type", Path, parse_path)  # what type=Path calls
+    return parser
+
+
+def parse_path(text: str) -> Path:
+    """Return the path; an empty one is wrong, as it would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path; give a file or a folder")
+    return Path(text)
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,6 @@ Exit status: 0 if it was written, 1 for failures, 2 for wrong arguments.
 from pathlib import Path
 
 from gconet.cli import add_network, load_predictor, new_parser
-from gconet.data.groups import SUFFIXES
 from gconet.errors import say
 from gconet.files import check_files
 
@@ -23,8 +22,6 @@ def main() -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     add_network(parser)
     args = parser.parse_args()
-    if args.output.suffix.lower() in SUFFIXES:
-        parser.error(f"--output {args.output}: not a name for a reference; use one such as cat.reference")
     check_files([args.output], overwrite=args.overwrite)
     predictor = load_predictor(args)
     pictures = args.pictures[0] if len(args.pictures) == 1 else args.pictures

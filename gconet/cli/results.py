@@ -35,8 +35,8 @@ def add_photos(parser: argparse.ArgumentParser, title: str) -> None:
         with the groups of the same names"""
     add("--reference", type=Path, metavar="DIR|FILE", help=about)
     add("--object", metavar="NAME", help="the object to find, by a name that gconet objects lists")
-    about = "with those two, pictures of a lower presence lack the object (default: %(default)s)"
-    add("--presence", type=float, default=PRESENT, metavar="P", help=about)
+    about = f"with those two, pictures of a lower presence lack the object (default: {PRESENT})"
+    add("--presence", type=float, metavar="P", help=about)
     about = """memory for a group beside the network (default: on a GPU what is free; on a CPU half of that,
         at most 1 unless the group needs more); with less, more is computed twice"""
     add("--memory", type=float, metavar="GIB", help=about)
@@ -67,8 +67,10 @@ def settle(args: argparse.Namespace) -> None:
     args.output = args.output or Path("results") / (source.stem if source.is_file() else source.name)
     if args.memory is not None and not 0 < args.memory < math.inf:
         raise ConfigError(f"--memory {args.memory}: give a number of GiB above 0")
-    if not math.isfinite(args.presence):
-        raise ConfigError(f"--presence {args.presence}: give a number from 0 to 1")
+    if args.presence is None:
+        args.presence = PRESENT
+    elif not (args.reference or args.object) or not math.isfinite(args.presence):
+        raise ConfigError(f"--presence {args.presence}: give a number, with --reference or --object")
     ways = {"--maps": args.maps, "--reference": args.reference, "--object": args.object}
     ways["--consensus vote"] = args.consensus == "vote"
     if len(given := [option for option, value in ways.items() if value]) > 1:

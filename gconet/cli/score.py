@@ -25,7 +25,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gconet.cli import name_skipped, new_parser, note_unfinished
-from gconet.data.groups import SUFFIXES
 from gconet.data.names import check_name, name_folders
 from gconet.errors import say
 from gconet.evaluation import CONVENTIONS, format_table, score_folders
@@ -48,7 +47,8 @@ def main() -> int:
         "plot": lambda: plot_curves(scores, args.plot.suffix[1:]),
     }
     files = {kind: path for kind in contents if (path := getattr(args, kind))}
-    check_files(list(files.values()), overwrite=args.overwrite)
+    inputs = [folder for folder in (gts, args.distractors, *methods.values()) if folder]
+    check_files(list(files.values()), overwrite=args.overwrite, plot=args.plot, inputs=inputs)
     note_unfinished(*(maps / folder for folder in sets.values() for maps in methods.values()))
     scores = []
     for name, folder in sets.items():
@@ -83,9 +83,6 @@ def parse_arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.plot and args.plot.suffix.lower() not in (".png", ".pdf", ".svg"):
         parser.error(f"--plot {args.plot}: give a file name that ends in .png, .pdf or .svg")
-    for path in filter(None, (args.json, args.markdown, args.latex)):
-        if path.suffix.lower() in SUFFIXES:
-            parser.error(f"{path} has a picture's name; only --plot writes pictures")
     if args.workers < 0:
         parser.error("--workers must be 0 or more")
     for name in args.sets or []:
