@@ -146,10 +146,10 @@ def test_a_plot_shows_the_curves(folders):
 def test_command_writes_what_is_asked_and_never_over_it(folders, run):
     maps, gts, out = folders / "maps", folders / "gts", folders / "out"
     options = ["--maps", maps, "--gts", gts, "--json", out / "a.json", "--markdown", out / "a.md"]
-    done = run("scripts/evaluate.py", *options, "--latex", out / "a.tex", "--workers", 1)
+    done = run("scripts/evaluate.py", *options, "--workers", 1)
     assert format_table(score(folders)) in done.stdout
     assert json.loads((out / "a.json").read_text()) == score(folders).to_dict()
-    assert (out / "a.md").read_text() == format_table(score(folders), style="markdown") + "\n"
+    assert (out / "a.md").read_text() == format_table(score(folders), markdown=True) + "\n"
     (out / "a.json").write_text("kept")
     refused = run("scripts/evaluate.py", *options, status=2)
     assert "a.json" in refused.stderr and refused.stderr.count("\n") == 1

@@ -13,7 +13,6 @@ from gconet.data.groups import list_groups, list_others
 from gconet.device import launched_ranks
 from gconet.errors import expand_home
 from gconet.evaluation import format_table, score_folders
-from gconet.evaluation.tables import STYLES
 from scripts.check_data import check_set
 from tests.conftest import ROOT
 
@@ -70,8 +69,8 @@ def test_part_of_a_benchmark_is_not_taken_for_all_of_it(toy, tmp_path):
         shutil.copytree(toy / "gts/toy", tmp_path / name)
         scores = score_folders(tmp_path / name, tmp_path / name)
         assert scores.to_dict()["expected_images"] == known
-        for style in STYLES:
-            assert (f"12 of {known}" in format_table(scores, style=style)) == (known is not None)
+        for markdown in (False, True):
+            assert (f"12 of {known}" in format_table(scores, markdown=markdown)) == (known is not None)
 
 
 @pytest.mark.parametrize("name", ["__MACOSX", "@eaDir", ".ipynb_checkpoints", "lost+found"])

@@ -93,22 +93,19 @@ def test_no_name_or_file_leads_a_table_elsewhere(run, toy, tmp_path):
     command.append(gts)
     (tmp_path / ".scores.json").write_text("mine")
     (tmp_path / "pipe").symlink_to("/dev/null")
-    run(
-        *command, "--json", tmp_path / "scores.json", "--latex", tmp_path / "a", "--markdown", tmp_path / ".a"
-    )
-    run(*command, "--latex", tmp_path / "pipe", "--overwrite")
+    run(*command, "--json", tmp_path / "scores.json", "--markdown", tmp_path / ".a")
+    run(*command, "--markdown", tmp_path / "pipe", "--overwrite")
     assert (tmp_path / ".scores.json").read_text() == "mine" and (tmp_path / "pipe").is_symlink()
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".a", ".scores.json", "a", "pipe", "scores.json"]
-    assert (tmp_path / "a").read_text() != (tmp_path / ".a").read_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".a", ".scores.json", "pipe", "scores.json"]
 
 
 def test_tables_take_names_that_are_no_text_and_replace_files_whole(run, tmp_path):
     folder = tmp_path / "maps" / os.fsdecode(b"caf\xe9")
     folder.mkdir(parents=True)
     Image.new("L", (9, 9), 255).save(folder / "a.png")
-    files = [f"--{kind}={tmp_path / kind}" for kind in ("markdown", "latex", "json")]
+    files = [f"--{kind}={tmp_path / kind}" for kind in ("markdown", "json")]
     given = ["--maps", folder.parent, "--gts", folder.parent, "--groups"]
     for overwrite in ((), ("--overwrite",)):
         run("scripts/evaluate.py", *given, *files, *overwrite)
     assert r"caf\udce9" in (tmp_path / "markdown").read_text()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["json", "latex", "maps", "markdown"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["json", "maps", "markdown"]

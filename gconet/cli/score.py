@@ -5,7 +5,7 @@ Maps and masks pair by folder and stem; DIR is one group or a folder of groups. 
 
     python scripts/evaluate.py --maps results/toy_test --gts data/gts/toy_test --json toy.json
     python scripts/evaluate.py --sets CoCA,CoSOD3k,Cosal2015 --gts data/gts \\
-        --maps ours=results --maps GICD=other/gicd --latex table.tex --plot curves.png
+        --maps ours=results --maps GICD=other/gicd --markdown table.md --plot curves.png
 
 P is the share of pixels labelled correctly and J the intersection over the union, of the map cut at 0.5
 (@.5) and at twice its mean (@ad). With --distractors, the tables also show, for each group, the mean of the
@@ -42,8 +42,7 @@ def main() -> int:
     groups = args.groups or args.distractors is not None
     contents: dict[str, Callable[[], str | bytes]] = {
         "json": lambda: format_json(*scores),
-        "markdown": lambda: format_table(*scores, style="markdown", groups=groups) + "\n",
-        "latex": lambda: format_table(*scores, style="latex") + "\n",
+        "markdown": lambda: format_table(*scores, markdown=True, groups=groups) + "\n",
         "plot": lambda: plot_curves(scores, args.plot.suffix[1:]),
     }
     files = {kind: path for kind in contents if (path := getattr(args, kind))}
@@ -77,7 +76,6 @@ def parse_arguments() -> argparse.Namespace:
     add("--groups", action="store_true", help="a row per group in the tables (--distractors adds them too)")
     add("--json", type=Path, metavar="FILE", help="figures, curves, groups and images")
     add("--markdown", type=Path, metavar="FILE", help="the table")
-    add("--latex", type=Path, metavar="FILE", help="sets side by side, best in bold, for booktabs")
     add("--plot", type=Path, metavar="FILE", help="PR, F and E curves: .png, .pdf or .svg (needs matplotlib)")
     add("--overwrite", action="store_true", help="replace output files that exist")
     args = parser.parse_args()

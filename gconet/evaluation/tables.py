@@ -1,15 +1,16 @@
-"""Formats scores as text, Markdown or LaTeX tables, published rows below ours."""
+"""Formats scores as text or Markdown tables, published rows below ours."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
 from typing import NamedTuple
+
+import yaml
 
 from gconet.data.names import name_some
 from gconet.errors import one_line
-from gconet.evaluation.latex import side_by_side
-from gconet.evaluation.published import ORDER, published_results
 from gconet.evaluation.scores import Scores
 
-STYLES = ("text", "markdown", "latex")
 COLUMNS = {  # in the order of the paper's tables; then what they leave out
     "max_e": "max E",
     "s_measure": "S",
@@ -33,18 +34,14 @@ class Table(NamedTuple):
     notes: tuple[str, ...]
 
 
-def format_table(*scores: Scores, style: str = "text", groups: bool = False) -> str:
-    """One table per data set, methods as rows; `style` is one of `STYLES`. LaTeX: all sets side by side.
+def format_table(*scores: Scores, markdown: bool = False, groups: bool = False) -> str:
+    """One table per data set, methods as rows; the published rows of the three benchmarks stand below.
 
-    The published rows of the three benchmarks stand below. `groups` adds a row per group (not in LaTeX).
-    Scores with figures on distractors get columns for them. Notes list what was left out of the scores.
+    `groups` adds a row per group. Scores with figures on distractors get columns for them. Notes list what
+    was left out of the scores.
     """
-    if style not in STYLES:
-        raise ValueError(f"style {style!r} is not one of {', '.join(STYLES)}")
     others = DISTRACTOR_COLUMNS if any(one.distractors for one in scores) else {}
-    if style == "latex":
-        return side_by_side(scores, {name: COLUMNS[name] for name in ORDER} | others)
-    render = render_text if style == "text" else render_markdown
+    render = render_markdown if markdown else render_text
     sets: dict[tuple[str, str], list[Scores]] = {}
     for one in scores:
         sets.setdefault((one.dataset, one.convention), []).append(one)
@@ -76,6 +73,20 @@ def build_table(scores: Sequence[Scores], columns: Mapping[str, str], groups: bo
         notes.append("rows with a venue are published results, under the toolbox's convention")
     title = one_line(f"{scores[0].dataset or 'scores'}, {scores[0].convention} convention")
     return Table(title, ("", "images", *columns.values()), tuple(lines), tuple(map(one_line, notes)))
+
+
+@cache
+def published_results(dataset: str) -> dict[str, dict[str, float]]:
+    """Method with its source → figures on `dataset` (CoCA, CoSOD3k or Cosal2015, in any case), from Table 2
+    and later methods; else empty. The source is the venue, and the backbone and training data if known."""
+    text = (resources.files("gconet.evaluation") / "published_results.yaml").read_text("utf-8")
+    tables, found = yaml.safe_load(text), {}
+    for row in tables["gconet_table_2"]["rows"] + tables["later_methods"]["rows"]:
+        source = ", ".join(row[key] for key in ("venue", "backbone", "train") if key in row)
+        for name, values in row.items():
+            if name.lower() == dataset.lower() and isinstance(values, list):
+                found[f"{row['method']} ({source})"] = dict(zip(COLUMNS, values, strict=False))
+    return found
 
 
 def render_text(table: Table) -> str:
