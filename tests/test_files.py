@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from gconet.applications import drawing
-from gconet.applications.drawing import draw_grid, draw_matrix, has_letter, legible
 from gconet.data import decode as decode_module
 from gconet.data.groups import scan_groups
 from gconet.data.images import load_image, load_mask, load_with_opacity, to_rgb
@@ -126,20 +124,6 @@ def test_without_the_extra_it_is_named(run, checkpoint, tmp_path, monkeypatch, s
     options = ["--checkpoint", checkpoint, "--images", tmp_path / "in", "--output", tmp_path / "out"]
     done = run("test.py", *options, "--device", "cpu", status=1)
     assert needed in done.stderr and (tmp_path / "out/in/b.png").is_file()
-
-
-def test_letters_are_drawn_or_spelled(tmp_path, monkeypatch):
-    for text in ("café", "Äpfel", "naïve Œuvre"):
-        font, [shown] = legible([text])
-        assert shown == text and all(has_letter(font, letter) for letter in text if letter != " ")
-    picture = np.zeros((20, 200, 3), np.uint8)
-    drawn = [draw_grid([[picture]], [title]) for title in ("ecole", "école", "\U0010fffd")]
-    assert not np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[1], drawn[2])
-    monkeypatch.setattr(drawing, "FONTS", ())  # Pillow's own font alone
-    _, shown = legible(["bike", "école", "猫"])
-    assert shown == ["bike", r"\xe9cole", r"\u732b"]
-    named = draw_matrix(np.eye(2), ["é", "猫"], "t")
-    assert np.array_equal(named, draw_matrix(np.eye(2), [r"\xe9", r"\u732b"], "t"))
 
 
 def test_scoring_needs_no_shared_memory(toy, monkeypatch):

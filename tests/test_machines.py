@@ -194,7 +194,7 @@ def test_every_pool_of_threads_and_pytorch_keep_to_the_processors(monkeypatch, t
         monkeypatch.setattr(module, "processors", lambda: 3)
         monkeypatch.setattr(module, "ThreadPoolExecutor", pool, raising=False)
     write_maps(make(net), scan_groups(toy / "images/toy")[:1], tmp_path)
-    jobs.run_jobs(str, [1, 2], desc="", strict=True)
+    jobs.run_jobs(str, [1, 2], desc="")
     assert sorted(started) == [3, 3, 5]
     before = torch.get_num_threads()
     try:

@@ -124,8 +124,6 @@ def test_small_pictures_have_a_size_for_screens_of_two_pixels_each(tmp_path):
     for size in ((1, 1), (1, 900), (900, 1)):
         desk.save(item.image, "map", np.zeros(size, np.uint8))
         assert load_image(desk.path(item.image, "map")).size == tuple(min(n, SMALL) for n in size[::-1])
-    Desk(tmp_path / "none", [Group("g", (item,))], page=False).load(item.image)
-    assert not (tmp_path / "none").exists()
 
 
 def test_three_thousand_pictures_make_a_small_file(tmp_path):
@@ -197,9 +195,6 @@ def test_masks_that_cannot_be_read_leave_their_maps_unscored(run, checkpoint, to
         call = ["scripts/cosegment.py", *given, "--maps", maps, "--output", cut, *more]
         done = run(*call, status=1)
         assert "12 cut-outs in" in done.stdout and f"skipped: {bad[0]}" in done.stderr
-        done = run(*call, "--strict", status=1)
-        assert done.stderr.startswith("error: ") and bad[0].name in done.stderr
-        assert "MAE" not in done.stdout and not (cut / "index.html").exists()
         if scored:
             scores = ["scripts/evaluate.py", "--maps", maps, "--gts", gts, "--allow-missing"]
             assert f"skipped: {bad[0]}" in run(*scores, status=1).stderr

@@ -12,7 +12,6 @@ from PIL import Image, ImageColor
 from gconet.applications.cosegmentation import blend, blur_background, cover, cut_out, segment
 from gconet.applications.crops import choose_sizes, find_boxes, place_crop
 from gconet.applications.desk import SMALL, Desk
-from gconet.applications.doubts import EMPTY_CUTOUT, WHOLE_CUTOUT
 from gconet.applications.imaging import RGB, fit
 from gconet.applications.jobs import Job, Seen, look_at, run_jobs, save_jpeg
 from gconet.data.images import load_image
@@ -43,7 +42,7 @@ def write_cutout(job: Job, *, background: Background, desk: Desk) -> Seen:
     picture or its map cannot be used."""
     item, levels = job.item, None
     picture, own, m = desk.pair(item)
-    files, doubts = {kind: job.files[kind] for kind in job.files if kind not in ("mask", "thumbnail")}, []
+    files = {kind: job.files[kind] for kind in job.files if kind not in ("mask", "thumbnail")}
     if "cut-out" in files:
         opacity = segment(picture, m)
         if own is not None:  # transparent pixels of the picture stay transparent
@@ -61,13 +60,13 @@ def write_cutout(job: Job, *, background: Background, desk: Desk) -> Seen:
         save_picture(job.files["mask"], levels)
         save_picture(files["cut-out"], cutout, compress_level=3)
         desk.save(item.image, "cut-out", on_squares(cutout))
-        doubts = [EMPTY_CUTOUT] if not mask.any() else [WHOLE_CUTOUT] if mask.all() else []
     seen = look_at(item, m, desk=desk, cut=levels)
     if "thumbnail" in job.files:
         desk.put(item.image, picture, own)
         desk.put(item.map, m)
         seen = seen._replace(found=find_boxes(m))
-    return seen._replace(files=seen.files | files, doubts=seen.doubts or doubts)
+    seen.files.update(files)
+    return seen
 
 
 def on_squares(cutout: npt.NDArray[np.uint8]) -> RGB:
@@ -79,7 +78,7 @@ def on_squares(cutout: npt.NDArray[np.uint8]) -> RGB:
 
 
 def write_thumbnails(
-    done: Sequence[tuple[Job, Seen]], aspect: tuple[int, int], *, desk: Desk, strict: bool
+    done: Sequence[tuple[Job, Seen]], aspect: tuple[int, int], *, desk: Desk
 ) -> list[DataError]:
     """Write the thumbnails of jobs that `write_cutout` has done, and add them to `Seen.files`. `aspect`:
     width : height. Each group is a collection. Returns the errors, as `run_jobs` does."""
@@ -102,4 +101,4 @@ def write_thumbnails(
         found = [seen.found for _, seen in pairs if seen.found]
         sizes = choose_sizes(found, aspect, -(-height // SHARPEST))
         planned += [(*pair, size) for pair, size in zip(pairs, sizes, strict=True)]
-    return run_jobs(write, planned, desc="crops", strict=strict)[1]
+    return run_jobs(write, planned, desc="crops")[1]

@@ -23,13 +23,11 @@ ROOM = 2**27  # bytes of pictures and maps that one step keeps for the next; the
 class Desk:
     """Holds decoded files between two steps, and saves small pictures while the full ones are in memory."""
 
-    def __init__(
-        self, output: Path, groups: Sequence[Group], *, page: bool = True, keep: bool = True
-    ) -> None:
-        """`page`: whether to save small pictures; `keep`: whether a next step needs the decoded files."""
+    def __init__(self, output: Path, groups: Sequence[Group], *, keep: bool = True) -> None:
+        """`keep`: whether a next step needs the decoded files."""
         images = [item.image for group in groups for item in group.items]
         self._places = {image: place for place, image in enumerate(images)}
-        self._folder, self._page, self._room = output / PREVIEWS, page, ROOM if keep else 0
+        self._folder, self._room = output / PREVIEWS, ROOM if keep else 0
         self._kept, self._lock = dict[Path, tuple[Any, ...]](), threading.Lock()
 
     def path(self, image: Path, kind: str) -> Path:
@@ -38,9 +36,8 @@ class Desk:
 
     def save(self, image: Path, kind: str, pixels: RGB | Grey) -> None:
         """Save a small version of (H,W,3) or (H,W); raises OSError with the file's name."""
-        if self._page:
-            small = fit(pixels, LARGE if kind == PICTURE else SMALL)
-            save_picture(self.path(image, kind), small, quality=75)
+        small = fit(pixels, LARGE if kind == PICTURE else SMALL)
+        save_picture(self.path(image, kind), small, quality=75)
 
     def put(self, path: Path | None, *arrays: Any) -> None:
         """Keep what was read from `path`: arrays or None."""
@@ -69,10 +66,6 @@ class Desk:
         picture, opacity = self.picture(path)
         self.put(path, picture, opacity)
         return Image.fromarray(picture)
-
-    def keep(self, item: Item, m: Grey) -> None:
-        """Keep the map (H,W) of an item, which was just made."""
-        self.put(item.map, m)
 
     def pair(self, item: Item) -> tuple[RGB, Grey | None, Grey]:
         """Return an item's picture and alpha channel, as `picture` does, and its map (H,W). Raises DataError

@@ -1,7 +1,8 @@
-"""Draws the paper's kinds of figures: overlays, comparisons, heat maps of similarity."""
+"""Draws the paper's figures: GAM's attention over pictures, and how similar the groups' consensus is."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import csv
+import io
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,25 +11,16 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from gconet.applications.desk import Desk
-from gconet.applications.imaging import RGB, fit
+from gconet.applications.imaging import RGB
 from gconet.applications.jobs import Job, save_jpeg
-from gconet.data.groups import scan_groups
-from gconet.data.images import load_image, load_map
-from gconet.errors import DataError, one_line
+from gconet.files import save_picture, write_file
 from gconet.opencv import cv2
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Matrix = npt.NDArray[np.floating]
 
-PANEL = 300, 600  # largest height and width of a picture in a grid, in pixels
 CELL = 28  # pixels per value in a heat map
-# tried in turn until one has all letters: Linux, macOS, Windows; then for Chinese, Japanese and Korean
-FONTS = (
-    "DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf", "NotoSansCJK-Regular.ttc",
-    "wqy-zenhei.ttc", "PingFang.ttc", "msyh.ttc", "malgun.ttf",
-)  # fmt: skip
 TEXT = 14  # pixels of a letter's height
-GAP = 4  # pixels between the pictures of a grid
+GAP = 4  # pixels around texts
 
 
 def overlay(picture: RGB, m: npt.NDArray[np.uint8]) -> RGB:
@@ -55,65 +47,26 @@ def write_attention(drawn: tuple[Job, Matrix], *, desk: Desk) -> None:
     desk.save(image, "attention", shown)
 
 
-def pick_rows(images: Path, gts: Path | None, methods: Mapping[str, Path], count: int) -> list[list[Path]]:
-    """List the files of the grid's rows: for each of the first `count` pictures of every group, the picture,
-    its mask if `gts` is given, and each method's map. Raises DataError for a picture that lacks a map."""
-    rows = []
-    for same in zip(*(scan_groups(images, gts, folder) for folder in methods.values()), strict=True):
-        for items in list(zip(*(group.items for group in same), strict=True))[:count]:
-            maps = [item.map for item in items]
-            if None in maps:
-                folder = list(methods.values())[maps.index(None)]
-                raise DataError(f"{items[0].image} has no map in {folder}; make it with test.py")
-            rows.append([path for path in (items[0].image, items[0].mask, *maps) if path])
-    return rows
-
-
-def load_row(files: Sequence[Path]) -> list[RGB]:
-    """A row of the grid: the picture, then its mask and maps, small."""
-    image, *masks = files
-    greys = [np.asarray(load_map(path).convert("RGB")) for path in masks]
-    return [fit(picture, *PANEL) for picture in (np.asarray(load_image(image)), *greys)]
-
-
-def draw_grid(rows: Sequence[Sequence[RGB]], titles: Sequence[str], height: int = 120) -> RGB:
-    """Figures 6 and 7: a row for each image, its pictures (any sizes) side by side below `titles`. All
-    pictures are scaled to `height`; a column is as wide as its widest picture."""
-    scaled = [[scale(picture, height) for picture in row] for row in rows]
-    widths = [max(picture.width for picture in column) for column in zip(*scaled, strict=True)]
-    top = TEXT + 2 * GAP
-    size = sum(widths) + GAP * (len(widths) + 1), top + len(rows) * (height + GAP)
-    canvas = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(canvas)
-    font, titles = legible(titles)
-    left = GAP
-    for column, (title, width) in enumerate(zip(titles, widths, strict=True)):
-        while len(title) > 1 and font.getlength(title) > width:
-            title = title[:-2] + "…"
-        draw.text((left + (width - font.getlength(title)) / 2, GAP), title, fill="black", font=font)
-        for row, pictures in enumerate(scaled):
-            place = left + (width - pictures[column].width) // 2, top + row * (height + GAP)
-            canvas.paste(pictures[column], place)
-        left += width + GAP
-    return np.asarray(canvas)
-
-
-def scale(picture: RGB, height: int) -> Image.Image:
-    """`picture` with `height` rows of pixels."""
-    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
-    way = cv2.INTER_AREA if height < picture.shape[0] else cv2.INTER_LINEAR
-    return Image.fromarray(cv2.resize(picture, (width, height), interpolation=way))
+def write_consensus(output: Path, names: Sequence[str], vectors: npt.NDArray[np.float32]) -> None:
+    """Figure 1: write similarity.csv and similarity.png: the cosine, in [-1,1], of groups' vectors (G,C)."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+    similarity = unit @ unit.T
+    text = io.StringIO()
+    rows = ([name, *(f"{value:.4f}" for value in row)] for name, row in zip(names, similarity, strict=True))
+    csv.writer(text).writerows([["", *names], *rows])
+    write_file(output / "similarity.csv", text.getvalue().encode(errors="replace"))
+    low = min(float(similarity.min()), 0.99)
+    title = f"cosine similarity of consensus vectors, dark {low:.2f} to yellow 1"
+    save_picture(output / "similarity.png", draw_matrix((similarity - low) / (1 - low), names, title))
 
 
 def draw_matrix(values: Matrix, names: Sequence[str], title: str) -> RGB:
-    """A square matrix (G,G) in [0,1] as a heat map with names on the left and their numbers on top."""
-    font, (title, *names) = legible([title, *names])
-    texts = [f"{name}  {number}" for number, name in enumerate(names, 1)]
-    left, top, side = (
-        round(max(map(font.getlength, texts))) + 3 * GAP,
-        2 * (TEXT + 2 * GAP),
-        len(names) * CELL,
-    )
+    """A square matrix (G,G) in [0,1] as a heat map with names on the left and their numbers on top. Letters
+    beyond ASCII, which Pillow's font lacks, become codes (\\u732b)."""
+    font = ImageFont.load_default(TEXT)
+    texts = [f"{ascii(name)[1:-1]}  {number}" for number, name in enumerate(names, 1)]
+    left = round(max(map(font.getlength, texts))) + 3 * GAP
+    top, side = 2 * (TEXT + 2 * GAP), len(names) * CELL
     width = max(left + side, round(font.getlength(title)) + GAP) + GAP
     canvas = Image.new("RGB", (width, top + side + GAP), "white")
     levels = np.asarray(255 * np.clip(values, 0, 1), np.uint8)
@@ -126,21 +79,3 @@ def draw_matrix(values: Matrix, names: Sequence[str], title: str) -> RGB:
         number = str(i + 1)
         write((left + i * CELL + (CELL - font.getlength(number)) / 2, top - TEXT - GAP), number)
     return np.asarray(canvas)
-
-
-def legible(texts: Sequence[str]) -> tuple[Font, list[str]]:
-    """Choose a font for these texts; return it and them, with codes (\\u732b) for letters that it lacks."""
-    fonts: list[Font] = []
-    for name in FONTS:
-        with suppress(OSError):  # not installed
-            fonts.append(ImageFont.truetype(name, TEXT))
-    fonts.append(ImageFont.load_default(TEXT))
-    texts = [one_line(text) for text in texts]
-    font = next((f for f in fonts if all(has_letter(f, letter) for letter in set("".join(texts)))), fonts[0])
-    return font, ["".join(c if has_letter(font, c) else ascii(c)[1:-1] for c in text) for text in texts]
-
-
-def has_letter(font: Font, letter: str) -> bool:
-    """Whether `font` draws `letter` as anything but its box for missing letters, or it is a space."""
-    box, drawn = (font.getmask(text) for text in ("\U0010fffe", letter))
-    return letter.isspace() or (drawn.size, bytes(drawn)) != (box.size, bytes(box))

@@ -56,23 +56,21 @@ def save_jpeg(path: Path, picture: RGB, source: Path, quality: int = 90) -> None
 
 
 def run_jobs(
-    work: Callable[[Input], Result], inputs: Sequence[Input], *, desc: str, strict: bool
+    work: Callable[[Input], Result], inputs: Sequence[Input], *, desc: str
 ) -> tuple[list[tuple[Input, Result]], list[DataError]]:
     """Run `work` on each input, in order, with a thread for each processor and a progress bar.
 
-    Returns the inputs with their results, and the errors of inputs that cannot be used; if `strict`,
-    the first error is raised.
+    Returns the inputs with their results, and the errors of inputs that cannot be used.
     """
     done, errors = list[tuple[Input, Result]](), list[DataError]()
     pool = ThreadPoolExecutor(processors())
     try:
         futures = [pool.submit(work, one) for one in inputs]
         for one, future in zip(inputs, progress(futures, desc, len(inputs), unit="image"), strict=True):
-            error = future.exception()
-            if isinstance(error, DataError) and not strict:
-                errors.append(error)
-            else:
+            try:
                 done.append((one, future.result()))
+            except DataError as error:
+                errors.append(error)
     finally:
         pool.shutdown(cancel_futures=True)
     return done, errors
@@ -82,7 +80,7 @@ class Seen(NamedTuple):
     """What is known of a picture while it, its map and its mask are in memory."""
 
     files: dict[str, Path]  # to show on the page: kind → full-size file
-    doubts: list[str]  # about its map or, if there are none, about its cut-out
+    doubts: list[str]  # about its map
     scores: list[MapScore]  # of its map and its cut-out, by its mask
     error: DataError | None = None  # why the mask could not be used
     found: Found | None = None  # the object's box, for the thumbnail

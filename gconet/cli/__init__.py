@@ -77,13 +77,6 @@ def load_predictor(args: argparse.Namespace, **options: Any) -> Any:
     return Predictor.load(args.checkpoint, device=args.device, precision=args.precision, **options)
 
 
-def add_care(parser: argparse.ArgumentParser) -> None:
-    """Add --strict, for files that cannot be used, and --overwrite, for files that exist."""
-    add = parser.add_argument
-    add("--strict", action="store_true", help="stop at the first file that cannot be used (default: skip it)")
-    add("--overwrite", action="store_true", help="move earlier results to OUTPUT.old (a file: replace it)")
-
-
 def note_unfinished(*folders: Path) -> None:
     """Say so if the maps in one of the folders are those of a run that did not end."""
     for folder in filter(is_unfinished, folders):

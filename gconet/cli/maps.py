@@ -13,7 +13,7 @@ group's median, and maps that are empty, cover the whole picture, are mostly gre
 The results get a folder of their own; --overwrite moves earlier ones to <output>.old.
 
 With --reference or --object, each picture is processed by itself, and any number fits into memory.
-An unreadable picture is left out of its group and named at the end; with --strict, the run stops there.
+An unreadable picture is left out of its group and named at the end.
 Without PHOTOS and --images, the maps of data/demo go to results/demo and are scored by its masks.
 
 Exit status: 0 when every map was written, 1 for failures (or files skipped), 2 for wrong arguments.

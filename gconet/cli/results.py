@@ -14,10 +14,10 @@ from gconet.applications.doubts import check_maps
 from gconet.applications.jobs import Seen, look_at, make_jobs, run_jobs, sum_up
 from gconet.applications.outputs import FILE, RESULTS, new_results
 from gconet.applications.page import write_page
-from gconet.cli import add_care, add_network, load_predictor, note_unfinished, report
+from gconet.cli import add_network, load_predictor, note_unfinished, report
 from gconet.data.groups import Group, leave_out, scan_sources
 from gconet.errors import ConfigError, DataError, counted
-from gconet.evaluation import Scores, format_table
+from gconet.evaluation import format_table
 from gconet.inference.reference import PRESENT
 
 
@@ -48,9 +48,8 @@ def add_results(parser: argparse.ArgumentParser, title: str, *, default: str = "
     parser.set_defaults(title=title, maps=None, gts=None, distractors=None, reference=None, background=None)
     about = "where the results go" + (f" (default: {default})" if default else "")
     parser.add_argument("--output", type=Path, required=not default, metavar="DIR", help=about)
-    about = "write index.html (default: yes)"
-    parser.add_argument("--page", action=argparse.BooleanOptionalAction, default=True, help=about)
-    add_care(parser)
+    about = "move earlier results to OUTPUT.old"
+    parser.add_argument("--overwrite", action="store_true", help=about)
 
 
 def settle(args: argparse.Namespace) -> None:
@@ -105,7 +104,7 @@ def write_results(
     aspect: tuple[int, int],
 ) -> tuple[list[str], list[DataError]]:
     """Write the maps, the `kinds` of results and the page; returns the lines to print, and the errors."""
-    desk = Desk(args.output, wanted, page=args.page, keep=bool(kinds))
+    desk = Desk(args.output, wanted, keep=bool(kinds))
     maps = args.maps or (args.output / "maps" if kinds else args.output)
     groups, presence, errors, said = wanted, dict[Path, float](), list[DataError](), list[str]()
     seen: dict[Path, Seen] = {}
@@ -114,9 +113,9 @@ def write_results(
 
         memory = args.memory and int(args.memory * 2**30)
         predictor = load_predictor(args, memory=memory, consensus=args.consensus)
-        look = desk.keep if kinds else partial(look_at, desk=desk)
-        how = {"strict": args.strict, "load": desk.load, "look": look}
-        groups, presence, seen, errors = write_maps(predictor, wanted, maps, references, **how)
+        look = (lambda item, m: desk.put(item.map, m)) if kinds else partial(look_at, desk=desk)
+        made = write_maps(predictor, wanted, maps, references, strict=False, load=desk.load, look=look)
+        groups, presence, seen, errors = made
         if not groups:
             return [], errors
         said.append(f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {maps}")
@@ -125,31 +124,26 @@ def write_results(
     if kinds:
         jobs = make_jobs(leave_out(groups, absent), args.output, kinds)
         work = partial(write_cutout, background=args.background, desk=desk)
-        done, failed = run_jobs(work, jobs, desc="pictures", strict=args.strict)
+        done, failed = run_jobs(work, jobs, desc="pictures")
         seen, errors = {job.item.image: one for job, one in done}, errors + failed
         groups = leave_out(groups, {job.item.image for job in jobs} - set(seen))
         if "thumbnail" in kinds:
-            errors += write_thumbnails(done, aspect, desk=desk, strict=args.strict)
+            errors += write_thumbnails(done, aspect, desk=desk)
         for kind in (kind for kind in kinds if kind != "mask"):
             number, folder = sum(kind in one.files for one in seen.values()), RESULTS[kind].split("/")[0]
             said.append(f"{counted(number, kind)} in {args.output / folder}")
+    errors += [one.error for one in seen.values() if one.error]
     table, name = maps / FILE if presence else None, args.output.resolve().name
     judged = {image: one.doubts for image, one in seen.items()}
     doubts, check = check_maps(groups, judged, presence, table, least=least)
-    scores: list[Scores] = []
-    if args.gts:
-        methods = ("maps", "cut-outs") if "cut-out" in kinds else (name,)
-        scores = sum_up(leave_out(wanted, absent), seen, methods, args.gts.resolve().name)
-        failed = [one.error for one in seen.values() if one.error]
-        errors += failed
-        if args.strict and failed:
-            raise failed[0]
+    methods = ("maps", "cut-outs") if "cut-out" in kinds else (name,)
+    scores = sum_up(leave_out(wanted, absent), seen, methods, args.gts.resolve().name) if args.gts else []
     if scores:
         said += format_table(*scores, groups=args.distractors is not None).splitlines()
     said += check
-    if args.page and seen:
+    if seen:
         files, shown = {image: one.files for image, one in seen.items()}, leave_out(groups, absent)
-        how = {"scores": scores[-1] if scores else None, "doubts": doubts}
-        page = write_page(args.output, shown, files, desk, title=f"{args.title}: {name}", **how)
+        title, last = f"{args.title}: {name}", scores[-1] if scores else None
+        page = write_page(args.output, shown, files, desk, title=title, scores=last, doubts=doubts)
         said.append(f"open: {page}")
     return said, errors

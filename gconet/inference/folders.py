@@ -103,19 +103,17 @@ def look_inside(
     predictor: Predictor,
     look: Callable[[Pictures], np.ndarray],
     groups: Sequence[Group],
-    *,
-    strict: bool,
     load: Load = load_image,
 ) -> tuple[list[Group], list[np.ndarray], list[DataError]]:
     """Apply `look`, which is `predictor.attention` or `predictor.consensus`, to each group.
 
     Returns the groups without unreadable pictures, their results, and the errors. Raises the first error if
-    `strict`, or if no group is left.
+    no group is left.
     """
     skipped: dict[Path, DataError] = {}
     files = [[item.image for item in group.items] for group in groups]
     predictor.check(max(map(len, files), default=0))
-    read = read_groups(files, predictor.size, skipped=None if strict else skipped, load=load)
+    read = read_groups(files, predictor.size, skipped=skipped, load=load)
     bar = progress(read, desc="groups", total=len(groups), unit="group")
     seen = [look(pictures) for pictures in bar if pictures.sizes]
     if not seen:
