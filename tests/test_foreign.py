@@ -173,7 +173,7 @@ def test_names_with_escape_codes_and_line_breaks_stay_in_their_row(name, markdow
     plain = score_arrays([("group", "0", draw(255), draw(255))])
     tables = []
     for one in ("name", name):
-        scores = replace(plain, method=one, dataset=f"set {one}", groups={one: plain}, missing=(one,))
+        scores = replace(plain, method=one, dataset=f"set {one}", groups={one: plain})
         tables.append(format_table(scores, markdown=markdown, groups=True))
     assert not {"\x1b", "\r", "\t", "\u2028"} & set(tables[1])
     assert tables[0].count("\n") == tables[1].count("\n")

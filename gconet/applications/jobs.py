@@ -111,11 +111,16 @@ def sum_up(
 ) -> list[Scores]:
     """Return the scores of all pictures for each of `methods`, in the order of `Seen.scores`; none if no
     picture has any."""
-    found = [(group.name, item.stem, seen.get(item.image)) for group in groups for item in group.items]
+    scored = [
+        (group.name, item.stem, seen[item.image].scores)
+        for group in groups
+        for item in group.items
+        if item.image in seen and seen[item.image].scores
+    ]
     return [
         summarise_groups(
-            [(name, stem, one.scores[place] if one and one.scores else None) for name, stem, one in found],
+            [(name, stem, scores[place]) for name, stem, scores in scored],
             **{"convention": "toolbox", "method": method, "dataset": dataset},
         )
-        for place, method in enumerate(methods if any(one and one.scores for *_, one in found) else ())
+        for place, method in enumerate(methods if scored else ())
     ]

@@ -84,19 +84,14 @@ def note_unfinished(*folders: Path) -> None:
 
 
 def report(said: Sequence[str], sources: Sequence[Path], errors: Sequence[DataError]) -> int:
-    """Print what a command has `said`, now that all its files are written; returns the exit status. Files in
-    the `sources` that do not have a picture's suffix are named."""
+    """Print what a command has `said`, now that all its files are written; returns the exit status. Names the
+    files that could not be used, and those in the `sources` that do not have a picture's suffix."""
     if said:
         say(*said)  # if the reader has gone, this ends the command
     folders = [path for path in sources if path.is_dir()]
     if others := [str(path.relative_to(folder)) for folder in folders for path in list_others(folder)]:
         number, known = counted(len(others), "file"), ", ".join(SUFFIXES)
         note(f"{number} without a picture's suffix: {name_some(others)}; supported: {known}")
-    return name_skipped(errors)
-
-
-def name_skipped(errors: Sequence[DataError | str]) -> int:
-    """Name the files that could not be used on stderr, each with its error; returns the exit status."""
     for error in errors[:MOST]:
         print(f"skipped: {one_line(error)}", file=sys.stderr)
     if errors:

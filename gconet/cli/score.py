@@ -16,15 +16,15 @@ Conventions: "toolbox" is eval-co-sod's, which the published tables follow. "pys
 MAE too and binarises masks; that changes MAE by about 0.007, the rest by less than 0.003. AP and AUC, which
 PySODMetrics lacks, are then the toolbox's areas under PySODMetrics' curves.
 
-Exit status: 0 when all was scored, 1 for failures (a map without a mask or a mask without a map, unless
---allow-missing; an unreadable file), 2 for wrong arguments. One core scores 100 to 200 maps per second.
+Exit status: 0 when all was scored, 1 for failures (a map without a mask, a mask without a map, an unreadable
+file), 2 for wrong arguments. One core scores 100 to 200 maps per second.
 """
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from gconet.cli import name_skipped, new_parser, note_unfinished
+from gconet.cli import new_parser, note_unfinished
 from gconet.data.names import check_name, name_folders
 from gconet.errors import say
 from gconet.evaluation import CONVENTIONS, format_table, score_folders
@@ -52,14 +52,14 @@ def main() -> int:
     scores = []
     for name, folder in sets.items():
         others = args.distractors / folder if args.distractors else None
-        how = {"convention": args.convention, "workers": args.workers, "allow_missing": args.allow_missing}
+        how = {"convention": args.convention, "workers": args.workers}
         for method, maps in methods.items():
             own = {"distractors": others, "method": method, "dataset": name, **how}
             scores.append(score_folders(maps / folder, gts / folder, **own))
     for kind, path in files.items():
         write_file(path, contents[kind]())
     say(*format_table(*scores, groups=groups).splitlines())
-    return name_skipped([reason for one in scores for reason in one.unreadable])
+    return 0
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -72,7 +72,6 @@ def parse_arguments() -> argparse.Namespace:
     add("--sets", type=lambda names: names.split(","), metavar="A,B", help=about)
     add("--convention", choices=CONVENTIONS, default="toolbox", help="default toolbox")
     add("--workers", type=int, default=processors(), help="processes (default: one per CPU)")
-    add("--allow-missing", action="store_true", help="score the maps that pair, and list what was left out")
     add("--groups", action="store_true", help="a row per group in the tables (--distractors adds them too)")
     add("--json", type=Path, metavar="FILE", help="figures, curves, groups and images")
     add("--markdown", type=Path, metavar="FILE", help="the table")

@@ -31,7 +31,6 @@ def score_folders(
     distractors: Path | None = None,
     convention: str = "toolbox",
     workers: int = 0,
-    allow_missing: bool = False,
     method: str = "",
     dataset: str = "",
 ) -> Scores:
@@ -42,8 +41,7 @@ def score_folders(
     `method` and `dataset` name the scores, by default after the two folders. `distractors` holds a mask of
     the other objects for every mask, for the figures of `measure_response`.
 
-    Raises DataError that names the missing, extra or unreadable files; with `allow_missing` the rest
-    is scored, and the scores list what was left out. A missing distractor mask is always an error.
+    Raises DataError that names maps without a mask, masks without a map, or the first unreadable file.
     """
     mask_files, map_files = list_groups(gts), list_groups(maps)
     if len(mask_files) == len(map_files) == 1:  # then the groups' names do not matter
@@ -53,32 +51,18 @@ def score_folders(
         for side in (mask_files, map_files)
     )
     others = pair_folders(mask_files, distractors, "distractor mask") if distractors else {}
-    pairs = {name: (found[name], masks[name], others.get(name)) for name in masks if name in found}
-    missing = [name for name in masks if name not in found]
-    extra = tuple("/".join(name) for name in found if name not in masks)
-    lacks = (["/".join(name) for name in missing], f"map in {maps}"), (list(extra), f"mask in {gts}")
-    if not allow_missing and (faults := [f"{len(n)} without a {w}: {name_some(n)}" for n, w in lacks if n]):
-        raise DataError(f"{'; '.join(faults)}; fix that, or score the rest with --allow-missing")
-    results = measure(list(pairs.values()), convention, workers)
-    results = progress(results, f"score {maps}", len(pairs), unit="map")
-    scored = [(*name, result) for name, result in zip(pairs, results, strict=True)]
-    broken = {f"{group}/{stem}": error for group, stem, error in scored if isinstance(error, DataError)}
-    if broken and (not allow_missing or len(broken) == len(scored)):
-        first = next(iter(broken.values()))
-        raise DataError(f"{len(broken)} cannot be scored: {name_some(list(broken))}; the first: {first}")
-    if not scored:
-        raise DataError(f"no map in {maps} has a mask of its group and stem in {gts}")
-    return summarise_groups(
-        [*scored, *((*name, None) for name in missing)],
-        convention=convention,
-        method=method or maps.resolve().name,
-        dataset=dataset or gts.resolve().name,
-        extra=extra,
-    )
+    lacks = (masks.keys() - found, f"map in {maps}"), (found.keys() - masks, f"mask in {gts}")
+    if lacking := [f"{len(n)} without a {w}: {name_some(sorted(map('/'.join, n)))}" for n, w in lacks if n]:
+        raise DataError(f"{'; '.join(lacking)}; each needs the other, of its group and stem")
+    results = measure([(found[name], masks[name], others.get(name)) for name in masks], convention, workers)
+    results = progress(results, f"score {maps}", len(masks), unit="map")
+    scored = [(*name, score) for name, score in zip(masks, results, strict=True)]
+    method, dataset = method or maps.resolve().name, dataset or gts.resolve().name
+    return summarise_groups(scored, convention=convention, method=method, dataset=dataset)
 
 
-def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapScore | DataError]:
-    """Yield the score of each pair, in order, or the error if it has none."""
+def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapScore]:
+    """Yield the score of each pair, in order; raises DataError if a map or a mask cannot be used."""
     workers = min(workers, len(pairs) // MAPS_PER_WORKER)
     apply, score, done = cast(Any, map), partial(score_pair, convention=convention), 0
     with ExitStack() as stack:
@@ -98,14 +82,11 @@ def measure(pairs: list[Pair], convention: str, workers: int) -> Iterator[MapSco
             yield from map(score, pairs[done:])
 
 
-def score_pair(pair: Pair, *, convention: str) -> MapScore | DataError:
-    """Return the score of a map file, or the error if it or one of its masks cannot be used."""
+def score_pair(pair: Pair, *, convention: str) -> MapScore:
+    """Return the score of a map file."""
     map_, gt, distractors = pair
-    try:
-        mask = load_mask(gt)
-        return score_picture(load_map(map_), map_, mask, gt, distractors, convention=convention)
-    except DataError as error:
-        return error
+    mask = load_mask(gt)
+    return score_picture(load_map(map_), map_, mask, gt, distractors, convention=convention)
 
 
 def score_picture(

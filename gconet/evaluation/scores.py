@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from gconet.data.sets import known_sets
-from gconet.errors import DataError
 from gconet.evaluation.metrics import CURVES, F64, RESPONSES, U8, MapScore, score_map, thresholds
 
 
@@ -25,9 +24,6 @@ class Scores:
     dataset: str = ""
     groups: Mapping[str, "Scores"] = field(default_factory=dict)  # of a whole set
     per_image: Mapping[str, dict[str, float]] = field(default_factory=dict)  # of a group, by stem
-    missing: tuple[str, ...] = ()  # "group/stem" left out: no map, or map or mask unreadable
-    unreadable: tuple[str, ...] = ()  # errors of those in `missing` that have both files
-    extra: tuple[str, ...] = ()  # "group/stem" of maps left out: no mask
 
     @property
     def expected_images(self) -> int | None:
@@ -49,8 +45,6 @@ class Scores:
             "images": self.images,
             "expected_images": self.expected_images,
             **without_nan(self.figures),
-            "missing": list(self.missing),
-            "extra": list(self.extra),
             "groups": {
                 name: {
                     "images": group.images,
@@ -75,28 +69,20 @@ def score_arrays(maps: Iterable[tuple[str, str, U8, U8]], *, convention: str = "
     return summarise_groups(found, convention=convention)
 
 
-def summarise_groups(
-    found: Iterable[tuple[str, str, MapScore | DataError | None]], *, convention: str, **labels: Any
-) -> Scores:
+def summarise_groups(found: Iterable[tuple[str, str, MapScore]], *, convention: str, **labels: Any) -> Scores:
     """Return the scores of a set, its groups and its images, from a group, a stem and a score for each.
 
-    An error or None makes an image missing. The set's average runs over all its images, not over groups.
-    `labels`: other fields of `Scores`. Raises ValueError if there are no scores.
+    The set's average runs over all its images, not over groups. `labels`: other fields of `Scores`. Raises
+    ValueError if there are no scores.
     """
     measured: dict[str, dict[str, MapScore]] = {}
-    missing, unreadable = [], []
-    for name, stem, result in found:
-        if isinstance(result, MapScore):
-            measured.setdefault(name, {})[stem] = result
-        else:
-            missing.append(f"{name}/{stem}")
-            unreadable += [str(result)] if result else []
+    for name, stem, score in found:
+        measured.setdefault(name, {})[stem] = score
     groups = {}
     for name, images in measured.items():
         alone = {stem: summarise([one], convention=convention).figures for stem, one in images.items()}
         groups[name] = summarise([*images.values()], convention=convention, per_image=alone)
     every = [one for images in measured.values() for one in images.values()]
-    labels |= {"missing": tuple(sorted(missing)), "unreadable": tuple(unreadable)}
     return summarise(every, convention=convention, groups=groups, **labels)
 
 

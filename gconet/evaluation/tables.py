@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import yaml
 
-from gconet.data.names import name_some
 from gconet.errors import one_line
 from gconet.evaluation.scores import Scores
 
@@ -37,8 +36,7 @@ class Table(NamedTuple):
 def format_table(*scores: Scores, markdown: bool = False, groups: bool = False) -> str:
     """One table per data set, methods as rows; the published rows of the three benchmarks stand below.
 
-    `groups` adds a row per group. Scores with figures on distractors get columns for them. Notes list what
-    was left out of the scores.
+    `groups` adds a row per group. Scores with figures on distractors get columns for them.
     """
     others = DISTRACTOR_COLUMNS if any(one.distractors for one in scores) else {}
     render = render_markdown if markdown else render_text
@@ -52,7 +50,7 @@ def format_table(*scores: Scores, markdown: bool = False, groups: bool = False) 
 def build_table(scores: Sequence[Scores], columns: Mapping[str, str], groups: bool) -> Table:
     """Build one data set's table; `columns`: figure → heading. A cell is empty if the figure is unknown, and
     a dash for NaN."""
-    lines, notes = [], []
+    lines: list[tuple[str, ...]] = []
 
     def add(name: str, images: object, figures: Mapping[str, float]) -> None:
         cells = [f"{figures[key]:.3f}".replace("nan", "-") if key in figures else "" for key in columns]
@@ -63,16 +61,12 @@ def build_table(scores: Sequence[Scores], columns: Mapping[str, str], groups: bo
         add(method, one.images if total in (None, one.images) else f"{one.images} of {total}", one.figures)
         for name, group in one.groups.items() if groups else ():
             add(f"  {name}", group.images, group.figures)
-        for names, what in ((one.missing, "a readable map and mask"), (one.extra, "a mask")):
-            if names:
-                notes.append(f"{method}: {len(names)} left out, without {what}: {name_some(list(names))}")
     others = published_results(scores[0].dataset)
     for name, figures in others.items():
         add(name, "", figures)
-    if others:
-        notes.append("rows with a venue are published results, under the toolbox's convention")
+    notes = ("rows with a venue are published results, under the toolbox's convention",) if others else ()
     title = one_line(f"{scores[0].dataset or 'scores'}, {scores[0].convention} convention")
-    return Table(title, ("", "images", *columns.values()), tuple(lines), tuple(map(one_line, notes)))
+    return Table(title, ("", "images", *columns.values()), tuple(lines), notes)
 
 
 @cache
