@@ -66,7 +66,7 @@ def write(folder: Path, groups: dict[str, list[str]], doubts=None, scores=None, 
 
 
 def readable(name: str) -> str:
-    return name.encode(errors="replace").decode()
+    return name.encode(errors="backslashreplace").decode()
 
 
 def test_no_name_becomes_markup_and_every_link_leads_to_its_file(tmp_path):

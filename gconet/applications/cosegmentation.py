@@ -8,6 +8,7 @@ Pictures are (H,W,3) uint8 RGB, maps (H,W) uint8.
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageOps
 
 from gconet.applications.imaging import RGB, Grey, Mask, fit
 from gconet.applications.matting import clean_colours, soften
@@ -103,10 +104,5 @@ def blur_background(picture: RGB, opacity: Grey) -> RGB:
 
 def cover(background: RGB, width: int, height: int) -> RGB:
     """The largest centred part of `background` with that aspect ratio, resized to (height,width,3)."""
-    h, w = background.shape[:2]
-    scale = max(width / w, height / h)
-    part_w, part_h = min(w, max(1, round(width / scale))), min(h, max(1, round(height / scale)))
-    left, top = (w - part_w) // 2, (h - part_h) // 2
-    part = background[top : top + part_h, left : left + part_w]
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(part, (width, height), interpolation=way), np.uint8)
+    size = width, height
+    return np.asarray(ImageOps.fit(Image.fromarray(background), size, Image.Resampling.BILINEAR))

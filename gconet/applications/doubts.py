@@ -106,5 +106,5 @@ def check_maps(
     if table:
         text = io.StringIO()
         csv.writer(text).writerows(rows)
-        write_file(table, text.getvalue().encode(errors="replace"))
+        write_file(table, text.getvalue())
     return doubts, said

@@ -54,7 +54,7 @@ def write_consensus(output: Path, names: Sequence[str], vectors: npt.NDArray[np.
     text = io.StringIO()
     rows = ([name, *(f"{value:.4f}" for value in row)] for name, row in zip(names, similarity, strict=True))
     csv.writer(text).writerows([["", *names], *rows])
-    write_file(output / "similarity.csv", text.getvalue().encode(errors="replace"))
+    write_file(output / "similarity.csv", text.getvalue())
     low = min(float(similarity.min()), 0.99)
     title = f"cosine similarity of consensus vectors, dark {low:.2f} to yellow 1"
     save_picture(output / "similarity.png", draw_matrix((similarity - low) / (1 - low), names, title))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -30,8 +29,7 @@ Input = TypeVar("Input")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
+class Job(NamedTuple):
     """One picture and its result files, by kind."""
 
     group: str
@@ -111,16 +109,10 @@ def sum_up(
 ) -> list[Scores]:
     """Return the scores of all pictures for each of `methods`, in the order of `Seen.scores`; none if no
     picture has any."""
-    scored = [
-        (group.name, item.stem, seen[item.image].scores)
-        for group in groups
-        for item in group.items
-        if item.image in seen and seen[item.image].scores
-    ]
+    names = {item.image: (group.name, item.stem) for group in groups for item in group.items}
+    scored = [(*names[i], seen[i].scores) for i in names if i in seen and seen[i].scores]
+    how = {"convention": "toolbox", "dataset": dataset}
     return [
-        summarise_groups(
-            [(name, stem, scores[place]) for name, stem, scores in scored],
-            **{"convention": "toolbox", "method": method, "dataset": dataset},
-        )
+        summarise_groups([(name, stem, own[place]) for name, stem, own in scored], method=method, **how)
         for place, method in enumerate(methods if scored else ())
     ]

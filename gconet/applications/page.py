@@ -59,7 +59,7 @@ def write_page(
         title=html.escape(title), summary=summary, contents="".join(contents), sections="\n".join(sections)
     )
     path = output / "index.html"
-    write_file(path, page.encode(errors="replace"))  # names may hold bytes that are not text
+    write_file(path, page)
     return path
 
 

@@ -4,8 +4,7 @@
     gconet figures consensus --images data/demo/images --output results/consensus
 
 attention  Figure 5: GAM's attention to what a group shares, overlaid on every picture; a page shows them all
-consensus  Figure 1: how similar the groups' consensus vectors are (similarity.csv, similarity.png), and every
-           image's part of the consensus, for t-SNE in TensorBoard (tensorboard --logdir OUTPUT, Projector)
+consensus  Figure 1: how similar the groups' consensus vectors are (similarity.csv, similarity.png)
 
 Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
@@ -35,8 +34,7 @@ def main() -> int:
     add("--overwrite", action="store_true", help="move earlier results to OUTPUT.old")
     add_network(parser)
     args = parser.parse_args()
-    from gconet.inference.folders import look_inside  # these load PyTorch
-    from gconet.inference.projector import write_projector
+    from gconet.inference.folders import look_inside  # loads PyTorch
 
     wanted, output = scan_groups(args.images), args.output
     desk = Desk(output, wanted)
@@ -56,6 +54,5 @@ def main() -> int:
             groups, seen, errors = look_inside(predictor, predictor.consensus, wanted)
             vectors = np.stack([parts.mean(0) for parts in seen])
             write_consensus(output, [group.name for group in groups], vectors)
-            write_projector(output / "projector", groups, np.concatenate(seen))
             said = f"similarity of {counted(len(groups), 'group')}", f"open: {output / 'similarity.png'}"
     return report(said, [args.images], errors)
