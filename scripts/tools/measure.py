@@ -10,26 +10,29 @@ what the group itself reaches there. `heap` looks for each kind with three pictu
 """
 
 from argparse import Namespace
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from tqdm import tqdm
 
 from gconet.applications.doubts import find_strays
 from gconet.cli import add_network, load_predictor, new_parser
-from gconet.data.groups import Item, scan_groups
-from gconet.data.images import load_mask
+from gconet.data.groups import scan_groups
 from gconet.errors import ConfigError, run_command
-from gconet.evaluation.histogram import HALF
-from gconet.inference.predictor import Map, Predictor
+from gconet.evaluation import Scores, score_folders
+from gconet.inference.folders import write_maps
+from gconet.inference.predictor import Model, Predictor
 from gconet.inference.reference import PRESENT, Reference
 
 PASCAL = {
     "bottle": "bottle", "car": "car", "cat": "cat", "chair": "chair", "couch": "sofa",
     "dining_table": "table", "dog": "dog", "person": "person", "potted_plant": "plant", "tv": "monitor",
 }  # fmt: skip
+FIGURES = ("j_half", "on_object", "on_distractors")
 HEAPS = (  # a folder's first word or name → pictures
     {"022": 28, "028": 30, "041": 21, "car": 42, "cat": 42, "horse": 37},
     {"042": 38, "023": 22, "021": 12, "aero": 43, "bus": 42, "dog": 43},
@@ -59,37 +62,27 @@ def measure_references(predictor: Predictor, args: Namespace) -> None:
     """Print J of every group, then J, on, off and their ratio, for each kind of reference."""
     pascal = list_files(args.root, "PASCAL_coseg")
     images, gts, others = (args.root / side / "COCO_distractors" for side in ("images", "gts", "distractors"))
-    counts = args.counts.split(",")
-    rows: dict[str, dict[str, np.ndarray]] = {}  # where E comes from → group → scores
-    for group in tqdm(scan_groups(images, gts, distractors=others), unit="group", disable=None):
-        name, items = group.name, group.items
-        models: dict[str, Reference | None] = {"the group": None}
-        for count in counts if name in PASCAL else ():
-            reference = predictor.remember(pascal[PASCAL[name]][: int(count)])
-            models |= dict.fromkeys((f"{count} pictures", f"{count} pictures and the group"), reference)
-        with suppress(ConfigError):  # no object of that name, or other weights
-            models["by name"] = predictor.recall(Reference.named(name))
-        line = f"{name:14} {len(items):3}"
-        for what, model in models.items():
-            whole = what.endswith("and the group")
-            maps = predictor([item.image for item in items], reference=model, include_group=whole)
-            rows.setdefault(what, {})[name] = found = np.array(list(map(score, items, maps)))
-            line += f"  {what} {found[:, 0].mean():.3f}"
-        tqdm.write(line)
-    rows["any reference"] = rows.get("by name", {}) | rows.get(f"{counts[-1]} pictures", {})
-    for what, own in rows.items():
-        for title, those in ((what, own), ("   the group there", rows["the group"])):
-            J, on, off = np.nanmean(every := np.concatenate([those[name] for name in own]), 0)
-            ratio = f"on {on:.3f} off {off:.3f} on/off {on / off:.2f}"
-            print(f"{title:27} {len(every):3} pictures: J {J:.3f} {ratio}")
-
-
-def score(item: Item, m: Map) -> tuple[float, float, float]:
-    """J at 0.5, and the means of the map on the object and on the others."""
-    assert item.mask and item.distractors
-    own, other = (np.asarray(load_mask(path)) >= HALF for path in (item.mask, item.distractors))
-    J = ((m >= HALF) & own).sum() / max(1, ((m >= HALF) | own).sum())
-    return J, m[own].mean() / 255, m[other].mean() / 255 if other.any() else np.nan
+    groups, named = scan_groups(images), dict[str, Model]()
+    for group in groups:
+        with suppress(ConfigError):  # no object of that name
+            named[group.name] = Reference.named(group.name)
+    models: dict[str, dict[str, Model]] = {"the group": {}}
+    for count in args.counts.split(","):
+        models[f"{count} pictures"] = {name: pascal[own][: int(count)] for name, own in PASCAL.items()}
+    models |= {"by name": named, "any reference": named | models[f"{count} pictures"]}
+    plain: Mapping[str, Scores] = {}
+    for what, references in models.items():
+        own = [group for group in groups if group.name in references or not references]
+        with TemporaryDirectory() as maps:
+            write_maps(predictor, own, Path(maps), references)
+            found = score_folders(Path(maps), gts, distractors=others, allow_missing=True).groups
+        plain = plain if references else found
+        for title, scores in ((what, found), ("the group there", plain)):
+            parts = [scores[group.name] for group in own]
+            rows = [[part.figures[name] for name in FIGURES] for part in parts]
+            J, on, off = np.average(rows, 0, weights=[part.images for part in parts])
+            each = ", ".join(f"{group.name} {row[0]:.3f}" for group, row in zip(own, rows, strict=True))
+            print(f"{title}: J {J:.3f} on {on:.3f} off {off:.3f} on/off {on / off:.2f}; J: {each}")
 
 
 def measure_heap(predictor: Predictor, args: Namespace) -> None:
