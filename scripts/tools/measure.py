@@ -75,7 +75,10 @@ def measure_references(predictor: Predictor, args: Namespace) -> None:
         own = [group for group in groups if group.name in references or not references]
         with TemporaryDirectory() as maps:
             write_maps(predictor, own, Path(maps), references)
-            found = score_folders(Path(maps), gts, distractors=others, allow_missing=True).groups
+            found = {
+                name: score_folders(Path(maps, name), gts / name, distractors=others / name)
+                for name in (group.name for group in own)
+            }
         plain = plain if references else found
         for title, scores in ((what, found), ("the group there", plain)):
             parts = [scores[group.name] for group in own]
