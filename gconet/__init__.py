@@ -39,7 +39,3 @@ def __getattr__(name: str) -> Any:
 
         return Predictor
     raise AttributeError(f"module 'gconet' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return [*globals(), "Predictor"]

@@ -9,6 +9,7 @@ import io
 from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -49,8 +50,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     CheckpointError if it is missing, damaged or not from this project."""
     content = read_file(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        what = "not a checkpoint of this project; scripts/convert_checkpoint.py converts the authors'"
-        raise CheckpointError(f"{path}: {what}")
+        hint = "scripts/convert_checkpoint.py converts the authors'"
+        raise CheckpointError(f"{path}: not a checkpoint of this project; {hint}")
     try:
         return {**content, "config": config_from_dict(content.get("config"))}
     except ConfigError as error:
@@ -58,11 +59,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_model(path: Path) -> tuple[GCoNet, Config]:
-    """Load the inference network from the checkpoint at `path`, and the settings it was trained with.
-
-    The network is in eval mode, float32, on the CPU. Raises CheckpointError if the file is missing, damaged
-    or of another architecture.
-    """
+    """Load the inference network, in eval mode, float32, on the CPU, and the settings it was trained with.
+    Raises CheckpointError if the file is missing, damaged or of another architecture."""
     settle_threads(torch.device("cpu"))
     content = read_checkpoint(path)
     model = build_model(content["config"])
@@ -110,12 +108,9 @@ def _download(wanted: WeightsEnum) -> dict[str, Tensor]:
         return dict(wanted.get_state_dict(progress=True, check_hash=True, weights_only=True))
     except Exception as error:  # of many unrelated types, from the network, the disk or the unpickler
         hint = f"download {wanted.url} elsewhere and pass encoder.weights={file.name}"
-        raise CheckpointError(f"torchvision's {file.name} is unavailable ({brief(error)}); {hint}") from None
-
-
-def brief(error: Exception) -> str:
-    """Shorten a PyTorch error, which may have many lines, to one short line."""
-    return " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"torchvision's {file.name} is unavailable ({shorten(str(error), 300)}); {hint}"
+        ) from None
 
 
 def digest(path: Path) -> str:
@@ -136,7 +131,8 @@ def load_state(module: torch.nn.Module, state: Any, path: Path) -> None:
     try:
         module.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"{path}: weights of another architecture ({brief(error)})") from None
+        why = shorten(str(error), 300)
+        raise CheckpointError(f"{path}: weights of another architecture ({why})") from None
     for name, tensor in module.state_dict().items():
         sound = tensor.isfinite().all() and state[name].is_floating_point()
         if tensor.is_floating_point() and not sound:
@@ -156,7 +152,5 @@ def read_file(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # of many unrelated types, some of which advise unsafe loading
-        what = (
-            "damaged, not a PyTorch file, or holds more than tensors and plain values, which could run code"
-        )
-        raise CheckpointError(f"{path}: {what}") from None
+        more = "holds more than tensors and plain values, which could run code"
+        raise CheckpointError(f"{path}: damaged, not a PyTorch file, or {more}") from None

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,25 +65,23 @@ def run_command(main: Callable[[], int]) -> NoReturn:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):  # the terminal's encoding may lack a name's characters
             stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))  # to clean up, as Ctrl-C does
     try:
         sys.argv[1:] = [expand_home(argument) for argument in sys.argv[1:]]
         status = main()
         sys.stdout.flush()
-    except GCoNetError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        status = error.exit_status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130
     except BrokenPipeError:  # the reader of our output (`| head`) has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's final flush does not fail
         status = 128 + 13  # as the shell reports SIGPIPE
-    except NotImplementedError as error:  # of PyTorch: an accelerator lacks an operator
-        print(one_line(f"error: {str(error).partition('. ')[0]}; compute on the device cpu"), file=sys.stderr)
-        status = 1
-    except OSError as error:  # a full disk, a read-only folder, …
-        print(
-            one_line(f"error: {error.filename or 'the system'}: {error.strerror or error}"), file=sys.stderr
-        )
-        status = 1
+    except (GCoNetError, NotImplementedError, OSError) as error:
+        text = str(error)
+        if isinstance(error, OSError):  # a full disk, a read-only folder, …
+            text = f"{error.filename or 'the system'}: {error.strerror or error}"
+        elif isinstance(error, NotImplementedError):  # of PyTorch: an accelerator lacks an operator
+            text = f"{text.partition('. ')[0]}; compute on the device cpu"
+        print(f"error: {one_line(text)}", file=sys.stderr)
+        status = getattr(error, "exit_status", 1)
     sys.exit(status)

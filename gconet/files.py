@@ -3,11 +3,9 @@
 import errno
 import io
 import os
-import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from threading import current_thread, main_thread
 from typing import IO, Any
 
 import numpy as np
@@ -62,19 +60,11 @@ def write_file(path: Path, content: str | bytes | memoryview) -> None:
     place = Path(os.path.realpath(path))  # writes through a link
     partial = place.with_name(f".{place.name[:60]}.partial")  # a name may have 255 bytes
 
-    def end(signum: int, frame: object) -> None:  # if SIGTERM would end the process without a trace
-        partial.unlink(missing_ok=True)
-        signal.signal(signum, signal.SIG_DFL)
-        os.kill(os.getpid(), signum)
-
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):  # /dev/stdout, a pipe
             path.write_bytes(content)
             return
-        ends = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and current_thread() is main_thread()
-        if ends:
-            signal.signal(signal.SIGTERM, end)
         try:
             partial.unlink(missing_ok=True)  # of a process that was killed
             with partial.open("wb") as file:
@@ -90,8 +80,6 @@ def write_file(path: Path, content: str | bytes | memoryview) -> None:
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
-            if ends:
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # a disk-full error has no file name
 

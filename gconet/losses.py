@@ -55,20 +55,11 @@ class Criterion:
         *,
         iou_reduction: Literal["sum", "mean"],
         outputs: Literal["all", "finest"] = "all",
-        saliency: float,
-        collaboration: float,
-        classification: float,
-        bce: float = 0.0,
+        **weights: float,
     ) -> None:
-        """`iou_reduction` and `outputs` set up the saliency loss. `saliency`, `collaboration` and
-        `classification` are λ₁, λ₂ and λ₃; `bce` is the weight of the finest output's cross-entropy."""
-        self.weights = {
-            "saliency": saliency,
-            "collaboration": collaboration,
-            "classification": classification,
-            "bce": bce,
-        }
-        self.outputs, self.iou_reduction = outputs, iou_reduction
+        """`iou_reduction` and `outputs` set up the saliency loss. `weights`: λ₁ `saliency`, λ₂
+        `collaboration`, λ₃ `classification`, and `bce`, that of the finest output's cross-entropy."""
+        self.weights, self.outputs, self.iou_reduction = weights, outputs, iou_reduction
 
     def __call__(self, output: TrainingOutput, masks: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """masks (2N,1,H,W) in [0,1], labels (2N,) → unweighted scalar terms."""
@@ -79,7 +70,7 @@ class Criterion:
         if output.class_logits is not None:
             terms["classification"] = classification_loss(output.class_logits, labels)
         # not in the paper: unlike soft IoU, it has a gradient if a map is confidently wrong
-        if self.weights["bce"]:
+        if self.weights.get("bce"):
             terms["bce"] = F.binary_cross_entropy_with_logits(output.logits, masks)
         return terms
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from gconet.checkpoint import FORMAT, load_state, read_file, save_checkpoint
+from gconet.checkpoint import load_state, read_file, save_checkpoint
 from gconet.config import Config
 from gconet.errors import CheckpointError
 from gconet.files import check_files
@@ -56,11 +56,9 @@ def convert_official(source: Path, target: Path) -> None:
     """Convert the authors' checkpoint `source` to one of ours; an existing `target` is not overwritten."""
     check_files([target])
     content = read_file(source)
-    if isinstance(content, dict) and content.get("format") == FORMAT:
-        raise CheckpointError(f"{source} is already a checkpoint of this project; use it as it is")
     # some files also have the epoch and the scheduler
     state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+    if not isinstance(state, dict):
         raise CheckpointError(f"{source}: not a state dict, so not the authors' checkpoint")
     state = {str(name).removeprefix("module.").removeprefix("ginet."): t for name, t in state.items()}
     net = {n.removeprefix("net."): t for n, t in from_official(state).items() if n.startswith("net.")}
