@@ -43,6 +43,7 @@ from torch.amp import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
+from gconet import device as hardware
 from gconet.checkpoint import find_checkpoint, load_encoder, load_weights, read_checkpoint
 from gconet.config import Config, load_config
 from gconet.data.compose import compose
@@ -50,18 +51,6 @@ from gconet.data.dataset import Batch, EpisodeDataset
 from gconet.data.episodes import make_episodes
 from gconet.data.groups import scan_set, scan_sets
 from gconet.data.transforms import augment
-from gconet.device import (
-    autocast,
-    flush_denormals,
-    join_ranks,
-    keep_memory,
-    launched_ranks,
-    pick_device,
-    pick_memory_format,
-    pick_precision,
-    runs_ahead,
-    settle_threads,
-)
 from gconet.engine.graphs import GraphedStep
 from gconet.engine.optimizer import make_optimizer, rates, set_rates, skip_if_not_finite, update
 from gconet.engine.plan import plan_training
@@ -74,10 +63,10 @@ from gconet.models import build_training_model
 
 
 def main() -> int:
-    flush_denormals()
-    keep_memory()
+    hardware.flush_denormals()
+    hardware.keep_memory()
     args = parse_args()
-    rank, world, local = launched_ranks()
+    rank, world, local = hardware.launched_ranks()
     if args.resume:
         folder = find_run(args.resume)
     else:
@@ -91,18 +80,18 @@ def main() -> int:
             content = read_checkpoint(folder / LAST)
             config = resumed_config(content["config"], args.overrides)
         if world > 1:
-            join_ranks(config.train.device, local)
+            hardware.join_ranks(config.train.device, local)
         return train(config, run, content, rank=rank, world=world)
 
 
 def train(config: Config, run: Run, content: dict | None, *, rank: int, world: int) -> int:
     """Train to the end of `config`'s schedule, from the checkpoint `content` if there is one.
     Returns the exit status: 0 when done, 128 + the signal's number when asked to stop."""
-    device = pick_device(config.train.device)
-    settle_threads(device)
+    device = hardware.pick_device(config.train.device)
+    hardware.settle_threads(device)
     if device.index is not None:
         torch.accelerator.set_device_index(device.index)  # streams and events are created on the current GPU
-    precision = pick_precision(config.train.precision, device)
+    precision = hardware.pick_precision(config.train.precision, device)
     groups, counts = scan_sets(Path(config.data.root), config.data.train_set)
     held_out = scan_set(Path(config.data.root), config.validation.set) if config.validation.set else ()
     if run.main:
@@ -127,33 +116,28 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
         load_weights(model.net, config, find_checkpoint(config.init))
     elif content is None:
         load_encoder(model.net.encoder, config.encoder.weights)
-    memory_format, ahead = pick_memory_format(device, precision, training=True), runs_ahead(device)
+    memory_format, ahead = (
+        hardware.pick_memory_format(device, precision, training=True),
+        hardware.runs_ahead(device),
+    )
     model = model.to(device).to(memory_format=memory_format)
     criterion = Criterion(**vars(config.loss))
     optimizer = make_optimizer(config.optimizer, model)
     # for fp16 only; at PyTorch's first scale, 2**16, the first gradients of a random network overflow
     scaler = GradScaler(device.type, init_scale=2.0**10, enabled=precision == torch.float16)
 
-    fixed = Fixed(
-        ranks=world,
-        classes=[group.name for group in groups],
-        images=[len(group.items) for group in groups],
-        steps=last if config.optimizer.drop_at < 1 else None,
-    )
+    steps = last if config.optimizer.drop_at < 1 else None
+    names, sizes = [group.name for group in groups], [len(group.items) for group in groups]
+    fixed = Fixed(ranks=world, classes=names, images=sizes, steps=steps)
     progress: dict[str, Any] = {"step": 0, "best": -math.inf, "sums": {}, **vars(fixed)}
     if content is not None:
         progress |= restore(content, run.folder / LAST, config, model, optimizer, scaler, expected=fixed)
     first = progress["step"]
     if first > last:
         raise ConfigError(f"train.steps or train.epochs: {last} steps, but the run has done {first}")
+    images, left = len(dataset.items), last - first
     graph, cache = plan_training(
-        config,
-        encoder=model.net.encoder,
-        images=len(dataset.items),
-        steps=last - first,
-        device=device,
-        precision=precision,
-        world=world,
+        config, model.net.encoder, device, precision, images=images, steps=left, world=world
     )
     if cache:
         dataset.fill_cache(cache, workers=config.data.workers)
@@ -166,7 +150,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
 
     if content is None:
         save(LAST)  # so that the run can be resumed from its first step
-    read = f"{len(dataset.items)} images in {len(groups)} classes"
+    read = f"{images} images in {len(groups)} classes"
     run.say(f"{run.folder}: {read}, steps {first} to {last}, {device}, {precision}")
     parallel = DistributedDataParallel(model) if world > 1 else model
 
@@ -177,7 +161,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
             images, masks = compose(images, masks, *batch.composition)
         images, masks = augment(images, masks, batch.angles, batch.flips)
         images = images.contiguous(memory_format=memory_format)
-        with autocast(device, precision):
+        with hardware.autocast(device, precision):
             output = parallel(images)
         terms = criterion(output, masks, batch.labels)
         loss = criterion.total(terms)

@@ -6,7 +6,6 @@ A file is a dict of plain values and tensors: `format`, `config` (nested plain s
 
 import hashlib
 import io
-from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
 from textwrap import shorten
@@ -33,13 +32,11 @@ PRETRAINED = {  # the shipped weights by name, each with its SHA-256; see gconet
 DEFAULT = "distractors"  # the name that `pretrained` stands for
 
 
-def save_checkpoint(
-    path: Path, *, config: Config, model: GCoNet, training: Mapping[str, Any] | None = None
-) -> None:
+def save_checkpoint(path: Path, *, config: Config, model: GCoNet, training: dict | None = None) -> None:
     """Write `path` as `write_file` does; raises OSError."""
     content = {"format": FORMAT, "config": config_to_dict(config), "model": model.state_dict()}
     if training is not None:
-        content["training"] = dict(training)
+        content["training"] = training
     buffer = io.BytesIO()  # writing directly to a file, PyTorch would hide a disk-full error
     torch.save(content, buffer)
     write_file(path, buffer.getbuffer())

@@ -40,10 +40,9 @@ def pick_device(name: str) -> torch.device:
     gpu = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
         return gpu or torch.device("cpu")
-    known = [
-        "cpu",
-        *([gpu.type, *(f"{gpu.type}:{i}" for i in range(torch.accelerator.device_count()))] if gpu else []),
-    ]
+    known = ["cpu"]
+    if gpu:
+        known += [gpu.type, *(f"{gpu.type}:{i}" for i in range(torch.accelerator.device_count()))]
     if name not in known:
         raise ConfigError(f"device {name!r} is not available; choose from auto, {', '.join(known)}")
     return torch.device(name)
@@ -105,14 +104,13 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     tf32 is float32 whose products a GPU rounds to 10 bits; this function switches it on for `tf32` and off
     for the others.
     """
-    if name == "auto":
-        name = "fp32"
-        if device.type == "cuda":
-            major, _ = torch.cuda.get_device_capability(device)
-            fast = major == 7 and "GTX 16" not in torch.cuda.get_device_name(device)
-            name = "bf16" if major >= 8 else "fp16" if fast else "fp32"
-        elif device.type == "cpu" and (cpuinfo := Path("/proc/cpuinfo")).exists():
-            name = "bf16" if "avx512_bf16" in cpuinfo.read_text() else "fp32"
+    if name == "auto" and device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        fast = major == 7 and "GTX 16" not in torch.cuda.get_device_name(device)
+        name = "bf16" if major >= 8 else "fp16" if fast else "fp32"
+    elif name == "auto":
+        about = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+        name = "bf16" if device.type == "cpu" and "avx512_bf16" in about else "fp32"
     if name not in PRECISIONS:
         raise ConfigError(f"unknown precision {name!r}; use auto, {', '.join(PRECISIONS)}")
     if name == "tf32" and device.type != "cuda":
@@ -121,26 +119,21 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     return PRECISIONS[name]
 
 
-def pick_memory_format(
-    device: torch.device, precision: torch.dtype, *, training: bool
-) -> torch.memory_format:
+def pick_memory_format(device: torch.device, dtype: torch.dtype, *, training: bool) -> torch.memory_format:
     """The fastest layout of weights and images: channels_last, except for true float32 on a CUDA GPU, for
     float32 training on AVX2 CPUs (docs/benchmarks.md), and on other accelerators. Call `pick_precision`
-    first: it sets tf32.
-    """
+    first: it sets tf32."""
     slow = device.type != "cpu"
     if device.type == "cuda":
-        slow = precision == torch.float32 and getattr(CONVOLUTIONS, SWITCH) != ON
-    elif device.type == "cpu" and training and precision == torch.float32:
+        slow = dtype == torch.float32 and getattr(CONVOLUTIONS, SWITCH) != ON
+    elif device.type == "cpu" and training and dtype == torch.float32:
         slow = torch.backends.cpu.get_cpu_capability() == "AVX2"
     return torch.contiguous_format if slow else torch.channels_last
 
 
 def flush_denormals() -> None:
-    """Treat numbers below 1e-38 as zero in this process. Call it before PyTorch starts its threads.
-
-    Saturated sigmoids produce such gradients, and many CPUs are slow with them: docs/benchmarks.md.
-    """
+    """Treat numbers below 1e-38 as zero in this process: saturated sigmoids produce such gradients, and many
+    CPUs are slow with them (docs/benchmarks.md). Call it before PyTorch starts its threads."""
     for kind in (np.float32, np.float64):
         np.finfo(kind)  # NumPy measures its smallest numbers once; after the switch it would warn
     torch.set_flush_denormal(True)

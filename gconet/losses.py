@@ -1,7 +1,6 @@
 """The losses as pure functions, and a criterion that returns them named and unweighted."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +20,7 @@ def soft_iou_loss(maps: Tensor, masks: Tensor) -> Tensor:
     return torch.where(union > 0, 1 - intersection / union.clamp_min(tiny), torch.zeros_like(union))
 
 
-def saliency_loss(
-    side_maps: Sequence[Tensor], masks: Tensor, *, reduction: Literal["sum", "mean"] = "sum"
-) -> Tensor:
+def saliency_loss(side_maps: Sequence[Tensor], masks: Tensor, *, reduction: str = "sum") -> Tensor:
     """L_sal: the soft IoU loss, summed over the side outputs, and over images by `sum` (the release) or
     `mean` (the paper)."""
     per_image = torch.stack([soft_iou_loss(maps, masks) for maps in side_maps])  # (outputs,2N)
@@ -50,15 +47,9 @@ def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
 class Criterion:
     """The terms of the training loss, by name; a disabled module has no term."""
 
-    def __init__(
-        self,
-        *,
-        iou_reduction: Literal["sum", "mean"],
-        outputs: Literal["all", "finest"] = "all",
-        **weights: float,
-    ) -> None:
-        """`iou_reduction` and `outputs` set up the saliency loss. `weights`: λ₁ `saliency`, λ₂
-        `collaboration`, λ₃ `classification`, and `bce`, that of the finest output's cross-entropy."""
+    def __init__(self, *, iou_reduction: str, outputs: str = "all", **weights: float) -> None:
+        """`iou_reduction` (sum or mean) and `outputs` (all or finest) set up the saliency loss. `weights`: λ₁
+        `saliency`, λ₂ `collaboration`, λ₃ `classification`; `bce`, of the finest output's cross-entropy."""
         self.weights, self.outputs, self.iou_reduction = weights, outputs, iou_reduction
 
     def __call__(self, output: TrainingOutput, masks: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -47,8 +47,7 @@ NARROW = "encoder.name=narrow"
 def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Undo what train.py sets for its process: denormals, for hypothesis, and TF32, for torch.export; and
     let it keep no memory, which would stay with the tests after it."""
-    for place in ("gconet.device.keep_memory", "train.keep_memory"):
-        monkeypatch.setattr(place, lambda: None)
+    monkeypatch.setattr("gconet.device.keep_memory", lambda: None)
     found = [(switch, getattr(switch, SWITCH)) for switch in (torch.backends.cuda.matmul, CONVOLUTIONS)]
     yield
     torch.set_flush_denormal(False)

@@ -27,9 +27,8 @@ def plan(monkeypatch):
         config = load_config(None, changes)
         ENCODER.set_trainable(config.encoder.trainable)
         return plan_module.plan_training(
-            config, encoder=ENCODER, images=DUTS, steps=steps, device=device, precision=precision,
-            world=world,
-        )  # fmt: skip
+            config, ENCODER, device, precision, images=DUTS, steps=steps, world=world
+        )
 
     return plan
 

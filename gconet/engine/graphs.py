@@ -15,22 +15,19 @@ Recorded: TypeAlias = tuple[torch.cuda.CUDAGraph, Batch, Any]
 class GraphedStep:
     """A step function that is recorded as a CUDA graph for each batch size and then replayed.
 
-    The first batch of a size runs as usual, which is also the warm-up that recording needs. The second
-    is recorded and replayed, so every batch is one training step. All graphs share one memory pool:
-    a result is valid until the next call.
+    The first batch of a size runs as usual, the warm-up that recording needs. The second is recorded and
+    replayed. All graphs share one memory pool: a result is valid until the next call.
     """
 
     def __init__(self, step: Callable[[Batch], Any], optimizer: torch.optim.Adam) -> None:
         """A recording freezes the rates of `optimizer`; if they change, the step is recorded again."""
-        self._step = step
-        self._optimizer = optimizer
+        self._step, self._optimizer = step, optimizer
         self._graphs: dict[Hashable, Recorded | None] = {}  # None: warmed up, not yet recorded
         self._stream = torch.cuda.Stream()
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, batch: Batch) -> Any:
-        """Run the step on a batch, which must be on the GPU: a graph would read host memory only when it
-        runs, and by then the host may have overwritten it with the next batch."""
+        """Run the step on a batch on the GPU. In the host's memory it could change before the graph runs."""
         key = (*(tuple(t.shape) for t in batch), *rates(self._optimizer).values())
         if key not in self._graphs:
             self._graphs[key] = None

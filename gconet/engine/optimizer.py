@@ -12,22 +12,15 @@ from gconet.models import TrainingGCoNet
 
 def make_optimizer(settings: OptimizerConfig, model: TrainingGCoNet) -> torch.optim.Adam:
     """Return Adam with two parameter groups: the encoder's trainable layers, at their own rate, and the rest.
-
-    It is made for the current device of `model`, which should not be moved afterwards.
-    """
-    encoder = {id(p) for p in model.net.encoder.parameters()}
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"name": "new_layers", "params": [p for p in trained if id(p) not in encoder]},
-        {"name": "encoder", "params": [p for p in trained if id(p) in encoder]},
-    ]
+    It is made for the current device of `model`, which should not be moved afterwards."""
+    groups: dict[str, list[Tensor]] = {"new_layers": [], "encoder": []}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups["encoder" if name.startswith("net.encoder.") else "new_layers"].append(parameter)
     device = model.net.mean.device
-    optimizer = torch.optim.Adam(
-        [group for group in groups if group["params"]],
-        betas=settings.betas,
-        fused=True,
-        capturable=runs_ahead(device),  # so that CUDA graphs can record it
-    )
+    given = [{"name": name, "params": parameters} for name, parameters in groups.items() if parameters]
+    graphs = runs_ahead(device)  # CUDA graphs can record it
+    optimizer = torch.optim.Adam(given, betas=settings.betas, fused=True, capturable=graphs)
     set_rates(optimizer, settings, dropped=False)
     # made here, so that the step that CUDA graphs record does the same as the warm-up step before it
     for name in ("found_inf", "ended"):  # whether to skip this update; whether to skip all that follow
@@ -82,11 +75,8 @@ def set_rates(optimizer: torch.optim.Adam, settings: OptimizerConfig, *, dropped
 
 
 def load_optimizer(optimizer: torch.optim.Adam, state: dict) -> None:
-    """Restore the saved `state` of a run on any device; raises like PyTorch's `load_state_dict`.
-
-    The moments take the memory layout of their parameters: fused Adam requires it on a GPU, and a run
-    on another device may have saved a different one.
-    """
+    """Restore the saved `state` of a run on any device; raises like PyTorch's `load_state_dict`. The moments
+    take the memory layout of their parameters, which may be another one: on a GPU, fused Adam requires it."""
     for saved, ours in zip(state["param_groups"], optimizer.param_groups, strict=True):
         saved.update({key: ours[key] for key in ("fused", "foreach", "capturable")})
     optimizer.load_state_dict(state)

@@ -10,21 +10,20 @@ from gconet.models.encoder import Encoder
 
 def plan_training(
     config: Config,
-    *,
     encoder: Encoder,
-    images: int,
-    steps: int,
     device: torch.device,
     precision: torch.dtype,
+    *,
+    images: int,
+    steps: int,
     world: int,
 ) -> tuple[bool, torch.device | None]:
     """Decide whether `steps` training steps run as CUDA graphs, and on which device to cache all `images`.
 
     `train.graph: auto` uses graphs on a single GPU if twice a step's memory is free, because batches of
     other sizes warm up while recorded graphs hold memory; not in fp16, in which they have not been tried.
-    `data.cache: auto` caches the images, 4 bytes per pixel, on the GPU if they fit next to a step, else in
-    main memory if half of what is free is enough. It caches nothing if the run reads fewer images than the
-    set has. Raises ConfigError if graphs cannot run.
+    `data.cache: auto` uses the GPU if the images, 4 bytes per pixel, fit next to a step, else main memory if
+    half of what is free is enough; nothing if the run reads fewer images than that. Raises ConfigError.
     """
     size, batch = config.data.image_size, 2 * config.data.group_size
     # The release's recipe took 2.55 GiB per step in bfloat16 on an H200; in float32 the reference path took

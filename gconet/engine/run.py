@@ -49,8 +49,8 @@ class Run:
     def start(self, config: Config, *, first: int, **facts: Any) -> None:
         """Create the folder, or resume in it at step `first`; log settings, versions and machine.
 
-        Raises ConfigError if another process has created the new run's folder in the meantime.
-        After a kill, log.jsonl has the steps since the last checkpoint twice; the later ones count.
+        Raises ConfigError if another process has just created the new run's folder. After a kill, log.jsonl
+        has the steps since the last checkpoint twice; the later ones count.
         """
         self.config = config
         if not self.main:
@@ -63,10 +63,7 @@ class Run:
         self._lock = self._lock or hold(self.folder / ".lock")
         settings = yaml.safe_dump(config_to_dict(config), sort_keys=False)
         (self.folder / "config.yaml").write_text(settings, encoding="utf-8")
-        purge = first if self.resumed else None
-        self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=purge)
-        if not self.resumed:
-            self._board.add_text("config", f"```\n{settings}```")
+        self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=first or None)
         log = self.folder / "log.jsonl"
         if log.exists() and not log.read_bytes().endswith(b"\n"):  # a kill cut off its last line
             with log.open("a") as file:
@@ -146,14 +143,9 @@ def environment() -> dict[str, str]:
     revision = ""
     with contextlib.suppress(OSError):
         revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    return {
-        "gconet": __version__,
-        "git": revision or "unknown",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "gpu": gpu_name(),
-        "cpu": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
-    }
+    versions = {"gconet": __version__, "git": revision or "unknown", "python": platform.python_version()}
+    cpu = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+    return {**versions, "torch": torch.__version__, "gpu": gpu_name(), "cpu": cpu}
 
 
 class StopSignal:
@@ -172,9 +164,7 @@ class StopSignal:
 
     def agreed(self, step: int) -> int:
         """Return the signal's number or 0, the same on all ranks, so that none waits for one that has exited.
-
-        Ranks on GPUs ask each other only every `EVERY` steps, because the host has to wait for the answer.
-        """
+        Ranks on GPUs ask each other only every `EVERY` steps, because the host has to wait for the answer."""
         if self._world == 1:
             return self.signum
         if runs_ahead(self._device) and step % EVERY:

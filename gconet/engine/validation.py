@@ -29,11 +29,8 @@ def check_readable(groups: Sequence[Group]) -> None:
 def validate(
     model: GCoNet, groups: Sequence[Group], config: Config, device: torch.device
 ) -> dict[str, float] | None:
-    """Return the scorer's figures (mae, max_f, …, s_measure) of `model` on `groups` with masks.
-
-    Uses the functions of `scripts/evaluate.py`, on maps that are not written to disk. None, after a note on
-    stderr, if a file has become unreadable since `check_readable`.
-    """
+    """Return the scorer's figures (mae, max_f, …, s_measure) of `model` on `groups` with masks; None, after a
+    note on stderr, if a file has become unreadable since `check_readable`."""
     size, precision = config.data.image_size, config.train.precision
     predictor = Predictor(copy.deepcopy(model), size=size, device=str(device), precision=precision)
 

@@ -1,6 +1,6 @@
 """The group affinity module (GAM): what do these images have in common?"""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,9 +29,8 @@ class GroupAffinityModule(nn.Module):
     positions of each image; the paper's text suggests all N·P.
     """
 
-    def __init__(
-        self, *, channels: int, kernel_size: int, softmax: Literal["image", "group"], output_conv: bool
-    ) -> None:
+    def __init__(self, *, channels: int, kernel_size: int, softmax: str, output_conv: bool) -> None:
+        """`softmax`: over the positions of each `image` or of the whole `group`."""
         super().__init__()
         padding = kernel_size // 2
         self.query = nn.Conv2d(channels, channels, kernel_size, padding=padding)

@@ -32,10 +32,6 @@ class FPNDecoder(nn.Module):
         self.lateral2, self.smooth2 = _double_conv(C2), _double_conv(WIDTH)
         self.lateral1, self.smooth1 = _double_conv(C1), _double_conv(WIDTH)
 
-    def lateral(self, k: int, stage: Tensor) -> Tensor:
-        """The encoder's stage k = 1 … 4 → its lateral features (N,64,·,·), independent of the group."""
-        return (self.lateral1, self.lateral2, self.lateral3, self.lateral4)[k - 1](stage)
-
     def forward(self, laterals: Sequence[Tensor], coarse: Tensor) -> Pyramid:
         """The lateral features of stages 1 to 4 and F·E (N,C,h,w) → the pyramid."""
         lateral1, lateral2, lateral3, lateral4 = laterals

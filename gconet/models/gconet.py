@@ -45,8 +45,8 @@ class GCoNet(nn.Module):
         return self.encoder((images - self.mean) / self.std, depth)
 
     def laterals(self, stages: Sequence[Tensor], first: int = 1) -> list[Tensor]:
-        """The encoder's stages from number `first` up to 4 → their lateral features for the decoder."""
-        return [self.decoder.lateral(k, stage) for k, stage in enumerate(stages, first)]
+        """The encoder's stages from number `first` up to 4 → their lateral features (N,64,·,·) each."""
+        return [getattr(self.decoder, f"lateral{k}")(stage) for k, stage in enumerate(stages, first)]
 
     def consensus(self, features: Tensor, block: int | None = BLOCK) -> Consensus:
         """Stage-5 features of one whole group (N,C,h,w) → what they have in common; `block`: see GAM."""

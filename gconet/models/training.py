@@ -1,7 +1,6 @@
 """The network for training: a pair of groups in, the inputs of the losses out."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,14 +24,9 @@ class TrainingGCoNet(nn.Module):
     """A GCoNet (`net`) with the two heads that exist only in training."""
 
     def __init__(
-        self,
-        *,
-        net: GCoNet,
-        gcm: nn.Module | None,
-        acm: nn.Module | None,
-        outputs: Literal["all", "finest"] = "all",
+        self, *, net: GCoNet, gcm: nn.Module | None, acm: nn.Module | None, outputs: str = "all"
     ) -> None:
-        """`outputs`: the side outputs that are computed and trained."""
+        """`outputs`: the side outputs that are computed and trained, `all` or `finest`."""
         super().__init__()
         self.net, self.gcm, self.acm, self.outputs = net, gcm, acm, outputs
         for side in (net.side4, net.side3, net.side2):
