@@ -44,7 +44,7 @@ def test_toolbox_equals_the_thresholding_loop(height, width, seed, map_levels, m
     if height * width == 1:  # the loop's E divides by pixels - 1
         return
     ours = score_map(map_u8, gt_u8)
-    loop = score_by_thresholding(map_u8, gt_u8, torch.float64)
+    loop = score_by_thresholding(map_u8, gt_u8)
     for name, curve in zip(CURVES, ours.curves, strict=True):
         np.testing.assert_allclose(curve, loop[name], rtol=0, atol=1e-9, err_msg=name)
     assert ours.figures["mae"] == pytest.approx(loop["mae"], abs=1e-7)
@@ -57,7 +57,7 @@ def test_toolbox_equals_the_thresholding_loop(height, width, seed, map_levels, m
 def test_levels_that_coincide_with_thresholds(span, low):
     levels = np.arange(low, low + span + 1, dtype=np.uint8)
     map_u8, gt_u8 = np.stack([levels, levels]), np.stack([255 - levels, levels])
-    loop = score_by_thresholding(map_u8, gt_u8, torch.float64)
+    loop = score_by_thresholding(map_u8, gt_u8)
     recall = score_map(map_u8, gt_u8).curves[CURVES.index("recall")]
     np.testing.assert_allclose(recall, loop["recall"], rtol=0, atol=1e-12)
 

@@ -6,7 +6,6 @@ collection's other crops do (after Jacobs et al., "Cosaliency: Where People Look
 UIST 2010). Boxes are (left, top, right, bottom) in pixels, right and bottom exclusive.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -71,19 +70,14 @@ def choose_sizes(
     pixels high if the picture is.
     """
     ratio = aspect[0] / aspect[1]
-    lows, highs, areas = [], [], []
-    for f in collection:
-        (width, height), (w, h) = f.enlarged.size, f.box.size
-        highs.append(max(1, min(f.height, int((f.width + 0.5) / ratio))))
-        lows.append(min(highs[-1], max(height, math.ceil((width - 0.5) / ratio), least)))
-        areas.append(w * h)
-    shares = [area / (ratio * low**2) for area, low in zip(areas, lows, strict=True)]
-    share = float(np.quantile(shares, SCALE)) if shares else 1.0  # of a crop, taken by the object's box
-    sizes = []
-    for f, area, low, high in zip(collection, areas, lows, highs, strict=True):
-        height = min(high, max(low, round((area / (ratio * share)) ** 0.5)))
-        sizes.append((min(f.width, max(1, math.floor(height * ratio + 0.5))), height))
-    return sizes
+    places = [(f.width, f.height, *f.enlarged.size, *f.box.size) for f in collection]
+    W, H, near_w, near_h, w, h = np.array(places, float).T
+    high = np.clip(np.floor((W + 0.5) / ratio), 1, H)
+    low = np.minimum(high, np.maximum(np.maximum(near_h, np.ceil((near_w - 0.5) / ratio)), least))
+    share = np.quantile(w * h / (ratio * low**2), SCALE)  # of a crop, taken by the object's box
+    height = np.clip(np.round(np.sqrt(w * h / (ratio * share))), low, high)
+    width = np.minimum(W, np.maximum(1, np.floor(height * ratio + 0.5)))
+    return [(int(w), int(h)) for w, h in zip(width, height, strict=True)]
 
 
 def place_crop(m: Grey, found: Found, size: tuple[int, int]) -> Box:

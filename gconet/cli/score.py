@@ -21,7 +21,6 @@ file), 2 for wrong arguments. One core scores 100 to 200 maps per second.
 """
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 from gconet.cli import new_parser, note_unfinished
@@ -40,14 +39,9 @@ def main() -> int:
     gts = args.gts or Path("data/gts" if args.sets else "data/demo/gts")
     sets = {name: Path(name) for name in args.sets} if args.sets else {gts.resolve().name: Path()}
     groups = args.groups or args.distractors is not None
-    contents: dict[str, Callable[[], str | bytes]] = {
-        "json": lambda: format_json(*scores),
-        "markdown": lambda: format_table(*scores, markdown=True, groups=groups) + "\n",
-        "plot": lambda: plot_curves(scores, args.plot.suffix[1:]),
-    }
-    files = {kind: path for kind in contents if (path := getattr(args, kind))}
     inputs = [folder for folder in (gts, args.distractors, *methods.values()) if folder]
-    check_files(list(files.values()), overwrite=args.overwrite, plot=args.plot, inputs=inputs)
+    files = [path for path in (args.json, args.markdown, args.plot) if path]
+    check_files(files, overwrite=args.overwrite, plot=args.plot, inputs=inputs)
     note_unfinished(*(maps / folder for folder in sets.values() for maps in methods.values()))
     scores = []
     for name, folder in sets.items():
@@ -56,8 +50,12 @@ def main() -> int:
         for method, maps in methods.items():
             own = {"distractors": others, "method": method, "dataset": name, **how}
             scores.append(score_folders(maps / folder, gts / folder, **own))
-    for kind, path in files.items():
-        write_file(path, contents[kind]())
+    if args.json:
+        write_file(args.json, format_json(*scores))
+    if args.markdown:
+        write_file(args.markdown, format_table(*scores, markdown=True, groups=groups) + "\n")
+    if args.plot:
+        write_file(args.plot, plot_curves(scores, args.plot.suffix[1:]))
     say(*format_table(*scores, groups=groups).splitlines())
     return 0
 
@@ -80,8 +78,6 @@ def parse_arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.plot and args.plot.suffix.lower() not in (".png", ".pdf", ".svg"):
         parser.error(f"--plot {args.plot}: give a file name that ends in .png, .pdf or .svg")
-    if args.workers < 0:
-        parser.error("--workers must be 0 or more")
     for name in args.sets or []:
         check_name(name, "--sets")
     return args
