@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,9 +12,6 @@ from gconet.evaluation import format_table, score_folders, score_map
 from gconet.evaluation.metrics import measure_response
 from gconet.evaluation.scores import format_json, summarise
 from gconet.evaluation.tables import DISTRACTOR_COLUMNS as DISTRACTORS
-from tests.conftest import Done
-
-Run = Callable[..., Done]
 
 
 def save(path, values):
@@ -72,7 +68,7 @@ def test_the_response_by_hand(responses):
 def test_distractors_are_scored_by_image_group_and_set(responses):
     plain = score(responses)
     scores = score(responses, distractors=responses / "distractors")
-    assert scores.figures.items() >= plain.figures.items() and not plain.distractors
+    assert scores.figures.items() >= plain.figures.items()
     document = json.loads(format_json(scores))
     cat, dog = document["groups"]["cat"], document["groups"]["dog"]
 

@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import PIL
@@ -17,12 +15,10 @@ from gconet.evaluation.plots import plot_curves
 from gconet.evaluation.scorer import MAPS_PER_WORKER
 from gconet.evaluation.tables import COLUMNS
 from gconet.opencv import cv2
-from tests.conftest import Done
+from tests.conftest import ROOT
 from tests.official import GOLDEN, needs_golden
 
-ROOT = Path(__file__).resolve().parents[1]
 METRICS = GOLDEN / "metrics"
-Run = Callable[..., Done]
 
 
 def write_pair(root, name, seed, size=(20, 16)):

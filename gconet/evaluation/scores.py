@@ -31,11 +31,6 @@ class Scores:
         totals = {name.lower(): known.get("images") for name, known in known_sets().items()}
         return totals.get(self.dataset.lower())
 
-    @property
-    def distractors(self) -> bool:
-        """Whether there were masks of the other objects."""
-        return RESPONSES[0] in self.figures
-
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and strings, ready for `json.dump`; None in place of NaN."""
         return {

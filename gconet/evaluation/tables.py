@@ -38,7 +38,7 @@ def format_table(*scores: Scores, markdown: bool = False, groups: bool = False) 
 
     `groups` adds a row per group. Scores with figures on distractors get columns for them.
     """
-    others = DISTRACTOR_COLUMNS if any(one.distractors for one in scores) else {}
+    others = DISTRACTOR_COLUMNS if any(one.figures.keys() & DISTRACTOR_COLUMNS for one in scores) else {}
     render = render_markdown if markdown else render_text
     sets: dict[tuple[str, str], list[Scores]] = {}
     for one in scores:
