@@ -39,11 +39,10 @@ def checkpoint(toy, tmp_path_factory):
 
 @pytest.fixture
 def shown(photos):  # noqa: F811
-    """A folder of references, one for each of two groups."""
-    for group, other in (("cats", "loose"), ("dogs", "in/cats")):
-        (photos / "refs" / group).mkdir(parents=True)
-        for path in sorted((photos / other).glob("*.jpg"))[:2]:
-            shutil.copy(path, photos / "refs" / group / f"r{path.name}")
+    """A folder of references."""
+    (photos / "refs").mkdir()
+    for path in sorted((photos / "loose").glob("*.jpg"))[:2]:
+        shutil.copy(path, photos / f"refs/r{path.name}")
     return photos / "refs"
 
 
@@ -57,14 +56,14 @@ def presence(folder):
         return {row["image"]: float(row["presence"]) for row in csv.DictReader(file)}
 
 
-def test_a_reference_is_a_folder_a_file_or_a_folder_of_folders(call, photos, shown):  # noqa: F811
+def test_a_reference_is_a_folder_or_a_file(call, photos, shown):  # noqa: F811
     cats, dogs = photos / "in/cats", photos / "elsewhere/dogs"
     status, _ = call(maps, cats, dogs, "--reference", shown, "--output", photos / "both")
     assert status == 0
-    for group, folder in (("cats", cats), ("dogs", dogs)):  # each group got the reference of its name
-        call(maps, folder, "--reference", shown / group, "--output", photos / group)
-        assert same_maps(photos / group / group, photos / "both" / group, 4)
-    status, printed = call(remember, shown / "cats", "--output", photos / "cat.reference")
+    for folder in (cats, dogs):  # a map does not depend on the others
+        call(maps, folder, "--reference", shown, "--output", photos / folder.name)
+        assert same_maps(photos / folder.name / folder.name, photos / "both" / folder.name, 4)
+    status, printed = call(remember, shown, "--output", photos / "cat.reference")
     assert status == 0 and str(photos / "cat.reference") in printed.out
     assert Reference.load(photos / "cat.reference").name == "cat"
     call(maps, cats, "--reference", photos / "cat.reference", "--output", photos / "file")
@@ -73,23 +72,23 @@ def test_a_reference_is_a_folder_a_file_or_a_folder_of_folders(call, photos, sho
     assert not same_maps(photos / "own/cats", photos / "cats/cats", 4)
     # a single picture has a presence as well, and is not called alone
     one = next(cats.glob("*.jpg"), None) or sorted(cats.glob("*.png"))[0]
-    _, printed = call(maps, one, "--reference", shown / "cats", "--output", photos / "one")
+    _, printed = call(maps, one, "--reference", shown, "--output", photos / "one")
     assert 0 <= presence(photos / "one")[one.stem] <= 1 and "alone" not in printed.out
     with pytest.raises(ConfigError, match="cat.reference already exists"):
-        call(remember, shown / "cats", "--output", photos / "cat.reference")
+        call(remember, shown, "--output", photos / "cat.reference")
     before = one.read_bytes()
     with pytest.raises(ConfigError, match=one.name):
-        call(remember, shown / "cats", "--overwrite", "--output", one)
+        call(remember, shown, "--overwrite", "--output", one)
     assert one.read_bytes() == before
 
 
 def test_pictures_that_lack_the_object_get_no_cut_out(call, photos, shown):  # noqa: F811
     cats = photos / "in/cats"
-    call(maps, cats, "--reference", shown / "cats", "--output", photos / "m")
+    call(maps, cats, "--reference", shown, "--output", photos / "m")
     levels = sorted((level, stem) for stem, level in presence(photos / "m").items())
     for least, missing in ((np.mean([levels[1][0], levels[2][0]]), 2), (1.1, 4)):
         out = photos / f"out{missing}"
-        given = ["--reference", shown / "cats", "--presence", least, "--output", out]
+        given = ["--reference", shown, "--presence", least, "--output", out]
         status, printed = call(cutouts, cats, *given)
         assert status == 0 and f"{missing} of 4 seem to lack the object" in printed.out
         absent = {stem for _, stem in levels[:missing]}
@@ -114,20 +113,21 @@ def test_with_a_reference_a_few_pictures_are_in_memory_at_a_time(call, photos, s
     compared, presence_of = [], folders.presence_of
     watch = lambda vectors, look: compared.append(len(vectors)) or presence_of(vectors, look)  # noqa: E731
     monkeypatch.setattr(folders, "presence_of", watch)
-    status, printed = call(maps, photos / "in/cats", "--reference", shown / "cats", "--output", photos / "m")
+    status, printed = call(maps, photos / "in/cats", "--reference", shown, "--output", photos / "m")
     assert status == 1 and "more2.png" in printed.err and "6 maps of 1 group" in printed.out
     assert sizes == [(2, 4), (2, 4), (2, 4), (0, 4)]
     assert compared == [6] and len(presence(photos / "m")) == 6  # presence is of the folder as a whole
 
 
 def test_wrong_references_are_named(call, photos, shown):  # noqa: F811
-    cats, dogs = photos / "in/cats", photos / "elsewhere/dogs"
+    cats = photos / "in/cats"
     out = ["--output", photos / "out"]
-    shutil.rmtree(shown / "dogs")
-    (shown / "cats/damaged.png").write_bytes(b"x")
+    for name in "ab":
+        shutil.copytree(shown, photos / "both" / name)
+    (shown / "damaged.png").write_bytes(b"x")
     for wrong, error, given in (
-        ("dogs", DataError, [cats, dogs, "--reference", shown, *out]),
-        ("damaged.png", DataError, [cats, "--reference", shown / "cats", *out]),
+        ("2 groups", DataError, [cats, "--reference", photos / "both", *out]),
+        ("damaged.png", DataError, [cats, "--reference", shown, *out]),
         ("none", DataError, [cats, "--reference", photos / "none", *out]),
         ("also one of the photographs", DataError, [cats, "--reference", cats, *out]),
         ("--reference and --object", ConfigError, [cats, "--reference", cats, "--object", "cat", *out]),
@@ -135,7 +135,7 @@ def test_wrong_references_are_named(call, photos, shown):  # noqa: F811
         with pytest.raises(error, match=wrong):
             call(maps, *given)
     with pytest.raises(ConfigError, match="--maps"):
-        call(cutouts, cats, "--maps", cats, "--reference", shown / "cats", *out)
+        call(cutouts, cats, "--maps", cats, "--reference", shown, *out)
     assert not (photos / "out").exists()
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
-from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
@@ -68,7 +67,6 @@ class EpisodeDataset:
         self._sizes = [len(group.items) for group in groups]
         self._sets = class_ranges(counts or [len(groups)])
         self._epoch = lru_cache(2)(episodes.epoch)
-        self._showing = lru_cache(None)(self._find_showing)
         self._cache: Tensor | None = None
 
     def fill_cache(self, device: torch.device, *, workers: int) -> None:
@@ -113,7 +111,7 @@ class EpisodeDataset:
             seed=(self.seed, epoch, i * self.world + self.rank),
             classes=next(own for own in self._sets if episode.labels[0] in own),
             absent=self.absent,
-            showing=[self._showing(label) if composes else () for label in episode.labels],
+            showing=[self._showing[label] if composes else () for label in episode.labels],
         )
         pixels, others = self._pixels(episode.images), self._pixels(drawn.others)
         return Batch(
@@ -128,22 +126,22 @@ class EpisodeDataset:
             numbers=self._send(drawn.numbers),
         )
 
-    def _find_showing(self, label: int) -> set[int]:
-        """The pictures whose photograph is also in class `label`: its object is in them too."""
-        start = sum(self._sizes[:label])
-        own = range(start, start + self._sizes[label])
-        return {i for places in self._copies if any(i in own for i in places) for i in places}
-
     @cached_property
-    def _copies(self) -> list[list[int]]:
-        """The pictures that are copies of one file, for each photograph that stands in several classes."""
+    def _showing(self) -> list[set[int]]:
+        """For each class, the pictures whose photograph is in it, also as a copy in another class."""
         alike: dict[tuple[str, int], list[int]] = {}
         for i, item in enumerate(self.items):
             alike.setdefault((item.stem, item.image.stat().st_size), []).append(i)
-        copies: dict[bytes, list[int]] = {}
-        for i in (i for places in alike.values() if len(places) > 1 for i in places):
-            copies.setdefault(sha256(self.items[i].image.read_bytes()).digest(), []).append(i)
-        return [places for places in copies.values() if len(places) > 1]
+        labels = np.repeat(np.arange(len(self._sizes)), self._sizes)
+        showing: list[set[int]] = [set() for _ in self._sizes]
+        for places in (places for places in alike.values() if len(places) > 1):
+            copies: dict[bytes, list[int]] = {}
+            for i in places:
+                copies.setdefault(self.items[i].image.read_bytes(), []).append(i)
+            for own in copies.values():
+                for i in own:
+                    showing[labels[i]].update(own)
+        return showing
 
     def _pixels(self, places: np.ndarray) -> Tensor:
         """(n,4,S,S) uint8 of the items at `places`: RGB and mask."""

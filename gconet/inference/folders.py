@@ -1,7 +1,7 @@
 """Run many groups through the network: write their maps as files, or return what GAM sees in them."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,7 @@ def write_maps(
     predictor: Predictor,
     groups: Sequence[Group],
     output: Path,
-    references: Mapping[str, Model] | None = None,
+    reference: Model | None = None,
     *,
     strict: bool = True,
     load: Load = load_image,
@@ -44,21 +44,19 @@ def write_maps(
 ) -> Made:
     """Write the maps of all groups as <output>/<group>/<stem>.png, in threads that run alongside the network.
 
-    `references`: by the group's name, for `Predictor.predict`; then a few pictures are in memory at a time.
+    `reference`: as for `Predictor.predict`; then a few pictures are in memory at a time.
     An unreadable picture gets no map; if `strict`, its DataError is raised. `load`: see `read_groups`.
     `look` is called in these threads with each item and its map.
     """
-    references = references or {}
-    made = {id(model): predictor.recall(model) for model in references.values()}  # shared ones once
-    known = {name: made[id(model)] for name, model in references.items()}
+    known = None if reference is None else predictor.recall(reference)
     places = [tuple(replace(i, map=output / g.name / f"{i.stem}.png") for i in g.items) for g in groups]
     placed = [Group(group.name, items) for group, items in zip(groups, places, strict=True)]
-    most = PART if references else max([1, *map(len, places)])
+    most = PART if known else max([1, *map(len, places)])
     parts = [Group(g.name, g.items[i : i + most]) for g in placed for i in range(0, len(g.items), most)]
     files = [[item.image for item in part.items] for part in parts]
     predictor.check(max(map(len, files), default=0))
     found: dict[str, Floats] = {}  # presence, by the group's name
-    vectors: dict[str, list[Floats]] = {}  # with references: of each part, by the group's name
+    vectors: dict[str, list[Floats]] = {}  # with a reference: of each part, by the group's name
     skipped: dict[Path, DataError] = {}
     seen: dict[Path, Any] = {}
     waiting: deque[tuple[Future[None], int]] = deque()
@@ -69,7 +67,7 @@ def write_maps(
         if look:
             seen[item.image] = look(item, m)
 
-    ahead, total = 2 * PART if references else AHEAD, sum(map(len, files))
+    ahead, total = 2 * PART if known else AHEAD, sum(map(len, files))
     read = read_groups(files, predictor.size, skipped=None if strict else skipped, ahead=ahead, load=load)
     with ThreadPoolExecutor(min(8, processors())) as pool, progress(None, "maps", total, unit="image") as bar:
         for group, pictures in zip(parts, read, strict=True):
@@ -86,13 +84,13 @@ def write_maps(
                 bar.update()
 
             if known:
-                vectors.setdefault(group.name, []).append(predictor.find(pictures, save, known[group.name]))
+                vectors.setdefault(group.name, []).append(predictor.find(pictures, save, known))
             else:
                 found[group.name] = predictor.predict(pictures, save)
         for future, _ in waiting:
             future.result()
-    for name, own in vectors.items():
-        found[name] = presence_of(np.concatenate(own), known[name].appearance)
+    if known:
+        found = {n: presence_of(np.concatenate(own), known.appearance) for n, own in vectors.items()}
     done = leave_out(placed, skipped)
     images = [item.image for group in done for item in group.items]
     levels = [level for group in done for level in found[group.name].tolist()]

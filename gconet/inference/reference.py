@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gconet.data.groups import SUFFIXES, Group, find_pictures, list_groups
+from gconet.data.groups import SUFFIXES, Group, list_groups
 from gconet.data.names import name_some
 from gconet.errors import ConfigError, DataError
 from gconet.files import write_file
@@ -105,28 +105,17 @@ def find_objects(word: str = "") -> list[Reference]:
     raise ConfigError(f"no object is called {word!r}; {hint}gconet objects lists all {len(known)}")
 
 
-def pair_references(source: Path, groups: Sequence[Group]) -> dict[str, tuple[Path, ...] | Reference]:
-    """Return group name → the files of its reference, or what was saved in the file `source`.
-
-    `source`: a saved reference or a picture, or a folder of pictures, for all groups; or a folder of such
-    folders, which pair up with the groups by name. Raises DataError if a group has none, or if one of a
-    reference's pictures is among the group's own.
-    """
-    names = [group.name for group in groups]
+def read_reference(source: Path, groups: Sequence[Group]) -> Reference | Sequence[Path]:
+    """Return what the file `source` saved, or the pictures that `source` is or holds. Raises DataError if one
+    of them is among the groups' own."""
     if is_saved(source):
-        return dict.fromkeys(names, Reference.load(source))
-    found: dict[str, tuple[Path, ...]] = dict.fromkeys(names, (source,))
+        return Reference.load(source)
+    files = [source]
     if source.is_dir():
-        found = {name: tuple(files.values()) for name, files in list_groups(source, twins=True).items()}
-        if find_pictures(source):
-            found = dict.fromkeys(names, *found.values())
-        if missing := [name for name in names if name not in found]:
-            there = name_some([*found])
-            raise DataError(f"no reference for {name_some(missing)} in {source} (there: {there})")
-    for group in groups:
-        own = {item.image.resolve() for item in group.items}
-        if same := [str(path) for path in found[group.name] if path.resolve() in own]:
-            raise DataError(
-                f"reference {name_some(same)} is also one of the photographs; give other pictures"
-            )
-    return {name: found[name] for name in names}
+        files, *others = (list(own.values()) for own in list_groups(source, twins=True).values())
+        if others:
+            raise DataError(f"{source} holds {1 + len(others)} groups; give the folder of one")
+    own = {item.image.resolve() for group in groups for item in group.items}
+    if same := [str(path) for path in files if path.resolve() in own]:
+        raise DataError(f"reference {name_some(same)} is also one of the photographs; give other pictures")
+    return files

@@ -10,7 +10,6 @@ what the group itself reaches there. `heap` looks for each kind with three pictu
 """
 
 from argparse import Namespace
-from collections.abc import Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -70,15 +69,15 @@ def measure_references(predictor: Predictor, args: Namespace) -> None:
     for count in args.counts.split(","):
         models[f"{count} pictures"] = {name: pascal[own][: int(count)] for name, own in PASCAL.items()}
     models |= {"by name": named, "any reference": named | models[f"{count} pictures"]}
-    plain: Mapping[str, Scores] = {}
+    plain: dict[str, Scores] = {}
     for what, references in models.items():
         own = [group for group in groups if group.name in references or not references]
-        with TemporaryDirectory() as maps:
-            write_maps(predictor, own, Path(maps), references)
-            found = {
-                name: score_folders(Path(maps, name), gts / name, distractors=others / name)
-                for name in (group.name for group in own)
-            }
+        found: dict[str, Scores] = {}
+        for group in own:
+            name = group.name
+            with TemporaryDirectory() as maps:
+                write_maps(predictor, [group], Path(maps), references.get(name))
+                found[name] = score_folders(Path(maps), gts / name, distractors=others / name)
         plain = plain if references else found
         for title, scores in ((what, found), ("the group there", plain)):
             parts = [scores[group.name] for group in own]
