@@ -8,8 +8,7 @@
     torchrun --nproc-per-node 2 train.py             a pair of groups on each GPU
 
 A run writes runs/<name>/: config.yaml, log.jsonl (one line per step), tensorboard/, last.pt and, with
-validation.set, best.pt. Ctrl-C or SIGTERM saves and exits. Exit status: 0 when the schedule is
-done, 1 for failures, 2 for wrong settings, 128 + the signal's number when stopped.
+validation.set, best.pt. Ctrl-C or SIGTERM saves and exits with status 128 + the signal's number.
 """
 
 import argparse

@@ -9,8 +9,6 @@ configurations run with every seed before the others start. A run is runs/ablati
 where the code stands for its settings; its scores are <output>/<budget>/<set>/<run>.json, and <set>.md is a
 table of all of them, with a column for each setting that differs. What has a JSON file is not trained again:
 to share the work, copy these files between machines of one kind. If stopped, run it again to resume.
-
-Exit status: 0 when all runs are scored or --minutes have passed, 1 for failures, 2 for wrong arguments.
 """
 
 import hashlib

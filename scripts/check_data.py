@@ -9,8 +9,7 @@ All problems are listed, each with the path to fix:
     CoCA: 80 groups, 1295 images, 1295 masks: 1 problem
       mask size: data/gts/CoCA/Frog/a.png: is 64×48, its image 640×480 (data/images/CoCA/Frog/a.jpg)
 
-Exit status: 0 if every set checked is complete and has no problems, 1 if something is wrong, 2 for wrong
-arguments. DUTS_class takes about half a minute."""
+An incomplete set is a failure. DUTS_class takes about half a minute."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

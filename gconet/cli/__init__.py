@@ -28,6 +28,7 @@ VERBS = {
 USAGE = "usage: gconet VERB ...\n\n" + "\n".join(f"  {verb:12}{what}" for verb, what in VERBS.items())
 USAGE += "\n\ngconet VERB --help shows its options; gconet --version.\n"
 USAGE += "example: gconet cutouts photos/bikes --thumbnails"
+EXIT = "exit status: 0 if all was done, 1 for failures and skipped files, 2 for wrong arguments"
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,8 +42,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def new_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Return a parser whose help is the module's docstring, unchanged."""
-    parser = Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    """Return a parser whose help is the module's docstring, unchanged, and what the exit status means."""
+    kind = argparse.RawDescriptionHelpFormatter
+    parser = Parser(description=doc, epilog=EXIT, formatter_class=kind, allow_abbrev=False)
     parser.register("type", Path, parse_path)  # what type=Path calls
     return parser
 

@@ -13,8 +13,6 @@ cover the whole picture, fall into pieces, or are mostly grey ("unsure"). With -
 pictures that lack the object get a map but no cut-out, and are listed. With --maps, no network runs: about
 15 pictures per second on each core. The results get a folder of their own; --overwrite moves earlier ones
 to <output>.old.
-
-Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
 
 from pathlib import Path

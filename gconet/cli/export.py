@@ -7,8 +7,7 @@ Input `images`: RGB in [0,1], (N,3,S,S) float32, all images of one group; the no
 `maps`: co-saliency in [0,1], (N,1,S,S) float32. The affinity matrix of the whole group is held in memory:
 0.25 GB for 40 images, 14 GB for 300. Needs pip install 'gconet[onnx]'.
 
-Exit status: 0 when onnxruntime's maps of groups of 1, 2 and 7 agree with PyTorch's within 1e-4, 1 for
-failures, 2 for wrong arguments.
+Fails unless onnxruntime's maps of groups of 1, 2 and 7 agree with PyTorch's within 1e-4.
 """
 
 from pathlib import Path

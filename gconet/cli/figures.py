@@ -5,8 +5,6 @@
 
 attention  Figure 5: GAM's attention to what a group shares, overlaid on every picture; a page shows them all
 consensus  Figure 1: how similar the groups' consensus vectors are (similarity.csv, similarity.png)
-
-Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
 
 from functools import partial

@@ -15,8 +15,6 @@ The results get a folder of their own; --overwrite moves earlier ones to <output
 With --reference or --object, each picture is processed by itself, and any number fits into memory.
 An unreadable picture is left out of its group and named at the end.
 Without PHOTOS and --images, the maps of data/demo go to results/demo and are scored by its masks.
-
-Exit status: 0 when every map was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
 
 from pathlib import Path

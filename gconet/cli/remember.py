@@ -4,8 +4,6 @@
     gconet maps heap --reference cat.reference
 
 The file works with the weights that made it. Without it, --reference photos/cats does the same each time.
-
-Exit status: 0 if it was written, 1 for failures, 2 for wrong arguments.
 """
 
 from pathlib import Path

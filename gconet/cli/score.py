@@ -16,8 +16,8 @@ Conventions: "toolbox" is eval-co-sod's, which the published tables follow. "pys
 MAE too and binarises masks; that changes MAE by about 0.007, the rest by less than 0.003. AP and AUC, which
 PySODMetrics lacks, are then the toolbox's areas under PySODMetrics' curves.
 
-Exit status: 0 when all was scored, 1 for failures (a map without a mask, a mask without a map, an unreadable
-file), 2 for wrong arguments. One core scores 100 to 200 maps per second.
+A map without a mask, a mask without a map and an unreadable file are errors. One core scores 100 to 200 maps
+per second.
 """
 
 import argparse

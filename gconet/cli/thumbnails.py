@@ -6,8 +6,6 @@
 writes <output>/crops/<group>/<stem>.jpg, with the object about equally large and central in each, all of
 one size, whose longer side is 256 pixels; and <output>/index.html, a page that shows them all. Needs no
 GPU; about 30 pictures per second.
-
-Exit status: 0 if everything was written, 1 for failures (or files skipped), 2 for wrong arguments.
 """
 
 import re
