@@ -51,13 +51,11 @@ def find_boxes(m: Grey) -> Found:
     """Find the common object's box in a map (H,W) uint8; an all-zero map gives the whole picture."""
     height, width = m.shape
     left, top, w, h = cv2.boundingRect(keep_large(threshold_map(m)).astype(np.uint8))
-    if not w:
-        left, top, w, h = 0, 0, width, height
-    right, bottom, margin = left + w, top + h, round(AIR * max(w, h))
-    enlarged = Box(
-        max(0, left - margin), max(0, top - margin), min(width, right + margin), min(height, bottom + margin)
-    )
-    return Found(width, height, Box(left, top, right, bottom), enlarged)
+    box = Box(left, top, left + w, top + h) if w else Box(0, 0, width, height)
+    margin = round(AIR * max(box.size))
+    starts = max(0, box.left - margin), max(0, box.top - margin)
+    enlarged = Box(*starts, min(width, box.right + margin), min(height, box.bottom + margin))
+    return Found(width, height, box, enlarged)
 
 
 def choose_sizes(

@@ -40,32 +40,31 @@ def read_background(text: str | None) -> Background:
 def write_cutout(job: Job, *, background: Background, desk: Desk) -> Seen:
     """Write a job's files except its thumbnail, and small versions for the page. Raises DataError if the
     picture or its map cannot be used."""
-    item, levels = job.item, None
+    item, levels, shown = job.item, None, dict[str, RGB]()
     picture, own, m = desk.pair(item)
-    files = {kind: job.files[kind] for kind in job.files if kind not in ("mask", "thumbnail")}
-    if "cut-out" in files:
+    if "cut-out" in job.files:
         opacity = segment(picture, m)
         if own is not None:  # transparent pixels of the picture stay transparent
             opacity = (opacity.astype(np.uint16) * own // 255).astype(np.uint8)
-        mask = opacity >= 128
-        levels, cutout = 255 * mask.astype(np.uint8), cut_out(picture, opacity)
-        if background is not None:  # first: a picture may be too long for a JPEG file
+        levels, cutout = 255 * (opacity >= 128).astype(np.uint8), cut_out(picture, opacity)
+        shown["cut-out"] = on_squares(cutout)
+        if background is not None:  # saved first: a picture may be too long for a JPEG file
             if isinstance(background, str):
                 behind = blur_background(picture, opacity)
             else:
-                behind = cover(background, mask.shape[1], mask.shape[0])
-            shown = blend(picture, opacity, behind)
-            save_jpeg(files["new background"], shown, item.image, 92)
-            desk.save(item.image, "new background", shown)
+                behind = cover(background, *m.shape[::-1])
+            shown["new background"] = blend(picture, opacity, behind)
+            save_jpeg(job.files["new background"], shown["new background"], item.image, 92)
         save_picture(job.files["mask"], levels)
-        save_picture(files["cut-out"], cutout, compress_level=3)
-        desk.save(item.image, "cut-out", on_squares(cutout))
+        save_picture(job.files["cut-out"], cutout, compress_level=3)
     seen = look_at(item, m, desk=desk, cut=levels)
+    for kind, pixels in shown.items():
+        desk.save(item.image, kind, pixels)
+        seen.files[kind] = job.files[kind]
     if "thumbnail" in job.files:
         desk.put(item.image, picture, own)
         desk.put(item.map, m)
         seen = seen._replace(found=find_boxes(m))
-    seen.files.update(files)
     return seen
 
 
