@@ -8,23 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gconet.evaluation import format_table, score_folders, score_map
+from gconet.evaluation import format_table, score_map
 from gconet.evaluation.metrics import measure_response
 from gconet.evaluation.scores import format_json, summarise
 from gconet.evaluation.tables import DISTRACTOR_COLUMNS as DISTRACTORS
+from tests.test_evaluation import load, score
 
 
 def save(path, values):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.array(values, np.uint8)).save(path)
-
-
-def score(root, distractors=None):
-    return score_folders(root / "maps", root / "gts", distractors=distractors)
-
-
-def load(path):
-    return np.asarray(Image.open(path))
 
 
 @pytest.fixture
