@@ -1,19 +1,15 @@
 """Measure the figures of docs/references.md and docs/results.md again.
 
-    python scripts/tools/measure.py references --counts 1,3,5,10,20     J, on and off, by where E comes from
     python scripts/tools/measure.py heap                                presence in two heaps of 200 pictures
     python scripts/tools/measure.py strays --set iCoseg --every 2       presence in groups with strays
 
-`references` scores COCO_distractors with the first pictures of PASCAL co-seg's classes as references, beside
-what the group itself reaches there. `heap` looks for each kind with three pictures that are not in the heap.
-`strays` adds to every group one random picture of other groups for each `--every` of its own.
+`heap` looks for each kind with three pictures that are not in the heap. `strays` adds to every group one
+random picture of other groups for each `--every` of its own.
 """
 
 from argparse import Namespace
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from tqdm import tqdm
@@ -21,17 +17,10 @@ from tqdm import tqdm
 from gconet.applications.doubts import find_strays
 from gconet.cli import add_network, load_predictor, new_parser
 from gconet.data.groups import scan_groups
-from gconet.errors import ConfigError, run_command
-from gconet.evaluation import Scores, score_folders
-from gconet.inference.folders import write_maps
-from gconet.inference.predictor import Model, Predictor
-from gconet.inference.reference import PRESENT, Reference
+from gconet.errors import run_command
+from gconet.inference.predictor import Predictor
+from gconet.inference.reference import PRESENT
 
-PASCAL = {
-    "bottle": "bottle", "car": "car", "cat": "cat", "chair": "chair", "couch": "sofa",
-    "dining_table": "table", "dog": "dog", "person": "person", "potted_plant": "plant", "tv": "monitor",
-}  # fmt: skip
-FIGURES = ("j_half", "on_object", "on_distractors")
 HEAPS = (  # a folder's first word or name → pictures
     {"022": 28, "028": 30, "041": 21, "car": 42, "cat": 42, "horse": 37},
     {"042": 38, "023": 22, "021": 12, "aero": 43, "bus": 42, "dog": 43},
@@ -41,50 +30,19 @@ HEAPS = (  # a folder's first word or name → pictures
 def main() -> int:
     parser = new_parser(__doc__)
     add = parser.add_argument
-    add("subject", choices=("references", "heap", "strays"))
+    add("subject", choices=("heap", "strays"))
     add("--root", type=Path, default=Path("data"), metavar="DIR", help="(default: data)")
-    add("--counts", default="3,10", metavar="N,N", help="numbers of references (default: 3,10)")
     add("--set", default="PASCAL_coseg", metavar="NAME", help="for strays (default: PASCAL_coseg)")
     add("--every", type=int, default=5, metavar="N", help="a group's own pictures per stray (default: 5)")
     add_network(parser)
     args = parser.parse_args()
-    globals()[f"measure_{args.subject}"](load_predictor(args), args)
+    (measure_heap if args.subject == "heap" else measure_strays)(load_predictor(args), args)
     return 0
 
 
 def list_files(root: Path, name: str) -> dict[str, list[Path]]:
     """Group name → pictures of the set `name`."""
     return {group.name: [i.image for i in group.items] for group in scan_groups(root / "images" / name)}
-
-
-def measure_references(predictor: Predictor, args: Namespace) -> None:
-    """Print J of every group, then J, on, off and their ratio, for each kind of reference."""
-    pascal = list_files(args.root, "PASCAL_coseg")
-    images, gts, others = (args.root / side / "COCO_distractors" for side in ("images", "gts", "distractors"))
-    groups, named = scan_groups(images), dict[str, Model]()
-    for group in groups:
-        with suppress(ConfigError):  # no object of that name
-            named[group.name] = Reference.named(group.name)
-    models: dict[str, dict[str, Model]] = {"the group": {}}
-    for count in args.counts.split(","):
-        models[f"{count} pictures"] = {name: pascal[own][: int(count)] for name, own in PASCAL.items()}
-    models |= {"by name": named, "any reference": named | models[f"{count} pictures"]}
-    plain: dict[str, Scores] = {}
-    for what, references in models.items():
-        own = [group for group in groups if group.name in references or not references]
-        found: dict[str, Scores] = {}
-        for group in own:
-            name = group.name
-            with TemporaryDirectory() as maps:
-                write_maps(predictor, [group], Path(maps), references.get(name))
-                found[name] = score_folders(Path(maps), gts / name, distractors=others / name)
-        plain = plain if references else found
-        for title, scores in ((what, found), ("the group there", plain)):
-            parts = [scores[group.name] for group in own]
-            rows = [[part.figures[name] for name in FIGURES] for part in parts]
-            J, on, off = np.average(rows, 0, weights=[part.images for part in parts])
-            each = ", ".join(f"{group.name} {row[0]:.3f}" for group, row in zip(own, rows, strict=True))
-            print(f"{title}: J {J:.3f} on {on:.3f} off {off:.3f} on/off {on / off:.2f}; J: {each}")
 
 
 def measure_heap(predictor: Predictor, args: Namespace) -> None:
