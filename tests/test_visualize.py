@@ -50,9 +50,12 @@ def test_figures_are_what_they_are_by_hand():
 def test_attention_and_consensus_of_groups(run, checkpoint, toy, tmp_path):
     options = ["--checkpoint", checkpoint, "--images", shutil.copytree(toy / "images/toy", tmp_path / "in")]
     (bad := min((tmp_path / "in").iterdir()) / "bad.png").write_bytes(b"x")
-    for figure in ("attention", "consensus"):
-        call = ["gconet/__main__.py", "figures", figure, *options, "--output", tmp_path / figure]
-        assert f"skipped: {bad}" in run(*call, status=1).stderr
+    calls = [["gconet/__main__.py", "figures", figure, *options, "--output", tmp_path / figure]
+             for figure in ("attention", "consensus")]  # fmt: skip
+    assert all(str(bad) in run(*call, status=1).stderr for call in calls)  # every picture counts in a figure
+    bad.unlink()
+    for call in calls:
+        run(*call, "--overwrite")
     assert len(list((tmp_path / "attention").glob("*/*.jpg"))) == 12 + 2 * 12  # with the page's previews
     assert (tmp_path / "attention/index.html").read_text().count("<article") == 12
     table = list(csv.reader((tmp_path / "consensus/similarity.csv").open()))

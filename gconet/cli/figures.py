@@ -7,6 +7,7 @@ attention  Figure 5: GAM's attention to what a group shares, overlaid on every p
 consensus  Figure 1: how similar the groups' consensus vectors are (similarity.csv, similarity.png)
 """
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,8 +20,10 @@ from gconet.applications.jobs import make_jobs, run_jobs
 from gconet.applications.outputs import new_results
 from gconet.applications.page import write_page
 from gconet.cli import add_network, load_predictor, new_parser, report
-from gconet.data.groups import leave_out, scan_groups
-from gconet.errors import counted
+from gconet.data.groups import Group, leave_out, scan_groups
+from gconet.data.images import load_image
+from gconet.errors import DataError, counted
+from gconet.progress import progress
 
 
 def main() -> int:
@@ -32,24 +35,28 @@ def main() -> int:
     add("--overwrite", action="store_true", help="move earlier results to OUTPUT.old")
     add_network(parser)
     args = parser.parse_args()
-    from gconet.inference.folders import look_inside  # loads PyTorch
+    from gconet.data.pictures import read_groups  # loads PyTorch
 
-    wanted, output = scan_groups(args.images), args.output
-    desk = Desk(output, wanted)
-    with new_results(output, {"--images": args.images}, wanted, overwrite=args.overwrite):
+    groups: Sequence[Group] = scan_groups(args.images)
+    output, errors = args.output, list[DataError]()
+    files = [[item.image for item in group.items] for group in groups]
+    desk = Desk(output, groups)
+    with new_results(output, {"--images": args.images}, groups, overwrite=args.overwrite):
         predictor = load_predictor(args)
-        if args.figure == "attention":
-            groups, seen, errors = look_inside(predictor, predictor.attention, wanted, load=desk.load)
+        predictor.check(max(map(len, files)))
+        attends = args.figure == "attention"
+        look, load = (predictor.attention, desk.load) if attends else (predictor.consensus, load_image)
+        read = read_groups(files, predictor.size, load=load)
+        seen = [look(pictures) for pictures in progress(read, "groups", len(groups), unit="group")]
+        if attends:
             jobs = make_jobs(groups, output, ["attention"])
             pairs = list(zip(jobs, chain.from_iterable(seen), strict=True))
-            done, failed = run_jobs(partial(write_attention, desk=desk), pairs, desc="overlays")
-            errors += failed
-            files = {job.item.image: {PICTURE: job.item.image, **job.files} for (job, _), _ in done}
-            groups = leave_out(groups, {job.item.image for job in jobs} - set(files))
-            page = write_page(output, groups, files, desk, title="Attention of GAM")
-            said = f"{counted(len(files), 'picture')} of {counted(len(groups), 'group')}", f"open: {page}"
+            done, errors = run_jobs(partial(write_attention, desk=desk), pairs, desc="overlays")
+            shown = {job.item.image: {PICTURE: job.item.image, **job.files} for (job, _), _ in done}
+            groups = leave_out(groups, {job.item.image for job in jobs} - set(shown))
+            page = write_page(output, groups, shown, desk, title="Attention of GAM")
+            said = f"{counted(len(shown), 'picture')} of {counted(len(groups), 'group')}", f"open: {page}"
         else:
-            groups, seen, errors = look_inside(predictor, predictor.consensus, wanted)
             vectors = np.stack([parts.mean(0) for parts in seen])
             write_consensus(output, [group.name for group in groups], vectors)
             said = f"similarity of {counted(len(groups), 'group')}", f"open: {output / 'similarity.png'}"

@@ -1,4 +1,4 @@
-"""Run many groups through the network: write their maps as files, or return what GAM sees in them."""
+"""Run many groups through the network and write their maps as files."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 from gconet.data.groups import Group, Item, leave_out
 from gconet.data.images import load_image
-from gconet.data.pictures import AHEAD, Load, Pictures, read_groups
+from gconet.data.pictures import AHEAD, Load, read_groups
 from gconet.errors import DataError
 from gconet.files import save_picture
 from gconet.inference.predictor import PART, Map, Model, Predictor
@@ -95,25 +95,3 @@ def write_maps(
     images = [item.image for group in done for item in group.items]
     levels = [level for group in done for level in found[group.name].tolist()]
     return Made(done, dict(zip(images, levels, strict=True)), seen, list(skipped.values()))
-
-
-def look_inside(
-    predictor: Predictor,
-    look: Callable[[Pictures], np.ndarray],
-    groups: Sequence[Group],
-    load: Load = load_image,
-) -> tuple[list[Group], list[np.ndarray], list[DataError]]:
-    """Apply `look`, which is `predictor.attention` or `predictor.consensus`, to each group.
-
-    Returns the groups without unreadable pictures, their results, and the errors. Raises the first error if
-    no group is left.
-    """
-    skipped: dict[Path, DataError] = {}
-    files = [[item.image for item in group.items] for group in groups]
-    predictor.check(max(map(len, files), default=0))
-    read = read_groups(files, predictor.size, skipped=skipped, load=load)
-    bar = progress(read, desc="groups", total=len(groups), unit="group")
-    seen = [look(pictures) for pictures in bar if pictures.sizes]
-    if not seen:
-        raise next(iter(skipped.values()))
-    return leave_out(groups, skipped), seen, list(skipped.values())
