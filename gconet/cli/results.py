@@ -67,7 +67,7 @@ def settle(args: argparse.Namespace) -> None:
     if args.presence is None:
         args.presence = PRESENT
     elif not (args.reference or args.object) or not math.isfinite(args.presence):
-        raise ConfigError(f"--presence {args.presence}: give a number from 0 to 1, and --reference or --object")
+        raise ConfigError(f"--presence {args.presence} needs --reference or --object and is from 0 to 1")
     ways = {"--maps": args.maps, "--reference": args.reference, "--object": args.object}
     ways["--consensus vote"] = args.consensus == "vote"
     if len(given := [option for option, value in ways.items() if value]) > 1:
