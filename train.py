@@ -115,10 +115,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
         load_weights(model.net, config, find_checkpoint(config.init))
     elif content is None:
         load_encoder(model.net.encoder, config.encoder.weights)
-    memory_format, ahead = (
-        hardware.pick_memory_format(device, precision, training=True),
-        hardware.runs_ahead(device),
-    )
+    memory_format = hardware.pick_memory_format(device, precision, training=True)
     model = model.to(device).to(memory_format=memory_format)
     criterion = Criterion(**vars(config.loss))
     optimizer = make_optimizer(config.optimizer, model)
@@ -126,18 +123,15 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
     scaler = GradScaler(device.type, init_scale=2.0**10, enabled=precision == torch.float16)
 
     steps = last if config.optimizer.drop_at < 1 else None
-    names, sizes = [group.name for group in groups], [len(group.items) for group in groups]
-    fixed = Fixed(ranks=world, classes=names, images=sizes, steps=steps)
+    fixed = Fixed(world, [group.name for group in groups], [len(group.items) for group in groups], steps)
     progress: dict[str, Any] = {"step": 0, "best": -math.inf, "sums": {}, **vars(fixed)}
     if content is not None:
         progress |= restore(content, run.folder / LAST, config, model, optimizer, scaler, expected=fixed)
     first = progress["step"]
     if first > last:
         raise ConfigError(f"train.steps or train.epochs: {last} steps, but the run has done {first}")
-    images, left = len(dataset.items), last - first
-    graph, cache = plan_training(
-        config, model.net.encoder, device, precision, images=images, steps=left, world=world
-    )
+    sizes = {"images": len(dataset.items), "steps": last - first}
+    graph, cache = plan_training(config, model.net.encoder, device, precision, world=world, **sizes)
     if cache:
         dataset.fill_cache(cache, workers=config.data.workers)
     facts = {"device": str(device), "precision": str(precision), "cache": str(cache), "graph": graph}
@@ -149,7 +143,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
 
     if content is None:
         save(LAST)  # so that the run can be resumed from its first step
-    read = f"{images} images in {len(groups)} classes"
+    read = f"{len(dataset.items)} images in {len(groups)} classes"
     run.say(f"{run.folder}: {read}, steps {first} to {last}, {device}, {precision}")
     parallel = DistributedDataParallel(model) if world > 1 else model
 
@@ -177,6 +171,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
 
     take = GraphedStep(train_step, optimizer) if graph else train_step
     log = StepLog(run, dataset, device, progress=progress, last=last)
+    ahead = hardware.runs_ahead(device)
     loader = dataset.loader(first=first, last=last, workers=config.data.workers, pin=ahead)
     stop, signum, saved = StopSignal(device=device, world=world), 0, time.monotonic()
     for step, batch in zip(range(first, last), loader, strict=True):

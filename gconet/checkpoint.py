@@ -104,10 +104,9 @@ def _download(wanted: WeightsEnum) -> dict[str, Tensor]:
             raise ValueError(f"{file} is not torchvision's file; remove it")
         return dict(wanted.get_state_dict(progress=True, check_hash=True, weights_only=True))
     except Exception as error:  # of many unrelated types, from the network, the disk or the unpickler
+        why = shorten(str(error), 300)
         hint = f"download {wanted.url} elsewhere and pass encoder.weights={file.name}"
-        raise CheckpointError(
-            f"torchvision's {file.name} is unavailable ({shorten(str(error), 300)}); {hint}"
-        ) from None
+        raise CheckpointError(f"torchvision's {file.name} is unavailable ({why}); {hint}") from None
 
 
 def digest(path: Path) -> str:

@@ -5,15 +5,19 @@ The defaults are the authors' release recipe. A wrong setting raises ConfigError
 
 import json
 import math
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
 
 from gconet.errors import ConfigError
-from gconet.values import check, parse_yaml
 
 
 @dataclass(frozen=True)
@@ -128,20 +132,19 @@ class Config:
                 if number is not None and not low <= number <= high:  # NaN is outside any range
                     raise ConfigError(f"{key}: {number} is not between {low:g} and {high:g}")
         data, sets = self.data, list(self.data.train_set)
-        fixed = [k for k in ("group_size", "flip", "rotation") if getattr(data, k) != getattr(DataConfig, k)]
+        own = [k for k in ("group_size", "flip", "rotation") if getattr(data, k) != getattr(DataConfig, k)]
+        own += ["train_set"] if len(sets) > 1 else []
         plain = self.name.isprintable() and Path(self.name).name == self.name not in ("", "..")
         wrong = {
             f"name: {self.name!r:.80} is not a plain folder name": not plain,
             f"data.train_set: {sets}; give one or more different names": not sets or len({*sets}) < len(sets),
-            f"data.shares: {list(data.shares)}; give a number above 0 for each of {sets}":
-                data.shares and (len(data.shares) != len(sets) or min(data.shares) <= 0),
+            f"data.shares: {list(data.shares)}; give one for each of {sets}":
+                len(data.shares) not in (0, len(sets)),
             "validation.set is also in data.train_set; name a held-out set": self.validation.set in sets,
-            "data.train_set and data.episodes: recorded episodes are of a single set":
-                data.episodes is not None and len(sets) > 1,
-            f"data.{', data.'.join(fixed)} and data.episodes: recorded episodes have their own":
-                data.episodes is not None and fixed,
+            f"data.{', data.'.join(own)} and data.episodes: recorded episodes have their own, of one set":
+                data.episodes and own,
             "init and encoder.weights: init includes the encoder's weights; set only one":
-                self.init is not None and self.encoder.weights != EncoderConfig.weights,
+                self.init and self.encoder.weights != EncoderConfig.weights,
         }  # fmt: skip
         if found := [message for message, holds in wrong.items() if holds]:
             raise ConfigError(found[0])
@@ -149,15 +152,15 @@ class Config:
 
 RANGES = {
     "seed": (0, 2**32 - 1), "data.image_size": (32, 2048),  # larger values could exhaust memory
-    "data.group_size": (1, math.inf), "data.flip": (0, 1), "data.rotation": (0, 180), "data.shares": (0, 1e9),
-    "data.distractors": (0, 1), "data.absent": (0, 1), "data.workers": (0, math.inf),
-    "loss.saliency": (0, 1e9), "loss.collaboration": (0, 1e9), "loss.classification": (0, 1e9),
-    "loss.bce": (0, 1e9), "optimizer.lr": (0, 1e3), "optimizer.encoder_lr_scale": (0, 1e9),
-    "optimizer.betas": (0, 0.9999999), "optimizer.drop_at": (0, 1), "train.epochs": (1, math.inf),
-    "train.steps": (1, math.inf), "train.save_minutes": (0, 1e9), "validation.every": (1, math.inf),
+    "data.group_size": (1, math.inf), "data.flip": (0, 1), "data.rotation": (0, 180),
+    "data.shares": (1e-9, 1e9), "data.distractors": (0, 1), "data.absent": (0, 1),
+    "data.workers": (0, math.inf), "loss.saliency": (0, 1e9), "loss.collaboration": (0, 1e9),
+    "loss.classification": (0, 1e9), "loss.bce": (0, 1e9), "optimizer.lr": (0, 1e3),
+    "optimizer.encoder_lr_scale": (0, 1e9), "optimizer.betas": (0, 0.9999999), "optimizer.drop_at": (0, 1),
+    "train.epochs": (1, math.inf), "train.steps": (1, math.inf), "train.save_minutes": (0, 1e9),
+    "validation.every": (1, math.inf),
 }  # fmt: skip
-
-
+NUMBER = re.compile(r"-?(0|[1-9]\d*)?(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE)
 SECTIONS: dict[str, Any] = {f.name: f.type for f in fields(Config) if is_dataclass(f.type)}
 TYPES: dict[str, Any] = {f.name: f.type for f in fields(Config) if f.name not in SECTIONS} | {
     f"{section}.{f.name}": f.type for section, cls in SECTIONS.items() for f in fields(cls)
@@ -166,12 +169,10 @@ TYPES: dict[str, Any] = {f.name: f.type for f in fields(Config) if f.name not in
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """Read settings (all optional) from the YAML file `path`, changed by overrides such as `data.root=/d`."""
-    if path is None:
-        return config_from_dict({}, overrides)
-    if not path.is_file():
+    if path and not path.is_file():
         there = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "no .yaml file"
         raise ConfigError(f"no config {path} (there: {there})")
-    settings = parse_yaml(path.read_bytes(), str(path))
+    settings = parse_yaml(path.read_bytes(), str(path)) if path else None
     return config_from_dict({} if settings is None else settings, overrides)
 
 
@@ -213,3 +214,39 @@ def config_to_dict(config: Config) -> dict[str, Any]:
     if len(config.data.train_set) == 1:
         plain["data"]["train_set"] = config.data.train_set[0]
     return plain
+
+
+def parse_yaml(text: str | bytes, where: str) -> Any:
+    """Parse YAML whose values are all text, as in overrides: to YAML, 010 is 8, 1:30 is 90, and 1e-4 is text.
+    Raises ConfigError that begins with `where` if it is not valid."""
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.BaseLoader)):
+            raise ValueError("aliases (*name) are not allowed: a few lines of them can exhaust memory")
+        return yaml.load(text, yaml.BaseLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def check(kind: Any, value: Any, key: str) -> Any:
+    """Return `value`, or what it says if it is text, as type `kind`, one of the few that gconet.config uses;
+    raises ConfigError. A single value is a list of one."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is UnionType:  # X | None
+        return None if value in (None, "null") else check(args[0], value, key)
+    if origin is tuple:
+        if isinstance(value, str) and value.startswith("["):
+            value = parse_yaml(value, key)
+        values = value if isinstance(value, list | tuple) else [value]
+        if args[-1] is not ... and len(values) != len(args):
+            raise ConfigError(f"{key}: expected a list of {len(args)}, got {value!r:.80}")
+        return tuple(check(args[0], one, key) for one in values)
+    if kind is str and isinstance(value, str) and value:
+        return str(Path(value).expanduser()) if value.startswith("~/") else value
+    choices = (True, False) if kind is bool else args  # of a Literal
+    with suppress(KeyError, ValueError, OverflowError):
+        if choices:
+            return {str(choice).lower(): choice for choice in choices}[str(value).lower()]
+        if kind is not str and NUMBER.fullmatch(str(value)):
+            return kind(str(value))
+    expected = f"one of {', '.join(map(str, choices))}" if choices else kind.__name__
+    raise ConfigError(f"{key}: expected {expected}, got {value!r:.80}")

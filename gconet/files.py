@@ -59,7 +59,6 @@ def write_file(path: Path, content: str | bytes | memoryview) -> None:
         content = content.encode(errors="backslashreplace")  # names may not be valid text
     place = Path(os.path.realpath(path))  # writes through a link
     partial = place.with_name(f".{place.name[:60]}.partial")  # a name may have 255 bytes
-
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):  # /dev/stdout, a pipe

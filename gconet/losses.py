@@ -39,11 +39,6 @@ def collaboration_loss(logits: Tensor, masks: Tensor) -> Tensor:
     return ((1 - torch.exp(-bce)) ** 2 * bce).mean()
 
 
-def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """L_cls: cross-entropy, mean over images; logits (2N,classes), labels (2N,) class indices."""
-    return F.cross_entropy(logits, labels)
-
-
 class Criterion:
     """The terms of the training loss, by name; a disabled module has no term."""
 
@@ -53,13 +48,13 @@ class Criterion:
         self.weights, self.outputs, self.iou_reduction = weights, outputs, iou_reduction
 
     def __call__(self, output: TrainingOutput, masks: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """masks (2N,1,H,W) in [0,1], labels (2N,) → unweighted scalar terms."""
+        """masks (2N,1,H,W) in [0,1], labels (2N,) class indices → unweighted scalar terms."""
         maps = output.side_maps[-1:] if self.outputs == "finest" else output.side_maps
         terms = {"saliency": saliency_loss(maps, masks, reduction=self.iou_reduction)}
         if output.collaboration is not None:
             terms["collaboration"] = collaboration_loss(output.collaboration, masks)
         if output.class_logits is not None:
-            terms["classification"] = classification_loss(output.class_logits, labels)
+            terms["classification"] = F.cross_entropy(output.class_logits, labels)  # L_cls, mean over images
         # not in the paper: unlike soft IoU, it has a gradient if a map is confidently wrong
         if self.weights.get("bce"):
             terms["bce"] = F.binary_cross_entropy_with_logits(output.logits, masks)

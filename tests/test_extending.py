@@ -81,7 +81,7 @@ def test_an_encoder_is_torchvisions(name):
         assert stage.shape == (2, channels, 64 // stride, 96 // stride)
     # every part can learn, and nothing else then does
     for part in encoder.parts():
-        encoder.set_trainable(part)
+        encoder.set_trainable(encoder.parts()[part])
         learning = {id(p) for p in encoder.parameters() if p.requires_grad}
         assert learning == {id(p) for module in encoder.parts()[part] for p in module.parameters()}
     assert str(encoder.pretrained) == f"{type(encoder.pretrained).__name__}.IMAGENET1K_V1"

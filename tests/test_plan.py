@@ -25,7 +25,7 @@ def plan(monkeypatch):
         free = {"cuda": gpu, "cpu": cpu}
         monkeypatch.setattr(plan_module, "free_memory", lambda device: int(free[device.type] * GIB))
         config = load_config(None, changes)
-        ENCODER.set_trainable(config.encoder.trainable)
+        ENCODER.set_trainable(ENCODER.parts()[config.encoder.trainable])
         return plan_module.plan_training(
             config, ENCODER, device, precision, images=DUTS, steps=steps, world=world
         )

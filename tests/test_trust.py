@@ -11,7 +11,7 @@ from gconet.checkpoint import load_encoder
 from gconet.config import load_config
 from gconet.data.groups import Group, Item
 from gconet.engine.run import Run
-from gconet.errors import CheckpointError, ConfigError, DataError
+from gconet.errors import CheckpointError, DataError
 from gconet.models.encoder import VGG16Encoder
 from tests.conftest import NARROW
 
@@ -81,7 +81,7 @@ def test_a_new_run_stays_out_of_a_folder_that_came_to_be_meanwhile(tmp_path):
     config = load_config()
     run = Run(tmp_path / "r")
     (tmp_path / "r").mkdir()
-    with pytest.raises(ConfigError, match=f"{tmp_path.name}/r"):
+    with pytest.raises(FileExistsError, match=f"{tmp_path.name}/r"):
         run.start(config, first=0)
 
 

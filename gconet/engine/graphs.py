@@ -1,15 +1,12 @@
 """CUDA graphs of a training step: hundreds of kernels in one launch."""
 
 from collections.abc import Callable, Hashable
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 
 from gconet.data.dataset import Batch
 from gconet.engine.optimizer import rates
-
-# a graph, the batch that it reads (filled before each replay), and its result
-Recorded: TypeAlias = tuple[torch.cuda.CUDAGraph, Batch, Any]
 
 
 class GraphedStep:
@@ -22,7 +19,8 @@ class GraphedStep:
     def __init__(self, step: Callable[[Batch], Any], optimizer: torch.optim.Adam) -> None:
         """A recording freezes the rates of `optimizer`; if they change, the step is recorded again."""
         self._step, self._optimizer = step, optimizer
-        self._graphs: dict[Hashable, Recorded | None] = {}  # None: warmed up, not yet recorded
+        # a graph, the batch that it reads (filled before each replay), its result; None: only warmed up
+        self._graphs: dict[Hashable, tuple[torch.cuda.CUDAGraph, Batch, Any] | None] = {}
         self._stream = torch.cuda.Stream()
         self._pool = torch.cuda.graph_pool_handle()
 
@@ -42,7 +40,7 @@ class GraphedStep:
         graph.replay()
         return result
 
-    def _record(self, batch: Batch) -> Recorded:
+    def _record(self, batch: Batch) -> tuple[torch.cuda.CUDAGraph, Batch, Any]:
         static = Batch(*(t.clone() for t in batch))
         graph = torch.cuda.CUDAGraph()
         # loader threads may use CUDA meanwhile, hence thread_local

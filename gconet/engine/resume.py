@@ -43,8 +43,7 @@ def find_run(path: Path) -> Path:
 def resumed_config(saved: Config, overrides: Sequence[str]) -> Config:
     """Return the settings `saved` with a run, changed by `overrides`; only `RESUMABLE` ones are allowed."""
     if refused := [override for override in overrides if not override.startswith(RESUMABLE)]:
-        known = "data.root, data.cache, data.workers, and train and validation settings"
-        raise ConfigError(f"{refused[0]}: --resume can only change {known}")
+        raise ConfigError(f"{refused[0]}: --resume can only change {', '.join(RESUMABLE)}")
     return config_from_dict(config_to_dict(saved), overrides)
 
 

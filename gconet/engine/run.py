@@ -23,7 +23,7 @@ from gconet import __version__
 from gconet.checkpoint import save_checkpoint
 from gconet.config import Config, config_to_dict
 from gconet.device import gpu_name, runs_ahead
-from gconet.errors import ConfigError, GCoNetError
+from gconet.errors import GCoNetError
 from gconet.files import hold
 from gconet.models.decoder import upsample
 from gconet.models.training import TrainingGCoNet, TrainingOutput
@@ -49,17 +49,13 @@ class Run:
     def start(self, config: Config, *, first: int, **facts: Any) -> None:
         """Create the folder, or resume in it at step `first`; log settings, versions and machine.
 
-        Raises ConfigError if another process has just created the new run's folder. After a kill, log.jsonl
+        Raises FileExistsError if another process has just created a new folder. After a kill, log.jsonl
         has the steps since the last checkpoint twice; the later ones count.
         """
         self.config = config
         if not self.main:
             return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=self.resumed)
-        except FileExistsError:
-            what = "was created by another process in the meantime"
-            raise ConfigError(f"{self.folder} {what}; choose name=...") from None
+        self.folder.mkdir(parents=True, exist_ok=self.resumed)
         self._lock = self._lock or hold(self.folder / ".lock")
         settings = yaml.safe_dump(config_to_dict(config), sort_keys=False)
         (self.folder / "config.yaml").write_text(settings, encoding="utf-8")

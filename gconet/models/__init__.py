@@ -36,9 +36,9 @@ CONSENSUS: Mapping[str, Callable[[GAMConfig, int], nn.Module]] = {  # settings, 
 
 def build_model(config: Config) -> GCoNet:
     """Build the inference network that `config` describes, with random weights drawn from its seed; raises
-    ConfigError for an unknown encoder or consensus."""
+    ConfigError for an unknown encoder, part of it, or consensus."""
     encoder = seeded(config, "encoder", pick(ENCODERS, "encoder.name", config.encoder.name))
-    encoder.set_trainable(config.encoder.trainable)
+    encoder.set_trainable(pick(encoder.parts(), "encoder.trainable", config.encoder.trainable))
     consensus = pick(CONSENSUS, "gam.kind", config.gam.kind if config.gam.enabled else "mean")
     affinity = seeded(config, "affinity", lambda: consensus(config.gam, encoder.channels[-1]))
     decoder = seeded(config, "decoder", lambda: FPNDecoder(channels=encoder.channels))

@@ -7,8 +7,6 @@ from torchvision.models import ResNet50_Weights, VGG16_BN_Weights, VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 from torchvision.ops import FrozenBatchNorm2d
 
-from gconet.errors import ConfigError
-
 
 class Encoder(nn.Module):
     """The interface of an encoder; parameter names are torchvision's. Batch normalisation keeps ImageNet's
@@ -35,13 +33,10 @@ class Encoder(nn.Module):
             outputs.append(stage(outputs[-1]))
         return outputs[1:]
 
-    def set_trainable(self, trainable: str) -> None:
-        """Make one of the `parts` trainable and freeze the rest; raises ConfigError for any other name."""
-        parts = self.parts()
-        if trainable not in parts:
-            raise ConfigError(f"encoder.trainable: {trainable} is not one of {', '.join(parts)}")
+    def set_trainable(self, part: Sequence[nn.Module]) -> None:
+        """Make one of the `parts` trainable and freeze the rest."""
         self.requires_grad_(False)
-        for module in parts[trainable]:
+        for module in part:
             module.requires_grad_(True)
 
 
