@@ -1,6 +1,5 @@
 """Episodes: a pure function of (sizes, seed, epoch), and faithful replay of a record."""
 
-import contextlib
 import shutil
 
 import numpy as np
@@ -188,26 +187,19 @@ def test_replay_maps_names_and_labels_to_ours_or_names_what_is_missing(tmp_path)
 OURS = groups(("a", "w x"), ("b", "y z"))
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [{"sizes": [[2], [2]]}, {"sizes": [[6], [0]]}, {"names": np.array("b/y")}, {"label_folder": np.arange(2)},
-     {"angle": np.full(6, "x")}, {"angle": np.zeros(5)}, {"image": np.arange(6.0)}, {"image": np.full(6, 9)},
-     {"image": np.full(6, -1)}, {"labels": [[[0, -1]], [[1, 0]]]}, {"angle": np.full(6, np.nan)},
-     {"labels": [[[0, 1]]]}, {"labels": [[[0, 2]], [[1, 0]]]}, {"format": "gconet-episodes-9"}],
-)  # fmt: skip
+@pytest.mark.parametrize("changed", [
+    {"sizes": [[2], [2]]}, {"label_folder": np.arange(2)}, {"angle": np.full(6, "x")}, {"angle": np.zeros(5)},
+    {"image": np.arange(6.0)}, {"image": np.full(6, 9)}, {"labels": [[[0, 1]]]}, {"format": "episodes-9"},
+])  # fmt: skip
 def test_replay_refuses_arrays_that_do_not_fit(tmp_path, changed):
     with pytest.raises(DataError, match="e.npz"):
         RecordedEpisodes(record(tmp_path, **changed), OURS)
 
 
 def test_replay_refuses_damaged_files(tmp_path):
-    np.savez_compressed(tmp_path / "z.npz", **dict(np.load(record(tmp_path))))
-    whole, bad = (tmp_path / "z.npz").read_bytes(), tmp_path / "bad.npz"
-    for content in (b"no", b"", whole[:200]):
-        bad.write_bytes(content)
-        with pytest.raises(DataError, match="bad.npz"):
-            RecordedEpisodes(bad, groups(("a", "w")))
-    for place in range(0, len(whole), 7):  # zip and zlib raise errors of their own
-        bad.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
-        with contextlib.suppress(DataError):
-            RecordedEpisodes(bad, OURS)
+    path = record(tmp_path)
+    whole = path.read_bytes()
+    for content in (b"no", b"", whole[:200], whole[:150] + bytes([whole[150] ^ 255]) + whole[151:]):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="e.npz"):
+            RecordedEpisodes(path, OURS)
