@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
@@ -133,8 +135,9 @@ def read_group(pictures: Sequence[Picture], size: int) -> Pictures:
     return group
 
 
-def lively(model: GCoNet, images: torch.Tensor) -> GCoNet:
-    """`model`, scaled so that its maps of `images` (N,3,S,S) vary and depend on the consensus."""
+def lively(config: Config, files: Sequence[Path]) -> GCoNet:
+    """A network whose maps of these pictures vary and depend on the consensus."""
+    model, images = build_model(config).eval(), read_group(files, config.data.image_size).pixels / 255
     with torch.no_grad():
         model.decoder.top[0].weight *= 1e5
         *stages, features = model.encode(images)
@@ -145,6 +148,24 @@ def lively(model: GCoNet, images: torch.Tensor) -> GCoNet:
         for parameter in (last.weight, last.bias):
             parameter /= logits.std()
     return model
+
+
+SIZES = [(40, 60), (33, 91), (1, 7), (64, 64), (120, 50)]
+
+
+@pytest.fixture(scope="session")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Files of noise, of these sizes."""
+    folder, r = tmp_path_factory.mktemp("group"), np.random.RandomState(0)
+    for i, size in enumerate(SIZES):
+        Image.fromarray(r.randint(0, 256, (*size, 3), np.uint8)).save(folder / f"{i}.png")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="session")
+def model(paths: list[Path]) -> GCoNet:
+    """A small lively network; tests copy it."""
+    return lively(load_config(None, ["data.image_size=32", NARROW]), paths)
 
 
 class Done(NamedTuple):

@@ -11,31 +11,23 @@ import torch
 import gconet
 from gconet.checkpoint import save_checkpoint
 from gconet.config import load_config
-from gconet.data.images import load_image
-from gconet.data.transforms import resize_image
 from gconet.inference.onnx_file import export
 from gconet.models import build_model
 from gconet.opencv import cv2
-from tests.conftest import NARROW, lively
-
-onnxruntime = pytest.importorskip("onnxruntime")
-pytest.importorskip("onnxscript")
-
-
-PAPER = ["gam.softmax=group", "gam.kernel_size=3", "gam.output_conv=false"]
-
+from tests.conftest import NARROW, lively, read_group
 
 OTHERS = [["encoder.name=resnet50", "encoder.trainable=none"], ["gam.kind=mean"]]
 SLOW = [pytest.param(parts, marks=pytest.mark.slow) for parts in OTHERS]
+PAPER = ["gam.softmax=group", "gam.kernel_size=3", "gam.output_conv=false"]
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
 
 
 @pytest.mark.parametrize("overrides", [[], PAPER, *SLOW])
 def test_maps_are_pytorchs_for_any_group_size(run, toy, tmp_path, overrides):
     config = load_config(None, ["data.image_size=32", NARROW, *overrides])
     paths = sorted((toy / "images/toy").rglob("*.jpg"))[:7]
-    images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
-    torch.manual_seed(0)
-    model = lively(build_model(config).eval(), images)
+    model, images = lively(config, paths), read_group(paths, 32).pixels / 255
     save_checkpoint(tmp_path / "a.pt", config=config, model=model)
     arguments = ("--checkpoint", tmp_path / "a.pt", "--output", tmp_path / "a.onnx")
     assert "agree with PyTorch within" in run("gconet/__main__.py", "export", *arguments).stdout

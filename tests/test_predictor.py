@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from PIL import Image
 
 from gconet.applications.doubts import find_strays
-from gconet.config import load_config
 from gconet.data.groups import Group, Item
 from gconet.data.images import load_image
 from gconet.data.transforms import resize_image
@@ -21,26 +20,8 @@ from gconet.inference import predictor
 from gconet.inference.folders import write_maps
 from gconet.inference.memory import Plan
 from gconet.inference.predictor import Predictor, average_under, cosine_to_others
-from gconet.models import build_model
 from tests import reference_path
-from tests.conftest import NARROW, lively, read_group
-
-SIZES = [(40, 60), (33, 91), (1, 7), (64, 64), (120, 50)]
-
-
-@pytest.fixture(scope="module")
-def paths(tmp_path_factory):
-    folder, r = tmp_path_factory.mktemp("group"), np.random.RandomState(0)
-    for i, (h, w) in enumerate(SIZES):
-        Image.fromarray(r.randint(0, 256, (h, w, 3), np.uint8)).save(folder / f"{i}.png")
-    return sorted(folder.iterdir())
-
-
-@pytest.fixture(scope="module")
-def model(paths):
-    torch.manual_seed(0)
-    images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
-    return lively(build_model(load_config(None, [NARROW])).eval(), images)
+from tests.conftest import SIZES, read_group
 
 
 def allows_tf32():

@@ -7,32 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from gconet.config import load_config
-from gconet.data.images import load_image
-from gconet.data.transforms import resize_image
 from gconet.errors import ConfigError, DataError
 from gconet.inference import predictor as module
 from gconet.inference.predictor import Predictor
 from gconet.inference.presence import cosine_to_others, presence_of
 from gconet.inference.reference import Reference, write_references
-from gconet.models import build_model
 from gconet.models.affinity import Consensus
-from tests.conftest import NARROW, lively
-
-
-@pytest.fixture(scope="module")
-def paths(tmp_path_factory):
-    folder, r = tmp_path_factory.mktemp("group"), np.random.RandomState(0)
-    for i, size in enumerate([(40, 60), (33, 91), (1, 7), (64, 64), (120, 50), (30, 30)]):
-        Image.fromarray(r.randint(0, 256, (*size, 3), np.uint8)).save(folder / f"{i}.png")
-    return sorted(folder.iterdir())
-
-
-@pytest.fixture(scope="module")
-def model(paths):
-    torch.manual_seed(0)
-    images = torch.stack([resize_image(load_image(p), 32) for p in paths]).float() / 255
-    return lively(build_model(load_config(None, [NARROW])).eval(), images)
 
 
 @pytest.fixture(scope="module")

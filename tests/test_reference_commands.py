@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from gconet.checkpoint import save_checkpoint
@@ -14,13 +13,10 @@ from gconet.cli.maps import main as maps
 from gconet.cli.objects import main as objects
 from gconet.cli.remember import main as remember
 from gconet.config import load_config
-from gconet.data.images import load_image
-from gconet.data.transforms import resize_image
 from gconet.errors import ConfigError, DataError
 from gconet.inference import folders
 from gconet.inference import reference as module
 from gconet.inference.reference import Reference, write_references
-from gconet.models import build_model
 from tests.conftest import NARROW, lively
 from tests.test_one_command import call, names, photos  # noqa: F401
 
@@ -28,12 +24,9 @@ from tests.test_one_command import call, names, photos  # noqa: F401
 @pytest.fixture(scope="module")
 def checkpoint(toy, tmp_path_factory):
     """A small network whose maps depend on the reference."""
-    path, config = (
-        tmp_path_factory.mktemp("run") / "last.pt",
-        load_config(None, ["data.image_size=32", NARROW]),
-    )
-    images = [resize_image(load_image(p), 32) for p in sorted((toy / "images/toy").glob("*/*"))]
-    save_checkpoint(path, config=config, model=lively(build_model(config), torch.stack(images) / 255))
+    config = load_config(None, ["data.image_size=32", NARROW])
+    path, files = tmp_path_factory.mktemp("run") / "last.pt", sorted((toy / "images/toy").glob("*/*"))
+    save_checkpoint(path, config=config, model=lively(config, files))
     return path
 
 
