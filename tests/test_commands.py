@@ -182,13 +182,15 @@ COMMANDS += [[str(path.relative_to(ROOT))] for path in sorted((ROOT / "scripts")
 COMMANDS += [["gconet/__main__.py", verb] for verb in VERBS]
 
 
-def test_help_and_wrong_arguments_answer_alike_and_without_pytorch():
+def test_help_wrong_arguments_and_scoring_need_no_pytorch():
     code = f"""
-import contextlib, importlib, io, pkgutil, runpy, sys
+import contextlib, importlib, io, pathlib, pkgutil, runpy, sys
 import gconet.applications, gconet.evaluation
 for package in (gconet.applications, gconet.evaluation):
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
+gts = pathlib.Path("data/demo/gts")
+assert gconet.evaluation.score_folders(gts, gts).figures["mae"] == 0 and "torch" not in sys.modules
 for script, *verb in {COMMANDS!r}:
     for option, status in (("--help", 0), ("--bogus", 2)):
         sys.argv = [script, *verb, option]

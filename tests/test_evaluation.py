@@ -151,14 +151,6 @@ def test_command_writes_what_is_asked_and_never_over_it(folders, run):
         assert str(place) in blocked.stderr and not blocked.stdout
 
 
-def test_scoring_loads_no_torch(folders):
-    call = ["scripts/evaluate.py", "--maps", folders / "maps", "--gts", folders / "gts"]
-    command = [sys.executable, "-X", "importtime", *call]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
-    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
-    assert "gconet.evaluation" in imported and "torch" not in imported and "MAE" in done.stdout
-
-
 @pytest.mark.slow
 def test_the_three_benchmarks_total_in_a_minute_and_a_gigabyte(tmp_path):
     """6,626 maps with two workers, as if each of the three processes were as large as the largest one."""
