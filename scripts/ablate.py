@@ -99,9 +99,9 @@ def measure(job: Config, name: str, groups: Sequence[Group], record: Path) -> No
     from gconet.inference.folders import write_maps
     from gconet.inference.predictor import Predictor
 
-    root, last = Path(job.data.root), Path("runs", job.name, "last.pt")
-    predictor = Predictor.load(last, device=job.train.device, precision=job.train.precision)
-    others = root / "distractors" / name
+    how = {"device": job.train.device, "precision": job.train.precision}
+    predictor = Predictor.load(Path("runs", job.name, "last.pt"), **how)
+    root, others = Path(job.data.root), Path(job.data.root, "distractors", name)
     with tempfile.TemporaryDirectory() as text:
         write_maps(predictor, groups, maps := Path(text))
         scores = score_folders(maps, root / "gts" / name, distractors=others if others.is_dir() else None)

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from argparse import Namespace
 from pathlib import Path
 from statistics import median
 
@@ -56,7 +55,7 @@ def main() -> int:
     return 0
 
 
-def measure(args: Namespace) -> int:
+def measure(args: argparse.Namespace) -> int:
     """Time --path in this process; print the seconds of each run, and the peak memory in GiB."""
     import torch
 
@@ -93,7 +92,7 @@ def measure(args: Namespace) -> int:
     return 0
 
 
-def parse_args() -> Namespace:
+def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
     add = parser.add_argument
     add("--device", default="auto", help="default auto")

@@ -108,8 +108,7 @@ class RecordedEpisodes:
                 raise ValueError("its arrays do not add up")
             self.steps, cuts = sizes.shape[1], np.cumsum(sizes)[:-1]
         except Exception as error:  # zip, zlib and NumPy raise many unrelated types
-            make = "make it with scripts/tools/import_release_episodes.py"
-            raise DataError(f"data.episodes: {path} cannot be read as episodes ({error}); {make}") from None
+            raise DataError(f"data.episodes: {path} cannot be read as episodes ({error})") from None
         items = [f"{group.name}/{item.stem}" for group in groups for item in group.items]
         place = _places(names, items, f"{path} names images")
         label = _places([*first, *second], [group.name for group in groups], f"{path} names classes")

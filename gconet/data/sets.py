@@ -10,5 +10,4 @@ import yaml
 @cache
 def known_sets() -> dict[str, dict[str, Any]]:
     """Name of a set → its line in sets.yaml, which explains the keys."""
-    text = (resources.files("gconet.data") / "sets.yaml").read_text("utf-8")
-    return dict(yaml.safe_load(text))
+    return dict(yaml.safe_load((resources.files("gconet.data") / "sets.yaml").read_text("utf-8")))

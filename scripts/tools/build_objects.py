@@ -35,7 +35,6 @@ def main() -> int:
     add = parser.add_argument
     add("--root", type=Path, default=Path("data"), metavar="DIR", help="(default: data)")
     add("--sets", default="DUTS_class", metavar="A,B", help="(default: DUTS_class)")
-    add("--count", type=int, default=5, metavar="N", help="pictures a class (default: 5)")
     add("--output", type=Path, default=OBJECTS, metavar="FILE")
     add_network(parser)
     args = parser.parse_args()
@@ -45,7 +44,7 @@ def main() -> int:
     made: dict[str, Reference] = {}
     for group in tqdm(groups, unit="class", disable=None):
         name = names[int(group.name)] if group.name.isdigit() else group.name
-        made[group.name] = predictor.remember([item.image for item in group.items[: args.count]], name)
+        made[group.name] = predictor.remember([item.image for item in group.items[:5]], name)
     objects = {one.name: one for one in made.values()}
     for name, folders in TOGETHER.items():
         parts = [part.partition("-") for part in folders.split()]  # 7-9 stands for 7, 8 and 9
