@@ -101,8 +101,7 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
 
     `auto` is bf16 on CUDA GPUs of capability 8.0 and more and CPUs with AVX512-BF16, fp16 on GPUs of 7.x
     (V100, T4, RTX 20xx; not GTX 16xx, where fp16 convolutions return NaN: pytorch/pytorch#77955), else fp32.
-    tf32 is float32 whose products a GPU rounds to 10 bits; this function switches it on for `tf32` and off
-    for the others.
+    tf32 is float32 whose products a GPU rounds to 10 bits; it is switched on for `tf32` and off for others.
     """
     if name == "auto" and device.type == "cuda":
         major, _ = torch.cuda.get_device_capability(device)

@@ -84,10 +84,8 @@ def write_file(path: Path, content: str | bytes | memoryview) -> None:
 
 
 def save_picture(path: Path, pixels: npt.NDArray[np.uint8], **options: Any) -> None:
-    """Save (H,W), (H,W,3) or (H,W,4) as the PNG or JPEG file `path`; makes its folder.
-
-    `options`: Pillow's. Raises OSError, always with the file's name.
-    """
+    """Save (H,W), (H,W,3) or (H,W,4) as the PNG or JPEG file `path`, with Pillow's `options`, in a new
+    folder if need be. Raises OSError, always with the file's name."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG" if path.suffix == ".png" else "JPEG", **options)
     try:
@@ -98,11 +96,8 @@ def save_picture(path: Path, pixels: npt.NDArray[np.uint8], **options: Any) -> N
 
 
 def hold(path: Path) -> IO[str]:
-    """Lock the file `path`, made if there is none, against other processes while the result is open.
-
-    Raises ConfigError if another process holds the lock, or has just moved the file. Does nothing if the
-    system has no such locks.
-    """
+    """Lock the file `path`, made if there is none, against other processes while the result is open. Raises
+    ConfigError if another process holds the lock, or has just moved the file. Some systems have no locks."""
     if fcntl is None:
         return Path(os.devnull).open("a")
     file = path.open("a")

@@ -10,10 +10,8 @@ from gconet.models.training import TrainingOutput
 
 
 def soft_iou_loss(maps: Tensor, masks: Tensor) -> Tensor:
-    """1 − Σmg / (Σm + Σg − Σmg) per image: maps and masks (N,1,H,W) in [0,1] → (N,) in [0,1].
-
-    If an image's map and mask are both empty, its loss is 0.
-    """
+    """1 − Σmg / (Σm + Σg − Σmg) per image: maps and masks (N,1,H,W) in [0,1] → (N,) in [0,1]; 0 if an image's
+    map and mask are both empty."""
     intersection = (maps * masks).sum((1, 2, 3))
     union = (maps + masks).sum((1, 2, 3)) - intersection
     tiny = torch.finfo(union.dtype).tiny

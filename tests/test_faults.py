@@ -44,25 +44,16 @@ def wait_for_steps(process, folder, count):
         time.sleep(0.05)
 
 
-TWO_SETS = ["data.train_set=[toy,toy_test]", "data.shares=[0.7,0.3]", "data.absent=0.2"]
-KILLS = [(signal.SIGTERM, []), (signal.SIGINT, []), (signal.SIGKILL, []), (signal.SIGKILL, TWO_SETS)]
-KILLS += [(signal.SIGKILL, ["train.precision=fp16"])]
-
-
-@pytest.mark.parametrize(("signum", "sets"), KILLS)
-def test_a_killed_run_resumes_to_the_same_weights(tmp_path, tiny, signum, sets):
-    epochs = 4 if sets else 8  # two sets have twice the classes, and float16 is slow
-    settings = [*tiny, *sets, f"train.epochs={epochs}", "train.save_minutes=0.02", "data.workers=1"]
-    whole = start(tmp_path, "name=whole", *settings)
-    assert whole.wait(300) == 0
+def test_a_killed_run_on_two_sets_in_float16_resumes_to_the_same_weights(tmp_path, tiny):
+    settings = [*tiny, "data.train_set=[toy,toy_test]", "data.shares=[0.7,0.3]", "data.absent=0.2"]
+    settings += ["train.precision=fp16", "train.epochs=4", "train.save_minutes=0.02", "data.workers=1"]
+    assert start(tmp_path, "name=whole", *settings).wait(300) == 0
     process = start(tmp_path, "name=cut", *settings)
     wait_for_steps(process, tmp_path / "runs/cut", 8)
-    os.killpg(process.pid, signum)  # as a terminal or a scheduler does
-    code = process.wait(60)
-    assert code == (-signal.SIGKILL if signum == signal.SIGKILL else 128 + signum)
+    process.kill()
+    assert process.wait(60) == -signal.SIGKILL
     assert 0 < read_checkpoint(tmp_path / "runs/cut/last.pt")["training"]["step"] < 24
-    again = start(tmp_path, "--resume", "runs/cut")
-    assert again.wait(300) == 0, again.communicate()[0]
+    assert start(tmp_path, "--resume", "runs/cut").wait(300) == 0
     assert same(weights(tmp_path / "runs/whole")[0], weights(tmp_path / "runs/cut")[0])
 
 

@@ -76,7 +76,7 @@ def test_shipped_weights_were_trained_with_the_command_on_their_card(name):
 
 
 @pytest.mark.parametrize("term", ["saliency", "collaboration", "classification"])
-def test_gradients_of_each_loss_are_those_of_the_reference_path(term):
+def test_each_loss_and_its_gradients_are_those_of_the_reference_path(term):
     """In float64, for every trained parameter: through the own and the crossed half of the GCM too."""
     torch.manual_seed(0)
     config = load_config(None, ["encoder.trainable=all", NARROW])
@@ -91,12 +91,15 @@ def test_gradients_of_each_loss_are_those_of_the_reference_path(term):
 
     def gradients(output):
         loss = criterion(output, masks.to(output.logits.dtype), labels)[term]
+        losses.append(loss.item())
         return torch.autograd.grad(loss, list(state.values()), allow_unused=True)
 
+    losses = []
     for name, ours, theirs in zip(state, gradients(model(images)), gradients(reference), strict=True):
         assert (ours is None) == (theirs is None), name
         if ours is not None:
             assert theirs.any() and (ours - theirs).norm() <= 1e-4 * theirs.norm(), name
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_no_two_steps_of_a_run_are_composed_alike(toy):

@@ -110,20 +110,6 @@ def test_reading_losses_late_changes_nothing(train, tmp_path, monkeypatch):
     assert same(weights(tmp_path / "runs/at-once")[0], weights(tmp_path / "runs/late")[0])
 
 
-def test_rates_drop_once_also_in_a_resumed_run(train, tmp_path):
-    settings = ("optimizer.drop_at=0.5", "train.epochs=2")
-    assert train(*settings, name="whole") == 0
-    assert train(*settings, "train.save_minutes=0", name="parts") == 0
-    content = torch.load(tmp_path / "runs/parts/last.pt", weights_only=True)
-    assert [group["lr"] for group in content["training"]["optimizer"]["param_groups"]] == [
-        pytest.approx(1e-5), pytest.approx(1e-7),
-    ]  # fmt: skip
-    moved = [weights(tmp_path / f"runs/{name}")[0] for name in ("whole", "parts")]
-    assert same(*moved)
-    with pytest.raises(CheckpointError, match="last.pt: .*steps .*6.*9"):
-        train("--resume", "runs/parts", "train.epochs=3", fresh=False)
-
-
 def test_fine_tuning_starts_from_the_given_weights(train, tmp_path):
     train("train.epochs=1", name="first")
     start = ("init=runs/first/last.pt", "encoder.weights=imagenet")  # as if it were not given
@@ -175,11 +161,13 @@ def test_nothing_is_overwritten_and_a_run_resumes_only_as_it_began(train, tmp_pa
     shutil.copytree(toy, tmp_path / "other")
     shutil.rmtree(next((tmp_path / "other/images/toy").iterdir()))
     train("train.steps=2", name="ahead")
+    train("train.steps=1", "optimizer.drop_at=0.5", name="drops")
     for wrong, error, named in (
         (["train.steps=1"], ConfigError, "--resume runs/r"),
         (["--resume", "runs/r", "optimizer.lr=1"], ConfigError, "optimizer.lr=1"),
         (["--resume", "runs/ahead", "train.steps=1"], ConfigError, "train.steps.*2"),
         (["--resume", "runs/r", "data.root=other"], CheckpointError, "last.pt.*classes"),
+        (["--resume", "runs/drops", "train.steps=9"], CheckpointError, "last.pt: .*steps .*1.*9"),
     ):
         with pytest.raises(error, match=named):
             train(*wrong, fresh=wrong[0] != "--resume")

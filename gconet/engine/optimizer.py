@@ -33,8 +33,8 @@ def skip_if_not_finite(
 ) -> Tensor:
     """If any of `values` (k,) is not finite, skip this and all later updates of `make_optimizer`'s optimizer.
 
-    This is decided on the device, without synchronising with the host, by the switch that PyTorch's
-    GradScaler uses. Returns the values; with several ranks the last one is NaN if any rank's are not finite.
+    The device decides this without the host, by the switch that PyTorch's GradScaler uses. Returns the
+    values; with several ranks the last one is NaN if any rank's are not finite.
 
     With an enabled `scaler` (fp16), only this update is skipped if just the last value, the gradients' norm,
     overflowed, as long as the scale is above 1. The norm is then 0, and one more value 1 (0 if not skipped).

@@ -43,10 +43,7 @@ class StepLog:
 
     def add(self, step: int, result: Step, rates: dict[str, float], *, wait: bool) -> None:
         """Copy a step's numbers, so that its tensors may be overwritten; log the steps more than `AHEAD`
-        steps back, or with `wait` all steps.
-
-        Raises GCoNetError that names the losses and the episode of a step with a non-finite value.
-        """
+        back, or with `wait` all. Raises GCoNetError with the losses and the episode of a non-finite step."""
         values, arrived = copy_to_host(result.values)
         self._waiting.append((step, result.names, values, arrived, len(result.images), rates))
         while len(self._waiting) > (0 if wait else AHEAD.get(self._device.type, 0)):

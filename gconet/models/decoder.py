@@ -34,13 +34,11 @@ class FPNDecoder(nn.Module):
 
     def forward(self, laterals: Sequence[Tensor], coarse: Tensor) -> Pyramid:
         """The lateral features of stages 1 to 4 and F·E (N,C,h,w) → the pyramid."""
-        lateral1, lateral2, lateral3, lateral4 = laterals
-        p5 = self.top(coarse)
-        p4 = self.smooth4(_add_upsampled(p5, lateral4))
-        p3 = self.smooth3(_add_upsampled(p4, lateral3))
-        p2 = self.smooth2(_add_upsampled(p3, lateral2))
-        p1 = self.smooth1(_add_upsampled(p2, lateral1))
-        return Pyramid(p5, p4, p3, p2, p1)
+        levels = [self.top(coarse)]
+        smooths = self.smooth4, self.smooth3, self.smooth2, self.smooth1
+        for smooth, lateral in zip(smooths, reversed(laterals), strict=True):
+            levels.append(smooth(upsample(levels[-1], lateral.shape[-2:]) + lateral))
+        return Pyramid(*levels)
 
 
 class SideOutput(nn.Module):
@@ -59,14 +57,9 @@ class SideOutput(nn.Module):
         return self.layers(level).float()
 
 
-def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize bilinearly with aligned corners, as everywhere in this network."""
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
-
-
-def _add_upsampled(coarse: Tensor, lateral: Tensor) -> Tensor:
-    H, W = lateral.shape[-2:]
-    return upsample(coarse, (H, W)) + lateral
+def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize to (H,W) bilinearly with aligned corners, as everywhere in this network."""
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)
 
 
 def _double_conv(channels: int) -> nn.Sequential:
