@@ -135,8 +135,6 @@ def test_the_commands_compute_the_rest_and_say_what_was_left_out(run, corpus, ch
         done = run(f"scripts/{script}.py", *options, status=1)
         assert {path.stem for path in (tmp_path / script / kind / "group").iterdir()} == stems(READ)
         assert done.stderr.count("skipped: ") == len(stems(SKIPPED))
-        done = run(f"scripts/{script}.py", *options, "--overwrite", "--strict", status=1)
-        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
 def test_folders_deeper_than_one_level_or_of_one_name_in_two_forms_are_refused(tmp_path):
