@@ -143,8 +143,8 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
 
     if content is None:
         save(LAST)  # so that the run can be resumed from its first step
-    read = f"{len(dataset.items)} images in {len(groups)} classes"
-    run.say(f"{run.folder}: {read}, steps {first} to {last}, {device}, {precision}")
+    how = f"steps {first} to {last}, {device}, {str(precision).removeprefix('torch.')}"
+    run.say(f"{run.folder}: {len(dataset.items)} images in {len(groups)} classes, {how}")
     parallel = DistributedDataParallel(model) if world > 1 else model
 
     def train_step(batch: Batch) -> Step:

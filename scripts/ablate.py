@@ -14,7 +14,6 @@ to share the work, copy these files between machines of one kind. If stopped, ru
 import hashlib
 import json
 import math
-import signal
 import subprocess
 import sys
 import tempfile
@@ -45,7 +44,6 @@ FREE = ("name", "seed", "data.root", "data.cache", "data.workers", "train.epochs
 
 def main() -> int:
     args = parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it stops the training too
     deadline = math.inf if args.minutes is None else time.monotonic() + 60 * args.minutes
     pairs = [(seed, p) for part in (args.configs[:2], args.configs[2:]) for seed in args.seeds for p in part]
     for job, command in [plan(path, [*args.overrides, f"seed={seed}"]) for seed, path in pairs]:
