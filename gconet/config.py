@@ -184,8 +184,8 @@ def config_from_dict(settings: Any, overrides: Sequence[str] = ()) -> Config:
         if not equals or not key:
             raise ConfigError(f"{override!r} is not an override; write section.key=value")
         flat |= flatten({key: text})
-    if flat.get("data.cache") is True:  # in the weights `paper`
-        flat["data.cache"] = "memory"
+    if isinstance(flat.get("data.cache"), bool):  # in older checkpoints, such as the weights `paper`
+        flat["data.cache"] = "auto"
     parts: dict[str, dict[str, Any]] = {}
     for key, value in flat.items():
         if key not in TYPES:

@@ -79,9 +79,7 @@ def test_a_device_that_this_machine_lacks_is_one_line(run, tmp_path):
 
 
 def lack(*args, **how):
-    raise NotImplementedError(
-        "The operator 'aten::x' is not currently implemented for the MPS device. If you"
-    )
+    raise NotImplementedError("The operator 'aten::x' is not implemented for the MPS device. If you")
 
 
 def test_without_embedding_bag_affinities_and_gradients_are_the_same(monkeypatch):

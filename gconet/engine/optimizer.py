@@ -19,7 +19,7 @@ def make_optimizer(settings: OptimizerConfig, model: TrainingGCoNet) -> torch.op
             groups["encoder" if name.startswith("net.encoder.") else "new_layers"].append(parameter)
     device = model.net.mean.device
     given = [{"name": name, "params": parameters} for name, parameters in groups.items() if parameters]
-    graphs = runs_ahead(device)  # CUDA graphs can record it
+    graphs = runs_ahead(device)  # can record it
     optimizer = torch.optim.Adam(given, betas=settings.betas, fused=True, capturable=graphs)
     set_rates(optimizer, settings, dropped=False)
     # made here, so that the step that CUDA graphs record does the same as the warm-up step before it
