@@ -75,6 +75,20 @@ def test_a_reference_is_a_folder_or_a_file(call, photos, shown):  # noqa: F811
     assert one.read_bytes() == before
 
 
+def test_folders_of_references_pair_up_with_groups_by_name(call, photos, shown):  # noqa: F811
+    cats, dogs = photos / "in/cats", photos / "elsewhere/dogs"
+    shutil.copytree(shown, photos / "pairs/cats")
+    shutil.copytree(cats, photos / "pairs/dogs")
+    shutil.copytree(cats, photos / "pairs/unused")
+    assert call(maps, cats, dogs, "--reference", photos / "pairs", "--output", photos / "both")[0] == 0
+    for folder in (cats, dogs):
+        given = ["--reference", photos / "pairs" / folder.name, "--output", photos / folder.name]
+        call(maps, folder, *given)
+        assert same_maps(photos / folder.name / folder.name, photos / "both" / folder.name, 4)
+    call(maps, dogs, "--reference", shown, "--output", photos / "other")
+    assert not same_maps(photos / "other/dogs", photos / "both/dogs", 4)
+
+
 def test_pictures_that_lack_the_object_get_no_cut_out(call, photos, shown):  # noqa: F811
     cats = photos / "in/cats"
     call(maps, cats, "--reference", shown, "--output", photos / "m")
@@ -113,13 +127,12 @@ def test_with_a_reference_a_few_pictures_are_in_memory_at_a_time(call, photos, s
 
 
 def test_wrong_references_are_named(call, photos, shown):  # noqa: F811
-    cats = photos / "in/cats"
+    cats, dogs = photos / "in/cats", photos / "elsewhere/dogs"
     out = ["--output", photos / "out"]
-    for name in "ab":
-        shutil.copytree(shown, photos / "both" / name)
+    shutil.copytree(shown, photos / "pairs/cats")
     (shown / "damaged.png").write_bytes(b"x")
     for wrong, error, given in (
-        ("2 groups", DataError, [cats, "--reference", photos / "both", *out]),
+        ("dogs", DataError, [cats, dogs, "--reference", photos / "pairs", *out]),
         ("damaged.png", DataError, [cats, "--reference", shown, *out]),
         ("none", DataError, [cats, "--reference", photos / "none", *out]),
         ("also one of the photographs", DataError, [cats, "--reference", cats, *out]),

@@ -17,7 +17,7 @@ from gconet.cli import add_network, load_predictor, note_unfinished, report
 from gconet.data.groups import Group, leave_out, scan_sources
 from gconet.errors import ConfigError, DataError, counted
 from gconet.evaluation import format_table
-from gconet.inference.reference import PRESENT, Reference, read_reference
+from gconet.inference.reference import PRESENT, Reference, References, pair_references
 
 
 def add_photos(parser: argparse.ArgumentParser, title: str) -> None:
@@ -30,7 +30,8 @@ def add_photos(parser: argparse.ArgumentParser, title: str) -> None:
     about = """group: E of the whole group, as in the paper; vote: E of the parts that the pictures share, for
         groups in which most pictures show other objects too (default: %(default)s)"""
     add("--consensus", default="group", choices=("group", "vote"), help=about)
-    about = "the object to find: clear pictures of it, or a file of gconet remember"
+    about = """the object to find: clear pictures of it, or a file of gconet remember; folders in DIR pair up
+        with the groups of the same names"""
     add("--reference", type=Path, metavar="DIR|FILE", help=about)
     add("--object", metavar="NAME", help="the object to find, by a name that gconet objects lists")
     about = f"with those two, pictures of a lower presence lack the object (default: {PRESENT})"
@@ -78,24 +79,24 @@ def make_results(args: argparse.Namespace, kinds: Sequence[str], aspect: tuple[i
     """Make the maps of all pictures, unless `args.maps` has them, and the `kinds` of `RESULTS` from them.
     `aspect`: of thumbnails, width : height. Returns the exit status."""
     wanted = scan_sources(args.sources, args.gts, args.maps, args.distractors)
-    reference: Reference | Sequence[Path] | None = None
+    references: References = {}
     if args.maps:
         note_unfinished(args.maps)
     elif args.object:
-        reference = Reference.named(args.object)
+        references = dict.fromkeys((group.name for group in wanted), Reference.named(args.object))
     elif args.reference:
-        reference = read_reference(args.reference, wanted)
+        references = pair_references(args.reference, wanted)
     options = ("gts", "maps", "distractors", "reference")
     inputs = {"--images": args.sources} | {f"--{option}": getattr(args, option) for option in options}
     with new_results(args.output, inputs, wanted, overwrite=args.overwrite):
-        said, errors = write_results(args, wanted, reference, kinds, aspect)
+        said, errors = write_results(args, wanted, references, kinds, aspect)
     return report(said, args.sources, errors)
 
 
 def write_results(
     args: argparse.Namespace,
     wanted: Sequence[Group],
-    reference: Reference | Sequence[Path] | None,
+    references: References,
     kinds: Sequence[str],
     aspect: tuple[int, int],
 ) -> tuple[list[str], list[DataError]]:
@@ -110,12 +111,12 @@ def write_results(
         memory = args.memory and int(args.memory * 2**30)
         predictor = load_predictor(args, memory=memory, consensus=args.consensus)
         look = (lambda item, m: desk.put(item.map, m)) if kinds else partial(look_at, desk=desk)
-        made = write_maps(predictor, wanted, maps, reference, strict=False, load=desk.load, look=look)
+        made = write_maps(predictor, wanted, maps, references, strict=False, load=desk.load, look=look)
         groups, presence, seen, errors = made
         if not groups:
             return [], errors
         said.append(f"{counted(len(presence), 'map')} of {counted(len(groups), 'group')} in {maps}")
-    least = args.presence if reference else None
+    least = args.presence if references else None
     absent = {image for image, level in presence.items() if least is not None and level < least}
     if kinds:
         jobs = make_jobs(leave_out(groups, absent), args.output, kinds)

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -14,8 +15,9 @@ from gconet.data.images import load_image
 from gconet.data.pictures import AHEAD, Load, read_groups
 from gconet.errors import DataError
 from gconet.files import save_picture
-from gconet.inference.predictor import PART, Map, Model, Predictor
+from gconet.inference.predictor import PART, Map, Predictor
 from gconet.inference.presence import Floats, presence_of
+from gconet.inference.reference import References
 from gconet.machine import processors
 from gconet.progress import progress
 
@@ -36,7 +38,7 @@ def write_maps(
     predictor: Predictor,
     groups: Sequence[Group],
     output: Path,
-    reference: Model | None = None,
+    references: References | None = None,
     *,
     strict: bool = True,
     load: Load = load_image,
@@ -44,11 +46,12 @@ def write_maps(
 ) -> Made:
     """Write the maps of all groups as <output>/<group>/<stem>.png, in threads that run alongside the network.
 
-    `reference`: as for `Predictor.predict`; then a few pictures are in memory at a time.
+    `references`: by the group's name, for `Predictor.recall`; then a few pictures are in memory at a time.
     An unreadable picture gets no map; if `strict`, its DataError is raised. `load`: see `read_groups`.
     `look` is called in these threads with each item and its map.
     """
-    known = None if reference is None else predictor.recall(reference)
+    recall = cache(predictor.recall)  # what several groups share once
+    known = {name: recall(model) for name, model in references.items()} if references else {}
     places = [tuple(replace(i, map=output / g.name / f"{i.stem}.png") for i in g.items) for g in groups]
     placed = [Group(group.name, items) for group, items in zip(groups, places, strict=True)]
     most = PART if known else max([1, *map(len, places)])
@@ -56,7 +59,7 @@ def write_maps(
     files = [[item.image for item in part.items] for part in parts]
     predictor.check(max(map(len, files), default=0))
     found: dict[str, Floats] = {}  # presence, by the group's name
-    vectors: dict[str, list[Floats]] = {}  # with a reference: of each part, by the group's name
+    vectors: dict[str, list[Floats]] = {}  # with references: of each part, by the group's name
     skipped: dict[Path, DataError] = {}
     seen: dict[Path, Any] = {}
     waiting: deque[tuple[Future[None], int]] = deque()
@@ -84,13 +87,13 @@ def write_maps(
                 bar.update()
 
             if known:
-                vectors.setdefault(group.name, []).append(predictor.find(pictures, save, known))
+                vectors.setdefault(group.name, []).append(predictor.find(pictures, save, known[group.name]))
             else:
                 found[group.name] = predictor.predict(pictures, save)
         for future, _ in waiting:
             future.result()
-    if known:
-        found = {n: presence_of(np.concatenate(own), known.appearance) for n, own in vectors.items()}
+    for name, own in vectors.items():
+        found[name] = presence_of(np.concatenate(own), known[name].appearance)
     done = leave_out(placed, skipped)
     images = [item.image for group in done for item in group.items]
     levels = [level for group in done for level in found[group.name].tolist()]

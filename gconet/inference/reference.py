@@ -1,15 +1,16 @@
 """References: what an object looks like to a network, made from pictures that show it clearly."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from gconet.data.groups import SUFFIXES, Group, list_groups
+from gconet.data.groups import SUFFIXES, Group, find_pictures, list_groups
 from gconet.data.names import name_some
 from gconet.errors import ConfigError, DataError
 from gconet.files import write_file
@@ -60,6 +61,9 @@ class Reference:
         return cls(vector, look / np.linalg.norm(look).clip(1e-12), name, references[0].weights)
 
 
+References: TypeAlias = Mapping[str, Reference | tuple[Path, ...]]  # by group: saved, or its pictures
+
+
 def write_references(path: Path, references: Sequence[Reference], kind: type = np.float32) -> None:
     """Write references of one network as an .npz file with numbers of `kind`; raises OSError."""
     buffer = io.BytesIO()
@@ -105,17 +109,23 @@ def find_objects(word: str = "") -> list[Reference]:
     raise ConfigError(f"no object is called {word!r}; {hint}gconet objects lists all {len(known)}")
 
 
-def read_reference(source: Path, groups: Sequence[Group]) -> Reference | Sequence[Path]:
-    """Return what the file `source` saved, or the pictures that `source` is or holds. Raises DataError if one
-    of them is among the groups' own."""
+def pair_references(source: Path, groups: Sequence[Group]) -> References:
+    """Return, by each group's name, what the file `source` saved; or the pictures that `source` is or holds;
+    or, from a folder of folders, those in the folder of that name. Raises DataError if there is none, or if
+    one of them is among the group's own."""
+    names = [group.name for group in groups]
     if is_saved(source):
-        return Reference.load(source)
-    files = [source]
+        return dict.fromkeys(names, Reference.load(source))
+    found: dict[str, tuple[Path, ...]] = dict.fromkeys(names, (source,))
     if source.is_dir():
-        files, *others = (list(own.values()) for own in list_groups(source, twins=True).values())
-        if others:
-            raise DataError(f"{source} holds {1 + len(others)} groups; give the folder of one")
-    own = {item.image.resolve() for group in groups for item in group.items}
-    if same := [str(path) for path in files if path.resolve() in own]:
-        raise DataError(f"reference {name_some(same)} is also one of the photographs; give other pictures")
-    return files
+        found = {name: tuple(files.values()) for name, files in list_groups(source, twins=True).items()}
+        if find_pictures(source):
+            found = dict.fromkeys(names, *found.values())
+        if missing := [name for name in names if name not in found]:
+            there = name_some([*found])
+            raise DataError(f"no reference for {name_some(missing)} in {source} (there: {there})")
+    for group in groups:
+        own = {item.image.resolve() for item in group.items}
+        if same := [str(path) for path in found[group.name] if path.resolve() in own]:
+            raise DataError(f"reference {name_some(same)} is also one of the photographs; give others")
+    return {name: found[name] for name in names}
