@@ -76,11 +76,6 @@ def tiny(toy: Path) -> list[str]:
 
 
 @pytest.fixture
-def tiny_config(tiny: list[str]) -> Config:
-    return load_config(None, tiny)
-
-
-@pytest.fixture
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: list[str]) -> Iterator[Callable[..., int]]:
     """Call train.py's main in an empty folder, in this process."""
     monkeypatch.chdir(tmp_path)
