@@ -203,7 +203,7 @@ def train(config: Config, run: Run, content: dict | None, *, rank: int, world: i
                     save(file)
         if due:
             saved = time.monotonic()
-            log.clock = time.perf_counter()
+            log.restart_clock()
         if signum:
             break
     log.bar.close()

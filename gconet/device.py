@@ -63,7 +63,7 @@ def copy_to_host(values: Tensor) -> tuple[Tensor, Any]:
     """Start to copy `values`; return the copy, and the event after which it is complete (None: it is)."""
     if not runs_ahead(values.device):
         return values.to("cpu", copy=True), None
-    copy, arrived = values.to("cpu", non_blocking=True, copy=True), torch.cuda.Event()
+    copy, arrived = values.to("cpu", non_blocking=True, copy=True), torch.cuda.Event(enable_timing=True)
     arrived.record()
     return copy, arrived
 

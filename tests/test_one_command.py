@@ -149,3 +149,17 @@ def test_results_go_to_a_folder_of_the_groups_or_the_pictures_name(call, photos,
     status, printed = call(cutouts, photos / "in/cats")
     assert status == 1 and "4 cut-outs in results/cats/cutouts\n" in printed.out
     assert "bad.png" in printed.err and len(names(photos / "results/cats/cutouts/cats")) == 4
+
+
+def test_an_empty_cut_out_of_a_good_map_is_named(call, photos):
+    picture = Image.open(photos / "in/cats/000.jpg").convert("RGBA")
+    picture.putalpha(0)
+    (photos / "in/cats/000.jpg").unlink()
+    picture.save(photos / "in/cats/000.png")
+    (photos / "m/cats").mkdir(parents=True)
+    m = disc(shape=(picture.height, picture.width), radius=20, centres=((30, 30),))
+    for i in range(4):
+        Image.fromarray(m).save(photos / f"m/cats/{i:03d}.png")
+    _, printed = call(cutouts, photos / "in/cats", "--maps", photos / "m/cats", "--output", photos / "out")
+    assert "cats/000 (empty cut-out)" in printed.out
+    assert "empty cut-out" in (photos / "out/index.html").read_text()

@@ -12,6 +12,7 @@ from PIL import Image, ImageColor
 from gconet.applications.cosegmentation import blend, blur_background, cover, cut_out, segment
 from gconet.applications.crops import choose_sizes, find_boxes, place_crop
 from gconet.applications.desk import SMALL, Desk
+from gconet.applications.doubts import EMPTY_CUTOUT, WHOLE_CUTOUT
 from gconet.applications.imaging import RGB, fit
 from gconet.applications.jobs import Job, Seen, look_at, run_jobs, save_jpeg
 from gconet.data.images import load_image
@@ -65,6 +66,8 @@ def write_cutout(job: Job, *, background: Background, desk: Desk) -> Seen:
         desk.put(item.image, picture, own)
         desk.put(item.map, m)
         seen = seen._replace(found=find_boxes(m))
+    if levels is not None and levels.min() == levels.max():
+        seen = seen._replace(doubts=seen.doubts or [WHOLE_CUTOUT if levels.any() else EMPTY_CUTOUT])
     return seen
 
 

@@ -18,11 +18,14 @@ from gconet.files import write_file
 from gconet.opencv import cv2
 
 STRAY, EMPTY, WHOLE_PICTURE = "likely a stray", "empty map", "the whole picture"
+EMPTY_CUTOUT, WHOLE_CUTOUT = "empty cut-out", "cut-out of the whole picture"
 PIECED, GREY = "in pieces", "unsure map"
 KINDS = {  # worst first: doubt → what it means, and what to do
     STRAY: "it seems to lack the object that its group shares; if so, take it out and run again",
     EMPTY: "nothing was found; take the picture out if it lacks the object",
+    EMPTY_CUTOUT: "nothing of the map was left in the cut-out; use the map",
     WHOLE_PICTURE: "nearly everything is marked, which is fine only for a close-up",
+    WHOLE_CUTOUT: "the cut-out kept everything, which is fine only for a close-up",
     PIECED: "the marked parts do not touch, which is fine only for several objects",
     GREY: "much of the map is grey, so its outline is a guess",
 }

@@ -37,7 +37,8 @@ class StepLog:
         self.sums: dict[str, float] = progress["sums"]
         self._run, self._dataset, self._device = run, dataset, device
         self._waiting: deque[tuple[Any, ...]] = deque()  # the arguments of `_log`, oldest first
-        self.clock = time.perf_counter()  # when the last step's numbers arrived; set it to exclude a pause
+        self._clock = time.perf_counter()
+        self._previous: Any = None  # the event of the last step
         hidden, first = None if run.main else True, progress["step"]
         self.bar = tqdm(total=last, initial=first, desc=run.folder.name, unit="step", disable=hidden)
 
@@ -54,14 +55,16 @@ class StepLog:
     ) -> None:
         if arrived:
             arrived.synchronize()
-        before, self.clock = self.clock, time.perf_counter()
+        now, before, previous = time.perf_counter(), self._clock, self._previous
+        self._clock, self._previous = now, arrived
+        seconds = previous.elapsed_time(arrived) / 1e3 if arrived and previous else now - before  # of the GPU
         named = dict(zip(names, values.tolist(), strict=True))
         if not all(map(math.isfinite, named.values())):
             files = [str(self._dataset.items[i].image) for i in self._dataset.episode(step).images]
             raise GCoNetError(f"the loss is not finite at step {step}: {named}; episode: {' '.join(files)}")
         epoch, i = divmod(step, self._dataset.steps_per_epoch)
         self.sums = {name: self.sums.get(name, 0.0) * (i > 0) + value for name, value in named.items()}
-        rate = images * self._dataset.world / (self.clock - before)
+        rate = images * self._dataset.world / seconds
         speed = {"images_per_second": rate, "memory_gib": peak_memory(self._device)}
         self._run.log(event="step", step=step, epoch=epoch, **named, **rates, **speed)
         self._run.scalars(step, "train", {**named, **rates, **speed})
@@ -73,3 +76,7 @@ class StepLog:
         """Return each number's mean over the epoch that has just ended, and how many steps were skipped."""
         steps = self._dataset.steps_per_epoch
         return {name: value / (1 if name == "skipped" else steps) for name, value in self.sums.items()}
+
+    def restart_clock(self) -> None:
+        """Exclude the time since the last step, for example that of validation."""
+        self._clock, self._previous = time.perf_counter(), None
