@@ -1,69 +1,92 @@
-"""A consensus by vote: the part that all pictures have wins over what is only in one of them."""
-
-from types import SimpleNamespace
+"""Maps refined by what the object looks like: as the parts that all pictures share, or as a reference."""
 
 import numpy as np
 import pytest
 import torch
 
+from gconet.checkpoint import PRETRAINED
 from gconet.config import load_config
 from gconet.errors import ConfigError
 from gconet.inference.predictor import Predictor
-from gconet.inference.vote import find_parts, vote
+from gconet.inference.presence import average_under
+from gconet.inference.reference import OBJECTS, PRESENT, read_references
+from gconet.inference.vote import SURE, change, find_parts, mean_look, refine_group, vote
 from gconet.models import build_model
-from gconet.models.affinity import Consensus
 from tests.conftest import NARROW
 
-SIZE, UNIT = 16, torch.eye(5)
+UNIT, CENTER, SIZE = torch.eye(5), torch.zeros(1), 56
 
 
-def group_of(left, right):
-    """A network that marks both halves of every picture, and pictures with these features in their halves."""
-    halves = [torch.stack([a] * 8 + [b] * 8) for a, b in zip(left, right, strict=True)]
-    features = torch.stack([half.T.reshape(5, 4, 4) for half in halves])
-    maps = torch.ones(len(features), 1, SIZE, SIZE)
-    maps[..., 7:9, :] = 0  # a gap, so that the halves are two parts
-    own = Consensus(torch.full((1, 5, 1, 1), 0.5), torch.full((len(features), 1, 4, 4), 1 / 16))
-    net = SimpleNamespace(consensus=lambda f: own, decode=lambda laterals, f, E, size: maps[: len(f)])
-    net.affinity = SimpleNamespace(output=lambda E: E)
-    return net, [([], features)], own
+def halves(left, right):
+    """Stage 5 (N,5,4,4) of pictures with these features in their halves, and maps that mark both alike."""
+    pairs = zip(left, right, strict=True)
+    features = torch.stack([torch.stack([a] * 2 + [b] * 2, 1)[:, None].repeat(1, 4, 1) for a, b in pairs])
+    maps = torch.full((len(features), 1, SIZE, SIZE), 0.6)
+    maps[..., SIZE // 2 - 1 : SIZE // 2 + 1] = 0  # a gap, so that the halves are two parts
+    return features, maps
 
 
-def test_the_part_that_all_pictures_share_gives_the_consensus():
-    net, batches, own = group_of([UNIT[0]] * 3, UNIT[1:4])
-    E = vote(net, batches, own, SIZE)
-    assert torch.allclose(E.flatten(), UNIT[0] / 16)  # as GAM: the mean over 16 positions
-    net, batches, own = group_of(UNIT[1:4], [UNIT[4]] * 3)
-    assert torch.allclose(vote(net, batches, own, SIZE).flatten(), UNIT[4] / 16)
+@pytest.mark.parametrize("side", [0, 1])
+def test_the_part_that_all_pictures_share_stays_and_the_others_are_darkened(side):
+    sides = [[UNIT[0]] * 3, [*UNIT[1:4]]]
+    features, maps = halves(*(sides if side == 0 else sides[::-1]))
+    torch.testing.assert_close(vote([(features, maps)], CENTER), UNIT[0])
+    batches = [(features[:2], maps[:2]), (features[2:], maps[2:])]
+    looks = average_under(features, maps).numpy()
+    refined = torch.cat([*refine_group(batches, looks, "other weights")])
+    shared, other = refined[..., 4:20].mean(), refined[..., 36:52].mean()
+    shared, other = (shared, other) if side == 0 else (other, shared)
+    assert shared > 0.6 and other < 0.3, (shared, other)
 
 
-@pytest.mark.parametrize("left", [[UNIT[0]] * 3, [UNIT[0]]], ids=["clear", "single"])
-def test_a_clear_group_and_a_single_picture_keep_their_own_consensus(left):
-    net, batches, own = group_of(left, left)
-    assert vote(net, batches, own, SIZE) is own.vector
+def test_a_single_picture_and_pictures_without_parts_keep_their_maps():
+    features, maps = halves([UNIT[0]], [UNIT[1]])
+    looks = average_under(features, maps).numpy()
+    assert [*refine_group([(features, maps)], looks, "")][0] is maps
+    features, maps = halves([UNIT[0]] * 3, UNIT[1:4])
+    dark = maps / 3
+    assert vote([(features, dark)], CENTER) is None
+    assert [*refine_group([(features, dark)], average_under(features, dark).numpy(), "")][0] is dark
 
 
-def test_pictures_without_parts_keep_their_own_consensus():
-    net, batches, own = group_of([UNIT[0]] * 3, UNIT[1:4])
-    net.decode = lambda laterals, f, E, size: torch.full((len(f), 1, SIZE, SIZE), 0.29)
-    assert vote(net, batches, own, SIZE) is own.vector
+def test_sure_pictures_keep_their_maps_and_those_that_lack_the_object_are_only_darkened():
+    features, maps = halves([UNIT[0]] * 3, [UNIT[1]] * 3)
+    presence = np.float32([SURE, (SURE + PRESENT) / 2, PRESENT])
+    refined = change(maps, features, presence, UNIT[0], CENTER)
+    torch.testing.assert_close(refined[0, :, :, 4:20], maps[0, :, :, 4:20])
+    other = refined[..., 36:52].mean((1, 2, 3))
+    assert other[0] > other[1] > other[2]
+    assert (change(maps, features, presence[2:].repeat(3), UNIT[4], CENTER) < maps.clamp_min(1e-3)).all()
+
+
+def test_an_empty_and_a_full_map_give_finite_numbers():
+    features, maps = halves([UNIT[0]] * 2, [UNIT[1]] * 2)
+    for level in (0, 1):
+        refined = change(torch.full_like(maps, level), features, np.zeros(2, np.float32), UNIT[0], CENTER)
+        assert refined.isfinite().all() and refined.min() >= 0 and refined.max() <= 1
 
 
 def test_parts_are_connected_bright_and_not_tiny():
-    m = np.zeros((20, 20), np.float32)
-    m[2:6, 2:6], m[10:14, 10:14], m[18, 18:] = 0.3, 0.9, 1.0
-    assert [part.sum().item() for part in find_parts(m)] == [16, 16]
-    assert find_parts(np.zeros((20, 20), np.float32)) == []
+    m = torch.zeros(1, 1, SIZE, SIZE)
+    m[..., 2:14, 2:14], m[..., 14:24, 14:24], m[..., 30:44, 30:44], m[..., 50, 50:] = 0.3, 0.9, 0.5, 1.0
+    parts = find_parts(m)
+    assert sorted(parts.sum((1, 2, 3)).tolist()) == [14 * 14, 12 * 12 + 10 * 10]  # corners connect
+    assert find_parts(torch.zeros(1, 1, SIZE, SIZE)).shape == (0, 1, SIZE, SIZE)
 
 
-def test_a_predictor_votes_only_if_asked_and_if_the_network_can(run, tmp_path):
+def test_the_shipped_objects_give_the_center_for_their_weights_only():
+    objects = read_references(OBJECTS)
+    expected = np.mean([one.appearance for one in objects], 0)
+    assert np.array_equal(mean_look(objects[0].weights), expected)
+    assert not mean_look("other weights").any()
+
+
+def test_only_the_default_weights_vote_unless_asked(run, tmp_path):
+    assert Predictor.load().voting and Predictor.load(PRETRAINED["distractors"][0]).voting
+    assert not Predictor.load("paper").voting and Predictor.load("paper", consensus="vote").voting
+    assert not Predictor.load(consensus="group").voting
     model = build_model(load_config(None, ["data.image_size=32", NARROW])).eval()
-    pictures = [np.full((8, 8, 3), level, np.uint8) for level in (0, 120, 250)]
-    mean = build_model(load_config(None, ["gam.kind=mean", NARROW])).eval()
-    for net, kind in ((model, "most"), (mean, "vote")):
-        with pytest.raises(ConfigError, match=kind):
-            Predictor(net, consensus=kind)
-    group, voted = (Predictor(model, size=32, consensus=kind)(pictures) for kind in ("group", "vote"))
-    assert all(m.shape == v.shape for m, v in zip(group, voted, strict=True))
-    wrong = run("test.py", "--consensus", "vote", "--object", "car", "--output", tmp_path / "o", status=2)
+    with pytest.raises(ConfigError, match="most"):
+        Predictor(model, consensus="most")
+    wrong = run("test.py", "--consensus", "most", "--output", tmp_path / "o", status=2)
     assert "--consensus" in wrong.stderr

@@ -27,9 +27,9 @@ def add_photos(parser: argparse.ArgumentParser, title: str) -> None:
     add("--images", type=Path, metavar="DIR", help="one group, or a folder of groups")
     add_results(parser, title, default="results/ and the folder's name")
     add("--gts", type=Path, metavar="DIR", help="masks in the same tree as the images: prints the scores")
-    about = """group: E of the whole group, as in the paper; vote: E of the parts that the pictures share, for
-        groups in which most pictures show other objects too (default: %(default)s)"""
-    add("--consensus", default="group", choices=("group", "vote"), help=about)
+    about = """group: maps as in the paper; vote: those of cluttered pictures, and those by a reference, are
+        refined by what the object looks like (default: vote with the weights distractors, else group)"""
+    add("--consensus", choices=("group", "vote"), help=about)
     about = """the object to find: clear pictures of it, or a file of gconet remember; folders in DIR pair up
         with the groups of the same names"""
     add("--reference", type=Path, metavar="DIR|FILE", help=about)
@@ -70,7 +70,8 @@ def settle(args: argparse.Namespace) -> None:
     elif not (args.reference or args.object) or not math.isfinite(args.presence):
         raise ConfigError(f"--presence {args.presence} needs --reference or --object and is from 0 to 1")
     ways = {"--maps": args.maps, "--reference": args.reference, "--object": args.object}
-    ways["--consensus vote"] = args.consensus == "vote"
+    if args.maps:
+        ways["--consensus"] = args.consensus
     if len(given := [option for option, value in ways.items() if value]) > 1:
         raise ConfigError(f"{' and '.join(given)} exclude each other; give one of them")
 

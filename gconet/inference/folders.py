@@ -15,8 +15,8 @@ from gconet.data.images import load_image
 from gconet.data.pictures import AHEAD, Load, read_groups
 from gconet.errors import DataError
 from gconet.files import save_picture
-from gconet.inference.predictor import PART, Map, Predictor
-from gconet.inference.presence import Floats, presence_of
+from gconet.inference.predictor import PART, Predictor
+from gconet.inference.presence import Floats, Map, presence_of
 from gconet.inference.reference import References
 from gconet.machine import processors
 from gconet.progress import progress

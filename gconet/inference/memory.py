@@ -37,18 +37,20 @@ def plan_group(
     precision: torch.dtype,
     memory: int | None = None,
     consensus_bytes: int | None = None,
+    drawn: bool = False,
 ) -> Plan:
     """Return the fastest plan for a group of `images` at `size` × `size` pixels within `memory` bytes.
 
     `memory` is what the group takes in addition to the network and the program. None: on a GPU what is
     free; on a CPU half of what is free, but at most 1 GiB; more if the group needs it. Raises ConfigError
     if `memory` is too small for the group. `consensus_bytes`: what the consensus takes per number of
-    stage 5; default: GAM's.
+    stage 5; default: GAM's. `drawn`: whether all maps are held until the last one is drawn.
     """
     number = precision.itemsize
     *sides, grid = (-(-size // stride) for stride in encoder.strides)  # pixels per side of each stage
     coarse = encoder.channels[-1] * grid**2  # numbers per image at stage 5
-    always = images * (2 * 3 * size**2 + coarse * number)  # this and the next group's pixels; stage 5
+    maps = 4 * size**2 * drawn
+    always = images * (2 * 3 * size**2 + coarse * number + maps)  # this and the next group's pixels; stage 5
     affinity = 2 if precision == torch.bfloat16 else 4  # GAM compares queries and keys in float32 for float16
     gam = 3 * number + 4 * (number != 4) + 4 * (number != affinity)  # concatenated stage 5, queries, keys
     consensus = images * coarse * (consensus_bytes or gam)

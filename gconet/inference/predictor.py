@@ -3,8 +3,9 @@
 A group goes through the network twice, in batches: for its consensus, which needs all of its images, and for
 the maps. Results of the first pass are kept as far as memory allows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
@@ -15,22 +16,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gconet.checkpoint import digest_weights, find_checkpoint, load_model
+from gconet.checkpoint import DEFAULT, PRETRAINED, digest_weights, find_checkpoint, load_model
 from gconet.data.ahead import lock
 from gconet.data.pictures import Picture, Pictures, list_pictures, name_pictures, read_groups, read_parts
 from gconet.device import autocast, pick_device, pick_memory_format, pick_precision, put, settle_threads, tf32
 from gconet.errors import ConfigError
 from gconet.inference.memory import Plan, known_memory, plan_group
-from gconet.inference.presence import Floats, Map, Maps, average_under, cosine_to_others, presence_of
+from gconet.inference.presence import Floats, Maps, Take, average_under, cosine_to_others, give, presence_of
 from gconet.inference.reference import Reference, is_saved
+from gconet.inference.vote import refine, refine_group
 from gconet.models import GCoNet
 from gconet.models.affinity import Consensus, GroupAffinityModule
-from gconet.models.decoder import upsample
 
 Given: TypeAlias = Picture | Sequence[Picture]  # one group, as a call takes it
 Source: TypeAlias = Given | Pictures  # or already read
-Take: TypeAlias = Callable[[Map], None]
-Sizes: TypeAlias = Sequence[tuple[int, int]]  # (H,W)
 Batch: TypeAlias = tuple[slice, list[Tensor], Tensor]  # its place in the group, laterals, stage 5
 Model: TypeAlias = Source | Reference  # the object to find: pictures of it, or what was made from them
 PART = 16  # pictures that are read together, and on a GPU computed together, if each stands alone
@@ -62,8 +61,9 @@ class Predictor:
 
         `size`: pixels per side of the network's input, as in training. `device`: auto, cpu or an accelerator,
         such as mps. `precision`: auto, fp32, tf32, bf16 or fp16; see `gconet.device.pick_precision`.
-        `memory`: bytes that a group may take beyond the network. `consensus`: group, E of the whole group as
-        in the paper; or vote, for cluttered groups. Raises ConfigError for anything else.
+        `memory`: bytes that a group may take beyond the network. `consensus`: group, as in the paper, or
+        vote, which refines the maps of cluttered groups, and those by a reference, by what the object looks
+        like (`gconet.inference.vote`). Raises ConfigError for anything else.
         """
         model = getattr(model, "_orig_mod", model)  # before torch.compile
         if not isinstance(model, GCoNet):
@@ -71,9 +71,9 @@ class Predictor:
         for name, value, least in (("size", size, 32), ("memory", memory, 1)):
             if value is not None and not (isinstance(value, Integral) and value >= least):
                 raise ConfigError(f"{name}: {value!r:.80} is not a whole number of {least} or more")
-        self.voting = consensus == "vote" and isinstance(model.affinity, GroupAffinityModule)
-        if not self.voting and consensus != "group":
-            raise ConfigError(f"consensus: {consensus!r:.80} is not group, or vote for a network with GAM")
+        if consensus not in ("group", "vote"):
+            raise ConfigError(f"consensus: {consensus!r:.80} is not group or vote")
+        self.voting = consensus == "vote"
         self.device = pick_device(str(device))
         self.size, self.memory, self.tf32 = size, memory, precision == "tf32"
         settle_threads(self.device)
@@ -86,14 +86,18 @@ class Predictor:
                 layer.to(self.precision)
 
     @classmethod
-    def load(cls, checkpoint: str | Path = "pretrained", **options: Any) -> "Predictor":
+    def load(
+        cls, checkpoint: str | Path = "pretrained", *, consensus: str | None = None, **options: Any
+    ) -> "Predictor":
         """Load a checkpoint file, or shipped weights: `distractors` (the default, `pretrained`) or `paper`.
 
-        `options`: device, precision, memory and consensus, as above. Raises CheckpointError if the file is
-        missing, damaged or of another architecture.
+        `consensus`: default vote for `distractors`, group for all others. `options`: device, precision and
+        memory, as above. Raises CheckpointError if the file is missing, damaged or of another architecture.
         """
-        model, config = load_model(find_checkpoint(checkpoint))
-        return cls(model, size=config.data.image_size, **options)
+        file = find_checkpoint(checkpoint)
+        model, config = load_model(file)
+        consensus = consensus or ("vote" if file == PRETRAINED[DEFAULT][0] else "group")
+        return cls(model, size=config.data.image_size, consensus=consensus, **options)
 
     def __call__(
         self, pictures: Given, *, reference: Model | None = None, include_group: bool = False
@@ -110,25 +114,22 @@ class Predictor:
     def predict(
         self, pictures: Source, take: Take, *, reference: Model | None = None, include_group: bool = False
     ) -> Floats:
-        """Call `take` with each map of the group, in order, as soon as it is computed; returns `presence`.
-        With only a `reference`, files are read a few at a time: a thousand need no more memory than ten."""
+        """Call `take` with each map of the group, in order, as soon as it is known; returns `presence`. With
+        a `reference` alone, files are read a few at a time: a thousand need no more memory than ten."""
         if reference is None:
             return cosine_to_others(self._whole(pictures, take)[1])
         known = self.recall(reference)
-        return presence_of(self.find(pictures, take, known, include_group), known.appearance)
-
-    def find(self, pictures: Source, take: Take, known: Reference, include_group: bool = False) -> Floats:
-        """`predict` for a part of a folder; returns (N,C) for `presence_of`, which compares all parts."""
-        vector = torch.from_numpy(known.vector).to(self.device).view(1, -1, 1, 1)
-        return self._whole(pictures, take, vector)[1] if include_group else self._each(pictures, take, vector)
+        if include_group:
+            known = replace(known, vector=Reference.mean([known, self.remember(pictures)], "both").vector)
+        return presence_of(self.find(pictures, take, known), known.appearance)
 
     def remember(self, pictures: Source, name: str = "") -> Reference:
         """Return what `pictures` have in common; raises ConfigError if their E is not one vector."""
-        E, seen = self._whole(pictures, lambda m: None)
-        if E.numel() != seen.shape[1]:
+        E, looks = self._whole(pictures, None)
+        if E.numel() != looks.shape[1]:
             raise ConfigError("gam.kind: this consensus is not one vector, so it cannot use references")
-        look = seen.sum(0) / np.linalg.norm(seen.sum(0)).clip(1e-12)
-        name = name or (str(pictures) if isinstance(pictures, str | Path) else f"{len(seen)} pictures")
+        look = looks.sum(0) / np.linalg.norm(looks.sum(0)).clip(1e-12)
+        name = name or (str(pictures) if isinstance(pictures, str | Path) else f"{len(looks)} pictures")
         return Reference(E.flatten().float().cpu().numpy(), look, name, self.digest)
 
     def recall(self, reference: Model) -> Reference:
@@ -142,22 +143,23 @@ class Predictor:
         """The weights and the input size as 16 hexadecimal digits, the same for all precisions."""
         return f"{digest_weights(self.model)}-{self.size}"
 
-    def _whole(self, pictures: Source, take: Take, other: Tensor | None = None) -> tuple[Tensor, Floats]:
-        """Decode a group with its own E, or with the mean of that and `other`; returns E and `_decode`'s."""
-        group, seen = self._read(pictures), []
+    def _whole(self, pictures: Source, take: Take | None) -> tuple[Tensor, Floats]:
+        """Decode a group with its own E; returns E, and the looks of its pictures, (N,C)."""
+        group, looks, drawn = self._read(pictures), list[Floats](), list[tuple[Tensor, Tensor]]()
+        sizes = iter(group.sizes)
         with lock("compute"):  # the plan depends on the memory that is free now
             kept, consensus = self._first_pass(group)
-            if self.voting:
-                from gconet.inference.vote import vote  # here: it loads OpenCV
-
-                with self._compute():
-                    batches = (batch[1:] for batch in self._complete(group, kept))
-                    consensus = consensus._replace(vector=vote(self.model, batches, consensus, self.size))
-            if other is not None:
-                consensus = consensus._replace(vector=(consensus.vector + other) / 2)
             for part, laterals, features in self._complete(group, kept):
-                seen.append(self._decode(laterals, features, consensus.of(part), group.sizes[part], take))
-        return consensus.vector, np.concatenate(seen)
+                maps, look = self._draw(laterals, features, consensus.of(part))
+                looks.append(look)
+                if take and self.voting:
+                    drawn.append((features, maps))
+                elif take:
+                    give(maps, sizes, take)
+            if take and drawn:
+                for maps in refine_group(drawn, np.concatenate(looks), self.digest):
+                    give(maps, sizes, take)
+        return consensus.vector, np.concatenate(looks)
 
     def _complete(self, group: Pictures, kept: list[Batch]) -> Iterator[Batch]:
         """Yield the batches with all four laterals; those that were not kept are computed again."""
@@ -168,33 +170,30 @@ class Predictor:
                 laterals = [*self.model.laterals(stages), *laterals]
             yield part, laterals, features
 
-    def _each(self, pictures: Source, take: Take, vector: Tensor) -> Floats:
-        """Decode each picture by itself with E = `vector`; another size of batch would round differently."""
-        n, seen = 1 if self.device.type == "cpu" else PART, []
+    def find(self, pictures: Source, take: Take, known: Reference) -> Floats:
+        """Decode each picture by itself with a reference's E, in batches of one size, as another would round
+        differently; returns the looks, (N,C), of which `presence_of` a whole folder is made."""
+        n, looks = 1 if self.device.type == "cpu" else PART, []
+        E = put(torch.from_numpy(known.vector), self.device).view(1, -1, 1, 1)
         read = [pictures] if isinstance(pictures, Pictures) else read_parts(pictures, self.size, PART)
         for group in read:
             for pixels, i in zip(group.pixels.split(n), range(0, len(group.sizes), n), strict=True):
                 with self._compute():
-                    pixels = F.pad(pixels, (0, 0, 0, 0, 0, 0, 0, n - len(pixels)))
-                    *stages, features = self.model.encode(self._images(pixels))
-                    laterals, E = self.model.laterals(stages), vector.to(features.dtype)
-                seen.append(self._decode(laterals, features, E, group.sizes[i : i + n], take))
-        return np.concatenate(seen)
+                    padded = F.pad(pixels, (0, 0, 0, 0, 0, 0, 0, n - len(pixels)))
+                    *stages, features = self.model.encode(self._images(padded))
+                    laterals = self.model.laterals(stages)
+                maps, look = self._draw(laterals, features, E.to(features.dtype))
+                maps = refine(maps, features, look, known) if self.voting else maps
+                looks.append(look[: len(pixels)])
+                give(maps, iter(group.sizes[i : i + n]), take)
+        return np.concatenate(looks)
 
-    def _decode(
-        self, laterals: list[Tensor], features: Tensor, E: Tensor, sizes: Sizes, take: Take
-    ) -> Floats:
-        """Decode a batch, which may be padded, to maps of `sizes`; returns `average_under` them, (n,C)."""
+    def _draw(self, laterals: list[Tensor], features: Tensor, E: Tensor) -> tuple[Tensor, Floats]:
+        """Decode a batch to maps (n,1,S,S); also returns the looks, what is `average_under` them, (n,C)."""
         with self._compute():
             maps = self.model.decode(laterals, features, E, (self.size, self.size))
-            scaled = [upsample(m[None], size)[0, 0] for m, size in zip(maps, sizes, strict=False)]
-            grey = [(m * 255).to(torch.uint8) for m in scaled]
             laterals.clear()
-            seen = average_under(features, maps)[: len(sizes)]
-        found = self._finite(seen)
-        for m in grey:
-            take(m.cpu().numpy())
-        return found
+            return maps, self._finite(average_under(features, maps))
 
     def _finite(self, numbers: Tensor) -> Floats:
         """Return what the network computed as float32; raises ConfigError if it is not finite."""
@@ -233,6 +232,7 @@ class Predictor:
         return plan_group(
             images, self.size, encoder=self.model.encoder, device=self.device, precision=self.precision,
             memory=memory, consensus_bytes=getattr(self.model.affinity, "bytes_per_number", None),
+            drawn=self.voting,
         )  # fmt: skip
 
     def _first_pass(self, group: Pictures, *, maps: bool = True) -> tuple[list[Batch], Consensus]:

@@ -1,15 +1,18 @@
 """The maps of a group, and whether a picture holds its object."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from gconet.inference.reference import PRESENT
+from gconet.models.decoder import upsample
 
 Map = npt.NDArray[np.uint8]
+Take = Callable[[Map], None]
 Floats = npt.NDArray[np.float32]
 UNLIKE = 0.5  # two pictures whose cosine is lower have little in common
 
@@ -26,6 +29,15 @@ class Maps(list[Map]):
 
     names: Sequence[str]
     presence: Floats
+
+
+def give(maps: Tensor, sizes: Iterator[tuple[int, int]], take: Take) -> None:
+    """Call `take` with each of the maps (n,1,S,S), resized to the next of `sizes` (H,W); ends with these."""
+    with torch.inference_mode():
+        scaled = [upsample(m[None], size)[0, 0] for m, size in zip(maps, sizes, strict=False)]
+        grey = [(m * 255).to(torch.uint8) for m in scaled]
+    for m in grey:
+        take(m.cpu().numpy())
 
 
 def average_under(features: Tensor, maps: Tensor) -> Tensor:

@@ -1,7 +1,11 @@
-"""A consensus by vote, for cluttered groups: what do its pictures share? docs/experiments.md"""
+"""Cluttered groups: a vote on what their pictures share, and maps refined by it. docs/experiments.md
 
-from collections.abc import Iterable
-from typing import cast
+The map of a cluttered picture often marks other objects too. The features of stage 5 tell them apart better
+once it is known what the object looks like: like a reference, or like the parts that all pictures share.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -9,55 +13,104 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gconet.inference.presence import Floats, average_under, cosine_to_others
-from gconet.models import GCoNet
-from gconet.models.affinity import Consensus, GroupAffinityModule
-from gconet.opencv import cv2
+from gconet.inference.reference import OBJECTS, PRESENT, Reference, read_references
+from gconet.models.decoder import upsample
 
-LEVEL, SHARE = 0.3, 0.01  # a part: connected pixels of this level, more than this share of the picture
-CLEAR, POWER = 0.8, 4  # a group of this median presence keeps its E; the power of a picture's votes in E
-Batches = Iterable[tuple[list[Tensor], Tensor]]
+GRID = 56  # cells per side, on which parts are found
+LEVEL, SHARE = 0.3, 0.01  # a part: connected cells of this level, more than this share of the picture
+POWER = 4  # of a picture's votes
+MOST, SURE = 40, 0.9  # strength of a change: 0 at a presence of SURE, MOST at PRESENT and below
+LEAST = 0.1  # similarity below which everything is darkened, for pictures that lack the object
+Drawn = Sequence[tuple[Tensor, Tensor]]  # batches of a group: stage 5 (n,C,h,w) and maps (n,1,H,W)
 
 
-def vote(model: GCoNet, batches: Batches, group: Consensus, size: int) -> Tensor:
-    """Laterals and stage 5 (n,C,h,w) of a group's pictures, and its own consensus → E (1,C,1,1).
+def refine_group(drawn: Drawn, looks: Floats, weights: str) -> Iterator[Tensor]:
+    """Refine the maps of a group by what its pictures share, batch by batch; a single picture keeps its map.
 
-    Parts come from the maps (size × size) with the group's E and with that of each picture alone. A clear
-    group, a single picture, and pictures without parts keep the group's own E.
+    `looks`: features averaged under the maps, (N,C), each of length 1. `weights`: `Predictor.digest`.
     """
-    means, parts, attended = list[Tensor](), list[Tensor](), list[Tensor]()
-    looks, owners = list[Floats](), list[int]()
-    for laterals, features in batches:
-        alone = torch.cat([model.consensus(picture[None]).vector for picture in features])
-        both = [model.decode(laterals, features, E, (size, size)) for E in (group.vector, alone)]
-        looks.append(average_under(features, both[0]).cpu().numpy())
-        for picture, *maps in zip(features.float(), *both, strict=True):
-            attention = group.attention[len(means)].float()
-            for mask in (part for m in maps for part in find_parts(m[0].float().cpu().numpy())):
-                weight = F.adaptive_avg_pool2d(mask.to(picture.device), picture.shape[1:])
-                parts.append(weighted_mean(picture, weight))
-                attended.append(weighted_mean(picture, weight * attention))
-                owners.append(len(means))
-            means.append(picture.mean((1, 2)))
-    if not owners or not np.median(cosine_to_others(np.concatenate(looks))) < CLEAR:
-        return group.vector
-    unit = F.normalize(torch.stack(parts) - torch.stack(means).mean(0), dim=1).cpu().numpy()
-    alike, own = unit @ unit.T, np.array(owners)
-    best = {k: alike[:, own == k].max(1) for k in np.unique(own)}  # with each picture's most similar part
-    votes = np.sum([*best.values()], 0) - [best[k][i] for i, k in enumerate(own)]  # of the other pictures
-    kept = [max(np.flatnonzero(own == k), key=votes.__getitem__) for k in best]
-    weights = torch.from_numpy(votes[kept].clip(0) ** POWER).to(parts[0])[:, None]
-    mean = (weights * torch.stack(attended)[kept]).sum(0) / weights.sum() / attention.numel()  # as in GAM
-    E = cast(GroupAffinityModule, model.affinity).output(mean.view(1, -1, 1, 1).to(features.dtype))
-    return E if E.isfinite().all() else group.vector  # no votes at all
+    presence, center = cosine_to_others(looks), mean_look(weights).to(drawn[0][1])
+    shared = vote(drawn, center) if len(looks) > 1 else None
+    for features, maps in drawn:
+        own, presence = np.split(presence, [len(maps)])
+        yield maps if shared is None else change(maps, features, own, shared, center)
 
 
-def weighted_mean(picture: Tensor, weight: Tensor) -> Tensor:
-    """Features (C,h,w) and weights (1,h,w) → (C,)."""
-    return (picture * weight).sum((1, 2)) / weight.sum().clamp_min(1e-9)
+def refine(maps: Tensor, features: Tensor, looks: Floats, known: Reference) -> Tensor:
+    """Refine the maps (n,1,H,W) of pictures by what a reference looks like; the other arguments: as above."""
+    center = mean_look(known.weights).to(maps)
+    look = F.normalize(torch.from_numpy(known.appearance).to(maps) - center, dim=0)
+    return change(maps, features, (looks * known.appearance).sum(1), look, center)
 
 
-def find_parts(m: np.ndarray) -> list[Tensor]:
-    """A map (H,W) in [0,1] → the mask of each part, (1,H,W) float32."""
-    count, labels, figures, _ = cv2.connectedComponentsWithStats((m >= LEVEL).astype(np.uint8))
-    large = [i for i in range(1, count) if figures[i, cv2.CC_STAT_AREA] > SHARE * m.size]
-    return [torch.from_numpy((labels == i).astype(np.float32))[None] for i in large]
+def vote(drawn: Drawn, center: Tensor) -> Tensor | None:
+    """Return what the parts with the most votes look like, (C,) of length 1; None without votes.
+
+    A part's vote from another picture is its best cosine with that picture's parts. Each picture keeps its
+    part with the most votes, and counts by these votes to the power of `POWER`.
+    """
+    pairs = [pair for features, maps in drawn for pair in zip(features.split(1), maps.split(1), strict=True)]
+    parts = [average_under(features, find_parts(m)) for features, m in pairs]
+    owners = np.repeat(np.arange(len(parts)), [len(own) for own in parts])
+    if not len(owners):
+        return None
+    unit = F.normalize(torch.cat(parts) - center, dim=1)
+    alike = (unit @ unit.T).cpu().numpy()
+    best = {k: alike[:, owners == k].max(1) for k in np.unique(owners)}
+    votes = np.sum([*best.values()], 0) - [best[k][i] for i, k in enumerate(owners)]  # not its own picture's
+    kept = [max(np.flatnonzero(owners == k), key=votes.__getitem__) for k in best]
+    weights = torch.from_numpy(votes[kept].clip(0) ** POWER).to(unit)
+    return F.normalize(weights @ unit[kept], dim=0) if weights.any() else None
+
+
+def change(maps: Tensor, features: Tensor, presence: Floats, look: Tensor, center: Tensor) -> Tensor:
+    """Brighten the pixels whose features are more like `look` than the map's average is; darken the others.
+
+    maps (n,1,H,W) in [0,1], stage 5 (n,C,h,w), presence (n,), look (C,) of length 1 → maps (n,1,H,W).
+    `center` (C,): what all objects look like; similarity is the cosine without it, averaged under the map
+    over 3 × 3 positions, and in a part half of it is the part's average, so that an object is not cut in two.
+    The higher a picture's presence, the smaller is the change.
+    """
+    n, _, h, w = features.shape
+    unit = F.normalize(F.normalize(features.float(), dim=1) - center.view(-1, 1, 1), dim=1)
+    alike = (unit * look.view(-1, 1, 1)).sum(1, keepdim=True)
+    weights = F.adaptive_avg_pool2d(maps, (h, w))
+    average = mean_under(weights, alike).clamp_min(LEAST)
+    near = F.avg_pool2d(alike * weights, 3, 1, 1) / F.avg_pool2d(weights, 3, 1, 1).clamp_min(1e-4)
+    near, small = upsample(near, (GRID, GRID)), F.adaptive_avg_pool2d(maps, GRID)
+    parts = label_parts(small)
+    for number in parts[parts > 0].unique():
+        inside = small * (parts == number)
+        near = torch.where(inside > 0, (near + mean_under(inside, near)) / 2, near)
+    strength = (MOST * (SURE - presence) / (SURE - PRESENT)).clip(0, MOST)
+    shift = torch.from_numpy(strength).to(maps).view(n, 1, 1, 1) * (near - average)
+    return (maps.logit(1e-4) + upsample(shift, (maps.shape[2], maps.shape[3]))).sigmoid()
+
+
+def mean_under(weights: Tensor, values: Tensor) -> Tensor:
+    """Weights and values (n,1,h,w) → each picture's weighted mean, (n,1,1,1)."""
+    return (weights * values).sum((2, 3), keepdim=True) / weights.sum((2, 3), keepdim=True).clamp_min(1e-6)
+
+
+@cache
+def mean_look(weights: str) -> Tensor:
+    """What the shipped objects look like on average, (C,), if they were made with `weights`; else 0, (1,)."""
+    looks = [one.appearance for one in read_references(OBJECTS) if one.weights == weights]
+    return torch.from_numpy(np.mean(looks, 0)) if looks else torch.zeros(1)
+
+
+def find_parts(m: Tensor) -> Tensor:
+    """A map (1,1,H,W) in [0,1] → masks of its K parts, (K,1,GRID,GRID) float32."""
+    labels = label_parts(F.adaptive_avg_pool2d(m, GRID))
+    numbers, areas = labels.unique(return_counts=True)
+    large = numbers[(areas > SHARE * labels.numel()) & (numbers > 0)]
+    return (labels == large.view(-1, 1, 1, 1)).float()
+
+
+def label_parts(small: Tensor) -> Tensor:
+    """Maps (n,1,GRID,GRID) → one number for each part of a map, 0 elsewhere, of the same shape; no OpenCV."""
+    bright = (small >= LEVEL).float()
+    labels = torch.arange(1.0, 1 + GRID**2, device=small.device).view(1, 1, GRID, GRID) * bright
+    while not (grown := F.max_pool2d(labels, 3, 1, 1) * bright).equal(labels):  # the highest number spreads
+        labels = grown
+    return labels
