@@ -180,9 +180,7 @@ def config_from_dict(settings: Any, overrides: Sequence[str] = ()) -> Config:
     """Build a Config from nested plain `settings` and overrides `section.key=value`; raises ConfigError."""
     flat = flatten(settings)
     for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"{override!r} is not an override; write section.key=value")
+        key, _, text = override.partition("=")  # without "=", the text is empty, which no setting takes
         flat |= flatten({key: text})
     if isinstance(flat.get("data.cache"), bool):  # in older checkpoints, such as the weights `paper`
         flat["data.cache"] = "auto"

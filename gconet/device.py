@@ -110,10 +110,9 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     elif name == "auto":
         about = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
         name = "bf16" if device.type == "cpu" and "avx512_bf16" in about else "fp32"
-    if name not in PRECISIONS:
-        raise ConfigError(f"unknown precision {name!r}; use auto, {', '.join(PRECISIONS)}")
-    if name == "tf32" and device.type != "cuda":
-        raise ConfigError(f"precision tf32 needs a CUDA GPU, not {device}; use auto, fp32, bf16 or fp16")
+    known = [kind for kind in PRECISIONS if kind != "tf32" or device.type == "cuda"]
+    if name not in known:
+        raise ConfigError(f"precision {name!r} is not available on {device}; use auto, {', '.join(known)}")
     set_tf32(name == "tf32")
     return PRECISIONS[name]
 
@@ -174,10 +173,10 @@ def peak_memory(device: torch.device) -> float:
     """Return the peak memory so far in GiB: of PyTorch on a GPU with its own memory, else of the process."""
     if peak := getattr(torch.get_device_module(device), "max_memory_allocated", None):
         return float(peak(device)) / 2**30
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return math.nan
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 

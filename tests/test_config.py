@@ -50,7 +50,7 @@ def test_one_training_set_is_a_name_and_several_are_a_list():
     ("train.epochs=true", "train.epochs"), ("data.cache=1", "data.cache.*auto, device, memory, none"),
     ("train.graph=yes please", "train.graph.*auto, True, False"),
     ("gam.softmax=all", "gam.softmax.*image, group"), ("optimizer.betas=[0.9]", "optimizer.betas"),
-    ("data=3", "data"), ("seed", "'seed'"), ("name.x=1", "name.x"), ("train.epochs=0", "train.epochs"),
+    ("data=3", "data"), ("seed", "seed"), ("name.x=1", "name.x"), ("train.epochs=0", "train.epochs"),
     ("name=../up", "name.*../up"), ("data.flip=2", "data.flip"), ("train.steps=0", "train.steps"),
     ("gam.kernel_size=1.0", "gam.kernel_size"), ("optimizer.lr=-1", "optimizer.lr"),
     ("optimizer.lr=nan", "optimizer.lr"), ("optimizer.betas=[1.5, 2]", "optimizer.betas"),
@@ -60,7 +60,7 @@ def test_one_training_set_is_a_name_and_several_are_a_list():
     ("validation.set=DUTS_class", "validation.set.*data.train_set"),
     ("seed=" + 5000 * "9", "name|seed"), ("data.shares=" + 2000 * "[", "data.shares"),
     ("optimizer.lr=1" + 400 * "0", "optimizer.lr"), ("name=a\0b", "name"), ("name=a\nb", "name"),
-    ("data.image_size=60000", "data.image_size.*32 and 2048"),
+    ("data.image_size=60000", "data.image_size.*32 and 2048"), ("a.yaml", "a.yaml"),
 ])  # fmt: skip
 def test_a_wrong_setting_is_named(override, named):
     with pytest.raises(ConfigError, match=named) as caught:

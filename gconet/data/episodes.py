@@ -99,13 +99,12 @@ class RecordedEpisodes:
         try:
             with np.load(path, allow_pickle=False) as file:
                 record = dict(file)
-            if str(record.get("format", FORMAT)) != FORMAT:  # files from before the tag have none
-                raise ValueError(f"its format is {record['format']}")
             sizes, flips = record["sizes"], record["flip"].astype(bool)
             names, angles = record["names"][record["image"]].astype(str), record["angle"].astype(np.float32)
             first, second = record["label_folder"][record["labels"].reshape(-1, 2)].T.astype(str).tolist()
-            if len(first) != sizes.size or not len(names) == len(angles) == len(flips) == sizes.sum():
-                raise ValueError("its arrays do not add up")
+            fits = len(first) == sizes.size and len(names) == len(angles) == len(flips) == sizes.sum()
+            if not fits or str(record.get("format", FORMAT)) != FORMAT:  # older files have no format
+                raise ValueError("another format, or its arrays do not add up")
             self.steps, cuts = sizes.shape[1], np.cumsum(sizes)[:-1]
         except Exception as error:  # zip, zlib and NumPy raise many unrelated types
             raise DataError(f"data.episodes: {path} cannot be read as episodes ({error})") from None

@@ -33,11 +33,9 @@ def name_folders(texts: Sequence[str], option: str) -> dict[str, Path]:
     for text in texts:
         before, equals, after = text.partition("=")
         name, folder = (before, after) if equals and not Path(text).is_dir() else ("", text)
-        if not folder:
-            raise ConfigError(f"{option} {text!r} does not name a folder")
         name = name or Path(folder).resolve().name
         check_name(name, option)
-        if name in folders:
-            raise ConfigError(f"two {option} are named {name!r}; give different names: {option} NAME=DIR")
+        if not folder or name in folders:
+            raise ConfigError(f"{option} {text!r}: each needs a folder and a name of its own, as NAME=DIR")
         folders[name] = Path(folder)
     return folders

@@ -61,10 +61,8 @@ def restore(
 
     Raises CheckpointError if it does not fit the network or the `expected` progress.
     """
-    training = content.get("training")
-    if not training:
-        raise CheckpointError(f"{path} has no training state to resume from")
     try:
+        training = content["training"]
         heads, state = training.pop("heads"), training.pop("optimizer")
         for name, value in vars(expected).items():
             if (saved := training.get(name)) != value:
@@ -82,4 +80,4 @@ def restore(
         sums = {name: float(value) for name, value in training["sums"].items()}
         return {"step": int(training["step"]), "best": best, "sums": sums}
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path}: damaged: its training state is invalid ({error})") from None
+        raise CheckpointError(f"{path}: its training state is missing or invalid ({error})") from None

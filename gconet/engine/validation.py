@@ -10,7 +10,7 @@ import torch
 from gconet.config import Config
 from gconet.data.ahead import read_ahead
 from gconet.data.groups import Group
-from gconet.data.images import load_mask, load_with_mask
+from gconet.data.images import check_size, load_mask, load_with_mask
 from gconet.errors import DataError, note
 from gconet.evaluation import score_arrays
 from gconet.inference.predictor import Predictor
@@ -38,8 +38,7 @@ def validate(
         for group in progress(groups, "validate", len(groups), unit="group"):
             for item, m in zip(group.items, predictor([item.image for item in group.items]), strict=True):
                 mask = np.asarray(load_mask(item.mask))
-                if mask.shape != m.shape:
-                    raise DataError(f"{item.mask} differs in size from its image; see scripts/check_data.py")
+                check_size(item.mask, mask.shape[::-1], item.image, m.shape[::-1])
                 yield group.name, item.stem, m, mask
 
     try:

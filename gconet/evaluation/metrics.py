@@ -45,11 +45,11 @@ def score_map(
     If the originals divide by zero, an empty precision, recall or quadrant counts as 0, and a constant map
     is all foreground at threshold 0 and empty above it. Raises ValueError for other arrays or conventions.
     """
-    if convention not in CONVENTIONS:
-        raise ValueError(f"convention {convention!r} is not one of {', '.join(CONVENTIONS)}")
     given = [(one.dtype, one.shape) for one in (map_u8, gt_u8)]
-    if given != 2 * [(np.uint8, map_u8.shape)] or map_u8.ndim != 2 or map_u8.size == 0:
-        raise ValueError(f"expected an 8-bit map and mask of one (H, W), got {given}")
+    sound = given == 2 * [(np.uint8, map_u8.shape)] and map_u8.ndim == 2 and map_u8.size > 0
+    if not sound or convention not in CONVENTIONS:
+        expected = f"an 8-bit map and mask of one (H, W), and one of {', '.join(CONVENTIONS)}"
+        raise ValueError(f"expected {expected}; got {given} and {convention!r}")
     response = {} if distractors_u8 is None else measure_response(map_u8, gt_u8, distractors_u8)
     toolbox = convention == "toolbox"
     if not toolbox:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from gconet.data.groups import list_groups, pair_folders
-from gconet.data.images import load_map, load_mask
+from gconet.data.images import check_size, load_map, load_mask
 from gconet.data.names import name_some
 from gconet.errors import DataError, note
 from gconet.evaluation.metrics import MapScore, score_map
@@ -100,14 +100,13 @@ def score_picture(
 ) -> MapScore:
     """Return the score of a map, which `map_` names, by the `mask` read from `gt`. Raises DataError if the
     distractor mask cannot be read, or if one of the three does not fit."""
-    others = load_mask(distractors) if distractors else None
-    size = f"{gt} {mask.width}x{mask.height}"
-    if others and others.size != mask.size:
-        own = f"{others.width}x{others.height}"
-        raise DataError(f"{distractors} is {own} but {size}; give masks of the same picture")
+    others = None
+    if distractors:
+        others = load_mask(distractors)
+        check_size(distractors, others.size, gt, mask.size)
     if picture.size == mask.size[::-1] != mask.size:
-        own = f"{picture.width}x{picture.height}"
-        raise DataError(f"{map_} is {own} but {size}: one of them is rotated; save both upright")
+        sizes = "{}x{} but {} {}x{}".format(*picture.size, gt, *mask.size)
+        raise DataError(f"{map_} is {sizes}: one of them is rotated; save both upright")
     if picture.size != mask.size:  # on 8-bit levels and antialiased, as in the toolbox
         picture = picture.resize(mask.size, Image.Resampling.BILINEAR)
     levels, truth = np.asarray(picture), np.asarray(mask)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gconet.cli import new_parser
-from gconet.errors import ConfigError, run_command
+from gconet.errors import run_command
 from gconet.opencv import cv2
 
 WIDTH, HEIGHT = 480, 360  # pixels
@@ -60,8 +60,6 @@ def main() -> int:
     parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="the unpacked packages")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new folder")
     args = parser.parse_args()
-    if args.output.exists():
-        raise ConfigError(f"--output {args.output} exists; name a new folder")
     drawn = {"cartoon", "seasonal"}  # folders of drawings
     files = {p.name: p for p in sorted(args.packages.rglob("*.[jp][pn]g")) if not drawn & {*p.parts}}
     for g, (group, pictures) in enumerate(PICTURES.items()):

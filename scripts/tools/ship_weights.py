@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gconet.cli import new_parser
-from gconet.errors import CheckpointError, ConfigError, run_command
+from gconet.errors import ConfigError, run_command
 from gconet.files import check_files
 
 
@@ -44,9 +44,7 @@ def ship_weights(sources: Sequence[Path], shares: Sequence[int], target: Path) -
         load_state(model, load_model(path)[0].state_dict(), path)  # raises if the architecture differs
         mean = {name: mean[name] + share * value for name, value in model.state_dict().items()}
     half = {name: (total / sum(shares)).half() for name, total in mean.items()}
-    if wrong := [name for name, value in half.items() if not value.isfinite().all()]:
-        raise CheckpointError(f"{sources[-1]}: {wrong[0]} has values that float16 cannot represent")
-    load_state(model.half(), half, target)
+    load_state(model.half(), half, sources[-1])  # raises if float16 cannot represent a value
     episodes, init = (path and Path(path).name for path in (config.data.episodes, config.init))
     data = replace(config.data, root="data", episodes=episodes)
     encoder = replace(config.encoder, weights=Path(config.encoder.weights).name)
