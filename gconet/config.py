@@ -226,7 +226,7 @@ def parse_yaml(text: str | bytes, where: str) -> Any:
 
 
 def check(kind: Any, value: Any, key: str) -> Any:
-    """Return `value`, or what it says if it is text, as type `kind`, one of the few that gconet.config uses;
+    """Return `value`, or what it says if it is text, as type `kind`, one of those that settings have;
     raises ConfigError. A single value is a list of one."""
     origin, args = get_origin(kind), get_args(kind)
     if origin is UnionType:  # X | None

@@ -31,7 +31,7 @@ SWITCH, CONVOLUTIONS = ("fp32_precision", BACKENDS.cudnn.conv) if NEW else ("all
 UNSET, OFF, ON = ("none", "ieee", "tf32") if NEW else (False, False, True)
 GPU_SWITCHES = [BACKENDS.cuda.matmul, CONVOLUTIONS]
 CPU_SWITCHES = [BACKENDS.mkldnn.matmul, BACKENDS.mkldnn.conv] if NEW else []
-_process = 0  # the first one that computed
+_process = 0  # id of the process that computed first
 PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -60,7 +60,7 @@ def put(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def copy_to_host(values: Tensor) -> tuple[Tensor, Any]:
-    """Start to copy `values`; return the copy, and the event after which it is complete (None: it is)."""
+    """Start to copy `values`; return the copy and the event that completes it, or None if it is complete."""
     if not runs_ahead(values.device):
         return values.to("cpu", copy=True), None
     copy, arrived = values.to("cpu", non_blocking=True, copy=True), torch.cuda.Event(enable_timing=True)

@@ -7,8 +7,8 @@
 Within a seed, runs share episodes and the initial weights of the parts that they share. The first two
 configurations run with every seed before the others start. A run is runs/ablation-<config>-seed<k>-<code>,
 where the code stands for its settings; its scores are <output>/<budget>/<set>/<run>.json, and <set>.md is a
-table of all of them, with a column for each setting that differs. What has a JSON file is not trained again:
-to share the work, copy these files between machines of one kind. If stopped, run it again to resume.
+table of all of them, with a column for each setting that differs. A run is not trained again if its JSON file
+exists: to share the work, copy these files between machines of one kind. After a stop, run it again.
 """
 
 import hashlib

@@ -50,7 +50,7 @@ def new_parser(doc: str | None) -> argparse.ArgumentParser:
 
 
 def parse_path(text: str) -> Path:
-    """Return the path; an empty one is wrong, as it would be the current folder."""
+    """Return the path; raises ArgumentTypeError if it is empty, which would mean the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("an empty path; give a file or a folder")
     return Path(text)

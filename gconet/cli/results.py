@@ -34,7 +34,7 @@ def add_photos(parser: argparse.ArgumentParser, title: str) -> None:
         with the groups of the same names"""
     add("--reference", type=Path, metavar="DIR|FILE", help=about)
     add("--object", metavar="NAME", help="the object to find, by a name that gconet objects lists")
-    about = f"with those two, pictures of a lower presence lack the object (default: {PRESENT})"
+    about = f"with --reference or --object: pictures of lower presence lack the object (default: {PRESENT})"
     add("--presence", type=float, metavar="P", help=about)
     about = """memory for a group beside the network (default: on a GPU what is free; on a CPU half of that,
         at most 1 unless the group needs more); with less, more is computed twice"""
@@ -68,7 +68,7 @@ def settle(args: argparse.Namespace) -> None:
     if args.presence is None:
         args.presence = PRESENT
     elif not (args.reference or args.object) or not math.isfinite(args.presence):
-        raise ConfigError(f"--presence {args.presence} needs --reference or --object and is from 0 to 1")
+        raise ConfigError(f"--presence {args.presence}: give it with --reference or --object, from 0 to 1")
     ways = {"--maps": args.maps, "--reference": args.reference, "--object": args.object}
     if args.maps:
         ways["--consensus"] = args.consensus

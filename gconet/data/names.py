@@ -28,7 +28,7 @@ def name_some(names: list[str], most: int = 5) -> str:
 
 def name_folders(texts: Sequence[str], option: str) -> dict[str, Path]:
     """Name → folder for each NAME=DIR of a repeatable `option`; a plain DIR is named after its folder. Raises
-    ConfigError if two share a name, or one is not a plain name."""
+    ConfigError if two share a name, one is not a plain name, or DIR is empty."""
     folders: dict[str, Path] = {}
     for text in texts:
         before, equals, after = text.partition("=")

@@ -19,11 +19,7 @@ from gconet.errors import DataError, run_command, say
 from gconet.files import save_picture
 
 OUTLINES = ("disc", "square", "cross", "bar")
-SURFACES = (
-    "plain",
-    "striped",
-    "checked",
-)  # 4 and 3 are coprime: each of 12 classes has its own (k % 4, k % 3)
+SURFACES = ("plain", "striped", "checked")  # 4 and 3 are coprime: k % 4 and k % 3 differ for 12 classes
 LEAST_VISIBLE = 0.7  # share of each object's pixels that the other objects must not cover
 
 

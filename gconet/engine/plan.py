@@ -23,7 +23,8 @@ def plan_training(
     `train.graph: auto` uses graphs on a single GPU if twice a step's memory is free, because batches of
     other sizes warm up while recorded graphs hold memory; not in fp16, in which they have not been tried.
     `data.cache: auto` uses the GPU if the images, 4 bytes per pixel, fit next to a step, else main memory if
-    half of what is free is enough; nothing if the run reads fewer images than that. Raises ConfigError.
+    half of what is free is enough; nothing if the run reads fewer images than the set has. Raises ConfigError
+    if graphs cannot run.
     """
     size, batch = config.data.image_size, 2 * config.data.group_size
     # The release's recipe took 2.55 GiB per step in bfloat16 on an H200; in float32 the reference path took

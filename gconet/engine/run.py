@@ -110,7 +110,7 @@ class Run:
             save_checkpoint(self.folder / name, config=self.config, model=model.net, training=training)
 
     def close(self, **record: Any) -> None:
-        """Write the last line of the log."""
+        """Write the last line of the log, and close TensorBoard's file."""
         self.log(**record)
         if self._board:
             self._board.close()

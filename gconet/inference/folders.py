@@ -46,11 +46,11 @@ def write_maps(
 ) -> Made:
     """Write the maps of all groups as <output>/<group>/<stem>.png, in threads that run alongside the network.
 
-    `references`: by the group's name, for `Predictor.recall`; then a few pictures are in memory at a time.
+    `references`: by the group's name, for `Predictor.recall`; then only a few pictures are in memory at once.
     An unreadable picture gets no map; if `strict`, its DataError is raised. `load`: see `read_groups`.
     `look` is called in these threads with each item and its map.
     """
-    recall = cache(predictor.recall)  # what several groups share once
+    recall = cache(predictor.recall)  # once, even if several groups share it
     known = {name: recall(model) for name, model in references.items()} if references else {}
     places = [tuple(replace(i, map=output / g.name / f"{i.stem}.png") for i in g.items) for g in groups]
     placed = [Group(group.name, items) for group, items in zip(groups, places, strict=True)]

@@ -110,9 +110,9 @@ def find_objects(word: str = "") -> list[Reference]:
 
 
 def pair_references(source: Path, groups: Sequence[Group]) -> References:
-    """Return, by each group's name, what the file `source` saved; or the pictures that `source` is or holds;
-    or, from a folder of folders, those in the folder of that name. Raises DataError if there is none, or if
-    one of them is among the group's own."""
+    """Return each group's reference by the group's name: what the file `source` holds; the pictures that
+    `source` is or contains; or, in a folder of folders, those in the folder of that name. Raises DataError if
+    a group has none, or if one of its own pictures is among them."""
     names = [group.name for group in groups]
     if is_saved(source):
         return dict.fromkeys(names, Reference.load(source))
