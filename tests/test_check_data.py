@@ -40,9 +40,8 @@ def test_everything_wrong_is_listed(root):
     images, gts, others = root / "images/toy", root / "gts/toy", root / "distractors/toy"
     shutil.copytree(gts, others)
     assert check_set(root, "toy") == ("3 groups, 9 images, 9 masks, 9 distractor masks", [])
-    (images / a / "000.jpg").write_bytes(
-        (images / a / "000.jpg").read_bytes()[:400]
-    )  # in two pairs, named once
+    cut = images / a / "000.jpg"  # in two pairs, named once
+    cut.write_bytes(cut.read_bytes()[:400])
     (gts / a / "001.png").write_text("not a picture")
     (gts / b / "000.png").unlink()
     (images / b / "001.jpg").unlink()

@@ -212,6 +212,6 @@ def test_presence_by_hand():
 
 
 def test_strays_are_found_by_their_presence():
-    assert find_strays([0.9, 0.8, 0.61, 0.59, 0.8], margin=0.2) == [False, False, False, True, False]
+    assert find_strays([0.9, 0.8, 0.61, 0.59, 0.8]) == [False, False, False, True, False]
     assert find_strays([0.1, 0.1]) == [False, False] and find_strays([]) == []
     assert find_strays([float("nan")]) == [False]

@@ -38,10 +38,10 @@ WHOLE = 0.9  # share of the picture
 SIDE = 320  # pixels of the longer side at which maps are judged
 
 
-def find_strays(presence: Sequence[float], margin: float = MARGIN) -> list[bool]:
+def find_strays(presence: Sequence[float]) -> list[bool]:
     """Whether each picture of one group is a likely stray, by its `Predictor.predict` presence in [0,1]."""
     middle = median(presence) if presence else 0.0
-    return [value < middle - margin for value in presence]
+    return [value < middle - MARGIN for value in presence]
 
 
 def map_doubts(m: npt.NDArray[np.uint8]) -> list[str]:

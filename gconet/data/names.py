@@ -20,10 +20,10 @@ def normalise(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def name_some(names: list[str], most: int = 5) -> str:
-    """The first few of `names`, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more if names else "nothing"
+def name_some(names: list[str]) -> str:
+    """The first five of `names`, and how many more there are."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more if names else "nothing"
 
 
 def name_folders(texts: Sequence[str], option: str) -> dict[str, Path]:
