@@ -215,3 +215,11 @@ def test_strays_are_found_by_their_presence():
     assert find_strays([0.9, 0.8, 0.61, 0.59, 0.8]) == [False, False, False, True, False]
     assert find_strays([0.1, 0.1]) == [False, False] and find_strays([]) == []
     assert find_strays([float("nan")]) == [False]
+
+
+@pytest.mark.parametrize("consensus", ["group", "vote"])
+def test_every_map_is_announced_before_the_last_is_given(model, paths, consensus):
+    heard = []
+    predictor = Predictor(model, size=32, consensus=consensus)
+    predictor.predict(paths, lambda m: heard.append("map"), tick=heard.append)
+    assert heard.count("map") == len(paths) == sum(n for n in heard if n != "map") and heard[-1] == "map"

@@ -59,6 +59,15 @@ def test_sure_pictures_keep_their_maps_and_those_that_lack_the_object_are_only_d
     assert (change(maps, features, presence[2:].repeat(3), UNIT[4], CENTER) < maps.clamp_min(1e-3)).all()
 
 
+def test_what_all_objects_look_like_does_not_count():
+    common = 4 * UNIT[4]
+    features, maps = halves([common + UNIT[0]], [common + UNIT[1]])
+    center = torch.nn.functional.normalize(common, dim=0)
+    presence = np.float32([PRESENT])
+    other = [change(maps, features, presence, UNIT[0], c)[..., 36:52].mean() for c in (center, CENTER)]
+    assert other[0] < 0.01 < other[1], other
+
+
 def test_an_empty_and_a_full_map_give_finite_numbers():
     features, maps = halves([UNIT[0]] * 2, [UNIT[1]] * 2)
     for level in (0, 1):

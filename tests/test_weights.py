@@ -15,6 +15,7 @@ from gconet.data.transforms import resize_mask
 from gconet.errors import CheckpointError
 from gconet.evaluation import score_folders
 from gconet.inference.predictor import Predictor
+from gconet.inference.reference import Reference
 from tests.conftest import ROOT, read_group
 
 DEMO = ROOT / "data/demo"
@@ -67,6 +68,17 @@ def test_the_bare_commands_end_in_maps_scores_and_a_page(run, tmp_path):
     # 0.800 in bf16; 0.807 on the composites, where marking every object perfectly reaches 0.488
     assert scores.figures["j_half"] > 0.78 and sum(hard) / 23 > 0.79
     assert j_half["album_birds"] > 0.8 and j_half["album_fish"] > 0.7  # 0.837 and 0.744
+
+
+def test_a_reference_darkens_other_objects_unless_the_papers_way_is_asked_for():
+    picture, car, other = DEMO / "images/car/02.jpg", DEMO / "gts/car/02.png", DEMO / "others/car/02.png"
+    maps = [
+        Predictor.load(consensus=c)(picture, reference=Reference.named("car"))[0] for c in (None, "group")
+    ]
+    (on, off), (plain_on, plain_off) = [
+        [m[np.asarray(load_mask(k)) > 0].mean() for k in (car, other)] for m in maps
+    ]
+    assert on > 200 and plain_on > 200 and off < plain_off / 2, (on, off, plain_on, plain_off)
 
 
 def test_weights_by_name():

@@ -84,12 +84,13 @@ def write_maps(
                 waiting.append((pool.submit(finish, next(left), m), m.nbytes))
                 while sum(size for _, size in waiting) > BACKLOG:
                     waiting.popleft()[0].result()
-                bar.update()
+                if known:
+                    bar.update()
 
             if known:
                 vectors.setdefault(group.name, []).append(predictor.find(pictures, save, known[group.name]))
             else:
-                found[group.name] = predictor.predict(pictures, save)
+                found[group.name] = predictor.predict(pictures, save, tick=bar.update)
         for future, _ in waiting:
             future.result()
     for name, own in vectors.items():

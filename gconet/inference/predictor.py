@@ -1,9 +1,9 @@
 """`Predictor`: the pictures of one group in, their co-saliency maps out, in bounded memory.
 
-A group goes through the network twice, in batches: for its consensus, which needs all of its images, and for
-the maps. Results of the first pass are kept as far as memory allows."""
+A group goes through the network twice, in batches: for its consensus and for the maps. Results of the first
+pass are kept as far as memory allows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -56,8 +56,7 @@ class Predictor:
         memory: int | None = None,
         consensus: str = "group",
     ) -> None:
-        """`model` is modified in place for fast inference and cannot be trained afterwards. A network that
-        torch.compile returned runs uncompiled: a predictor calls its parts one by one.
+        """`model` is modified in place and cannot be trained afterwards; a compiled one runs uncompiled.
 
         `size`: pixels per side of the network's input, as in training. `device`: auto, cpu or an accelerator,
         such as mps. `precision`: auto, fp32, tf32, bf16 or fp16; see `gconet.device.pick_precision`.
@@ -112,12 +111,14 @@ class Predictor:
         return maps
 
     def predict(
-        self, pictures: Source, take: Take, *, reference: Model | None = None, include_group: bool = False
-    ) -> Floats:
+        self, pictures: Source, take: Take, *, reference: Model | None = None, include_group: bool = False,
+        tick: Callable[[int], object] = int,
+    ) -> Floats:  # fmt: skip
         """Call `take` with each map of the group, in order, as soon as it is known; returns `presence`. With
-        a `reference` alone, files are read a few at a time: a thousand need no more memory than ten."""
+        a `reference` alone, files are read a few at a time: a thousand need no more memory than ten. Without,
+        `tick` is called with the number of maps that have been drawn since, which may be refined later."""
         if reference is None:
-            return cosine_to_others(self._whole(pictures, take)[1])
+            return cosine_to_others(self._whole(pictures, take, tick)[1])
         known = self.recall(reference)
         if include_group:
             known = replace(known, vector=Reference.mean([known, self.remember(pictures)], "both").vector)
@@ -125,7 +126,7 @@ class Predictor:
 
     def remember(self, pictures: Source, name: str = "") -> Reference:
         """Return what `pictures` have in common; raises ConfigError if their E is not one vector."""
-        E, looks = self._whole(pictures, None)
+        E, looks = self._whole(pictures, lambda m: None)
         if E.numel() != looks.shape[1]:
             raise ConfigError("gam.kind: this consensus is not one vector, so it cannot use references")
         look = looks.sum(0) / np.linalg.norm(looks.sum(0)).clip(1e-12)
@@ -143,7 +144,7 @@ class Predictor:
         """The weights and the input size as 16 hexadecimal digits, the same for all precisions."""
         return f"{digest_weights(self.model)}-{self.size}"
 
-    def _whole(self, pictures: Source, take: Take | None) -> tuple[Tensor, Floats]:
+    def _whole(self, pictures: Source, take: Take, tick: Any = int) -> tuple[Tensor, Floats]:
         """Decode a group with its own E; returns E, and the looks of its pictures, (N,C)."""
         group, looks, drawn = self._read(pictures), list[Floats](), list[tuple[Tensor, Tensor]]()
         sizes = iter(group.sizes)
@@ -152,13 +153,13 @@ class Predictor:
             for part, laterals, features in self._complete(group, kept):
                 maps, look = self._draw(laterals, features, consensus.of(part))
                 looks.append(look)
-                if take and self.voting:
+                tick(len(maps))
+                if self.voting:
                     drawn.append((features, maps))
-                elif take:
+                else:
                     give(maps, sizes, take)
-            if take and drawn:
-                for maps in refine_group(drawn, np.concatenate(looks), self.digest):
-                    give(maps, sizes, take)
+            for maps in refine_group(drawn, np.concatenate(looks), self.digest) if drawn else ():
+                give(maps, sizes, take)
         return consensus.vector, np.concatenate(looks)
 
     def _complete(self, group: Pictures, kept: list[Batch]) -> Iterator[Batch]:
@@ -256,5 +257,4 @@ class Predictor:
 
     def _images(self, pixels: Tensor) -> Tensor:
         """Pixels (n,3,S,S) uint8 → images in [0,1] on the device, in the network's memory layout."""
-        images = put(pixels, self.device).float().div(255)
-        return images.contiguous(memory_format=self.memory_format)
+        return put(pixels, self.device).float().div(255).contiguous(memory_format=self.memory_format)

@@ -57,7 +57,7 @@ def vote(drawn: Drawn, center: Tensor) -> Tensor | None:
     unit = F.normalize(torch.cat(parts) - center, dim=1)
     alike = (unit @ unit.T).cpu().numpy()
     best = {k: alike[:, owners == k].max(1) for k in np.unique(owners)}
-    votes = np.sum([*best.values()], 0) - [best[k][i] for i, k in enumerate(owners)]  # not its own picture's
+    votes = np.sum([*best.values()], 0) - 1  # without its own picture's best, which is itself
     kept = [max(np.flatnonzero(owners == k), key=votes.__getitem__) for k in best]
     weights = torch.from_numpy(votes[kept].clip(0) ** POWER).to(unit)
     return F.normalize(weights @ unit[kept], dim=0) if weights.any() else None
