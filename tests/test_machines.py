@@ -216,7 +216,7 @@ def test_a_group_that_does_not_fit_is_refused_before_a_picture_is_read(net, tmp_
     shared.memory = allowed
     many = [PHOTOS[0]] * 70_000
     monkeypatch.setattr(predictor_module, "read_groups", None)
-    for call in (shared, shared.attention, shared.consensus):
+    for call in (shared, shared.attention, shared.consensus, shared.remember):
         with pytest.raises(ConfigError, match=r"70000 images .* need \d+\.\d\d GiB .* but 1\.00 is .* free"):
             call(many)
     group = scan_groups(PHOTOS[0].parent)[0]
