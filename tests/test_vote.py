@@ -83,6 +83,20 @@ def test_parts_are_connected_bright_and_not_tiny():
     assert find_parts(torch.zeros(1, 1, SIZE, SIZE)).shape == (0, 1, SIZE, SIZE)
 
 
+def test_the_callers_default_dtype_and_device_change_nothing():
+    m = torch.zeros(1, 1, SIZE, SIZE)
+    m[..., 50:, :20], m[..., 50:, 30:] = 0.9, 0.9  # their numbers are alike in bfloat16
+    mean_look.cache_clear()
+    try:
+        torch.set_default_dtype(torch.bfloat16)
+        assert len(find_parts(m)) == 2
+        with torch.device("meta"):
+            assert mean_look("other weights").to(m) == 0
+    finally:
+        torch.set_default_dtype(torch.float32)
+        mean_look.cache_clear()
+
+
 def test_the_shipped_objects_give_the_center_for_their_weights_only():
     objects = read_references(OBJECTS)
     expected = np.mean([one.appearance for one in objects], 0)

@@ -49,8 +49,8 @@ def plan_group(
     number = precision.itemsize
     *sides, grid = (-(-size // stride) for stride in encoder.strides)  # pixels per side of each stage
     coarse = encoder.channels[-1] * grid**2  # numbers per image at stage 5
-    maps = 4 * size**2 * drawn
-    always = images * (2 * 3 * size**2 + coarse * number + maps)  # this and the next group's pixels; stage 5
+    pixels, maps = 2 * 3 * size**2, 4 * size**2 * drawn  # per image: this and the next group's; float32
+    always = images * (pixels + coarse * number + maps)
     affinity = 2 if precision == torch.bfloat16 else 4  # GAM compares queries and keys in float32 for float16
     gam = 3 * number + 4 * (number != 4) + 4 * (number != affinity)  # concatenated stage 5, queries, keys
     consensus = images * coarse * (consensus_bytes or gam)

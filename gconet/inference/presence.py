@@ -32,7 +32,7 @@ class Maps(list[Map]):
 
 
 def give(maps: Tensor, sizes: Iterator[tuple[int, int]], take: Take) -> None:
-    """Call `take` with each of the maps (n,1,S,S), resized to the next of `sizes` (H,W); ends with these."""
+    """Call `take` with each of the maps (n,1,S,S), resized to the next of `sizes` (H,W), to the last."""
     with torch.inference_mode():
         scaled = [upsample(m[None], size)[0, 0] for m, size in zip(maps, sizes, strict=False)]
         grey = [(m * 255).to(torch.uint8) for m in scaled]

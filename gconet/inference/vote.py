@@ -1,7 +1,8 @@
-"""Cluttered groups: a vote on what their pictures share, and maps refined by it. docs/experiments.md
+"""Maps of cluttered pictures, refined by what the object looks like.
 
-The map of a cluttered picture often marks other objects too. The features of stage 5 tell them apart better
-once it is known what the object looks like: like a reference, or like the parts that all pictures share.
+The network often marks other objects too. The features of stage 5 tell them apart better once the object's
+look is known: that of a reference, or of the parts that all pictures of the group share, by vote.
+docs/experiments.md says how the method and its numbers were chosen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -54,13 +55,13 @@ def vote(drawn: Drawn, center: Tensor) -> Tensor | None:
     owners = np.repeat(np.arange(len(parts)), [len(own) for own in parts])
     if not len(owners):
         return None
-    unit = F.normalize(torch.cat(parts) - center, dim=1)
-    alike = (unit @ unit.T).cpu().numpy()
+    unit = F.normalize(torch.cat(parts) - center, dim=1).cpu().numpy()  # no TF32 there
+    alike = unit @ unit.T
     best = {k: alike[:, owners == k].max(1) for k in np.unique(owners)}
     votes = np.sum([*best.values()], 0) - 1  # without its own picture's best, which is itself
     kept = [max(np.flatnonzero(owners == k), key=votes.__getitem__) for k in best]
-    weights = torch.from_numpy(votes[kept].clip(0) ** POWER).to(unit)
-    return F.normalize(weights @ unit[kept], dim=0) if weights.any() else None
+    weights = votes[kept].clip(0) ** POWER
+    return F.normalize(torch.from_numpy(weights @ unit[kept]), dim=0).to(center) if weights.any() else None
 
 
 def change(maps: Tensor, features: Tensor, presence: Floats, look: Tensor, center: Tensor) -> Tensor:
@@ -96,7 +97,7 @@ def mean_under(weights: Tensor, values: Tensor) -> Tensor:
 def mean_look(weights: str) -> Tensor:
     """What the shipped objects look like on average, (C,), if they were made with `weights`; else 0, (1,)."""
     looks = [one.appearance for one in read_references(OBJECTS) if one.weights == weights]
-    return torch.from_numpy(np.mean(looks, 0)) if looks else torch.zeros(1)
+    return torch.from_numpy(np.mean(looks, 0)) if looks else torch.zeros(1, dtype=torch.float32, device="cpu")
 
 
 def find_parts(m: Tensor) -> Tensor:
@@ -110,7 +111,8 @@ def find_parts(m: Tensor) -> Tensor:
 def label_parts(small: Tensor) -> Tensor:
     """Maps (n,1,GRID,GRID) → one number for each part of a map, 0 elsewhere, of the same shape; no OpenCV."""
     bright = (small >= LEVEL).float()
-    labels = torch.arange(1.0, 1 + GRID**2, device=small.device).view(1, 1, GRID, GRID) * bright
+    labels = torch.arange(1, 1 + GRID**2, dtype=torch.float32, device=small.device)
+    labels = labels.view(1, 1, GRID, GRID) * bright
     while not (grown := F.max_pool2d(labels, 3, 1, 1) * bright).equal(labels):  # the highest number spreads
         labels = grown
     return labels
