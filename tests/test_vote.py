@@ -6,13 +6,13 @@ import torch
 
 from gconet.checkpoint import PRETRAINED
 from gconet.config import load_config
-from gconet.errors import ConfigError
+from gconet.errors import ConfigError, DataError
 from gconet.inference.predictor import Predictor
 from gconet.inference.presence import average_under
 from gconet.inference.reference import OBJECTS, PRESENT, read_references
 from gconet.inference.vote import SURE, change, find_parts, mean_look, refine_group, vote
 from gconet.models import build_model
-from tests.conftest import NARROW
+from tests.conftest import NARROW, ROOT
 
 UNIT, CENTER, SIZE = torch.eye(5), torch.zeros(1), 56
 
@@ -83,6 +83,15 @@ def test_parts_are_connected_bright_and_not_tiny():
     assert find_parts(torch.zeros(1, 1, SIZE, SIZE)).shape == (0, 1, SIZE, SIZE)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_callers_autocast_changes_nothing(dtype):
+    features, maps = halves([UNIT[0]] * 3, [*UNIT[1:4]])
+    looks = average_under(features, maps).numpy()
+    plain = [*refine_group([(features, maps)], looks, "")]
+    with torch.autocast("cpu", dtype=dtype):
+        assert torch.equal([*refine_group([(features, maps)], looks, "")][0], plain[0])
+
+
 def test_the_callers_default_dtype_and_device_change_nothing():
     m = torch.zeros(1, 1, SIZE, SIZE)
     m[..., 50:, :20], m[..., 50:, 30:] = 0.9, 0.9  # their numbers are alike in bfloat16
@@ -97,6 +106,19 @@ def test_the_callers_default_dtype_and_device_change_nothing():
         mean_look.cache_clear()
 
 
+def test_damaged_objects_are_named_where_they_are_needed(monkeypatch, tmp_path):
+    damaged = tmp_path / "objects.npz"
+    damaged.write_bytes(OBJECTS.read_bytes()[:1000])
+    monkeypatch.setattr("gconet.inference.vote.OBJECTS", damaged)
+    mean_look.cache_clear()
+    features, maps = halves([UNIT[0]] * 2, [UNIT[1]] * 2)
+    looks = average_under(features, maps).numpy()
+    assert [*refine_group([(features[:1], maps[:1])], looks[:1], "")][0].equal(maps[:1])
+    with pytest.raises(DataError, match="objects.npz"):
+        [*refine_group([(features, maps)], looks, "")]
+    mean_look.cache_clear()
+
+
 def test_the_shipped_objects_give_the_center_for_their_weights_only():
     objects = read_references(OBJECTS)
     expected = np.mean([one.appearance for one in objects], 0)
@@ -104,8 +126,10 @@ def test_the_shipped_objects_give_the_center_for_their_weights_only():
     assert not mean_look("other weights").any()
 
 
-def test_only_the_default_weights_vote_unless_asked(run, tmp_path):
-    assert Predictor.load().voting and Predictor.load(PRETRAINED["distractors"][0]).voting
+def test_only_the_default_weights_vote_unless_asked(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for name in ("pretrained", PRETRAINED["distractors"][0], "gconet/weights/gconet_distractors.pt"):
+        assert Predictor.load(name).voting
     assert not Predictor.load("paper").voting and Predictor.load("paper", consensus="vote").voting
     assert not Predictor.load(consensus="group").voting
     model = build_model(load_config(None, ["data.image_size=32", NARROW])).eval()

@@ -95,7 +95,7 @@ class Predictor:
         """
         file = find_checkpoint(checkpoint)
         model, config = load_model(file)
-        consensus = consensus or ("vote" if file == PRETRAINED[DEFAULT][0] else "group")
+        consensus = consensus or ("vote" if file.resolve() == PRETRAINED[DEFAULT][0] else "group")
         return cls(model, size=config.data.image_size, consensus=consensus, **options)
 
     def __call__(

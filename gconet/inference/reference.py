@@ -87,7 +87,10 @@ def read_references(path: Path) -> list[Reference]:
         return [Reference(vector, look, str(name), str(weights)) for vector, look, name in pairs]
     except Exception:  # of many unrelated types
         what = "is not a reference: gconet remember writes them" if path.exists() else "does not exist"
-        raise DataError(f"{path} {what}; give a folder of pictures, a picture, or such a file") from None
+        hint = (
+            "reinstall gconet" if path == OBJECTS else "give a folder of pictures, a picture, or such a file"
+        )
+        raise DataError(f"{path} {what}; {hint}") from None
 
 
 def is_saved(source: Path) -> bool:

@@ -30,8 +30,11 @@ def refine_group(drawn: Drawn, looks: Floats, weights: str) -> Iterator[Tensor]:
 
     `looks`: features averaged under the maps, (N,C), each of length 1. `weights`: `Predictor.digest`.
     """
+    if len(looks) == 1:
+        yield from (maps for _, maps in drawn)
+        return
     presence, center = cosine_to_others(looks), mean_look(weights).to(drawn[0][1])
-    shared = vote(drawn, center) if len(looks) > 1 else None
+    shared = vote(drawn, center)
     for features, maps in drawn:
         own, presence = np.split(presence, [len(maps)])
         yield maps if shared is None else change(maps, features, own, shared, center)
