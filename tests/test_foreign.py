@@ -145,6 +145,7 @@ def test_library_calls_work_whatever_stderr_is(toy, monkeypatch, kind):
     if kind == "closed":
         stream.close()
     monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr("gconet.progress.EVERY", 0)  # seconds until the first line
     assert score_folders(toy / "gts/toy", toy / "gts/toy").figures["mae"] == 0
     assert check_set(toy, "toy")[1] == []
     assert list(progress([1, 2], "a", 2, unit="b")) == [1, 2]

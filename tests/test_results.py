@@ -118,6 +118,8 @@ import sys, time
 from pathlib import Path
 from gconet.applications.outputs import new_results
 out, name, overwrite = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "overwrite"
+mkdir = Path.mkdir  # each has looked into the folder before one takes it
+Path.mkdir = lambda *args, **options: (mkdir(*args, **options), time.sleep(0.3))
 while not Path(sys.argv[4]).exists():
     pass
 with new_results(out, {}, (), overwrite=overwrite):
