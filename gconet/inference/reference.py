@@ -107,7 +107,7 @@ def find_objects(word: str = "") -> list[Reference]:
         return [known[text]]
     if found := [one for name, one in known.items() if f" {text} " in f" {name} " or not text]:
         return found
-    near = get_close_matches(text, [*known, *{part for name in known for part in name.split()}], 5)
+    near = get_close_matches(text, {part for name in known for part in (name, *name.split())}, 5)
     hint = f"nearest: {', '.join(near)}; " if near else ""
     raise ConfigError(f"no object is called {word!r}; {hint}gconet objects lists all {len(known)}")
 

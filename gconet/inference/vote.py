@@ -2,7 +2,8 @@
 
 The network often marks other objects too. The features of stage 5 tell them apart better once the object's
 look is known: that of a reference, or of the parts that all pictures of the group share, by vote.
-docs/experiments.md says how the method and its numbers were chosen.
+`--consensus group` or `consensus="group"` leaves the network's maps as they are. docs/experiments.md says how
+the method and its numbers were chosen.
 """
 
 from collections.abc import Iterator, Sequence
