@@ -47,11 +47,14 @@ NARROW = "encoder.name=narrow"
 
 @pytest.fixture(autouse=True)
 def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Undo what train.py sets for its process: denormals, for hypothesis, and TF32, for torch.export; and
-    let it keep no memory, which would stay with the tests after it."""
+    """Undo what commands set for their process: signals; denormals, for hypothesis; TF32, for torch.export;
+    and let it keep no memory, which would stay with the tests after it."""
     monkeypatch.setattr("gconet.device.keep_memory", lambda: None)
     found = [(switch, getattr(switch, SWITCH)) for switch in (torch.backends.cuda.matmul, CONVOLUTIONS)]
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     yield
+    for signum, handler in handlers.items():
+        signal.signal(signum, handler)
     torch.set_flush_denormal(False)
     for switch, value in found:
         setattr(switch, SWITCH, value)
@@ -76,7 +79,7 @@ def tiny(toy: Path) -> list[str]:
 
 
 @pytest.fixture
-def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: list[str]) -> Iterator[Callable[..., int]]:
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: list[str]) -> Callable[..., int]:
     """Call train.py's main in an empty folder, in this process."""
     monkeypatch.chdir(tmp_path)
 
@@ -85,10 +88,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: list[str]) -> I
         monkeypatch.setattr(sys, "argv", ["train.py", *(start if fresh else []), *map(str, args)])
         return command_module.main()
 
-    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-    yield train
-    for signum, handler in handlers.items():
-        signal.signal(signum, handler)
+    return train
 
 
 def weights(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -171,9 +171,8 @@ class Done(NamedTuple):
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Done]]:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     """Run one of the repository's commands in this process; fails unless it exits with `status`."""
-    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
 
     def run(script: str, *args: object, cwd: Path = ROOT, status: int = 0) -> Done:
         monkeypatch.chdir(cwd)
@@ -186,6 +185,4 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         assert (exited.value.code or 0) == status, done
         return done
 
-    yield run
-    for signum, handler in handlers.items():
-        signal.signal(signum, handler)
+    return run

@@ -202,8 +202,6 @@ def test_no_command_has_to_open_or_sync_a_folder(train, run, toy, tmp_path, monk
     given = ["--maps", gts, "--gts", gts, "--json", files[0], "--markdown", files[1], "--workers", 1]
     assert "MAE" in run("scripts/evaluate.py", *given).stdout
     assert json.loads(files[0].read_text())["mae"] == 0 and "| toy | 12 |" in files[1].read_text()
-    write_file(tmp_path / "b.bin", b"2")
-    assert (tmp_path / "b.bin").read_bytes() == b"2"
 
 
 @pytest.mark.parametrize("number", [errno.EBUSY, errno.EROFS, errno.EACCES, errno.ENOSPC])

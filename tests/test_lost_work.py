@@ -1,6 +1,5 @@
 """What must not be lost or mistaken: settings as typed, names on other disks, an epoch of training."""
 
-import json
 import shutil
 import signal
 import subprocess
@@ -132,7 +131,7 @@ def test_a_validation_that_fails_later_is_a_note_and_training_goes_on(
     last, best = (read_checkpoint(tmp_path / f"runs/r/{n}.pt")["training"] for n in ("last", "best"))
     assert last["step"] == 2 * saved[0] and last["best"] == best["best"] > 0
     events = [record["event"] for record in log(tmp_path / "runs/r")]
-    assert events.count("validation") == 1 and events[-1] == "done" and json.dumps(events)
+    assert events.count("validation") == 1 and events[-1] == "done"
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "KeyboardInterrupt", "OSError"])
@@ -168,4 +167,3 @@ def test_what_a_killed_process_left_is_replaced(tmp_path, stale):
     write_file(tmp_path / "a.json", "new")
     assert (tmp_path / "a.json").read_text() == "new" and not left.is_symlink() and not left.exists()
     assert stale != "link" or (tmp_path / "other").read_text() == "other"
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

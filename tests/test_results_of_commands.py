@@ -84,10 +84,7 @@ def test_a_full_disk_names_the_file_and_locks_no_folder(run, checkpoint, photos,
     assert (photos / "out/index.html").stat().st_size > 1000 and not is_unfinished(photos / "out")
 
 
-NAMES = ["red\x1b[31m", "two\nlines", "left\u202eright"]
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["red\x1b[31m", "two\nlines", "left\u202eright"])
 def test_no_line_that_is_printed_holds_a_names_control_codes(run, checkpoint, toy, tmp_path, name):
     root = tmp_path / name
     for side in ("images", "gts"):
