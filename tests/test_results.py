@@ -142,7 +142,7 @@ def test_of_runs_that_start_at_once_one_gets_the_folder(tmp_path, kind):
     go.touch()
     errors = [run.communicate()[1] for run in runs]
     assert sorted(run.returncode for run in runs) == [0, 1, 1, 1], errors
-    assert all("ConfigError" in error for error in errors if error)
+    assert all("ConfigError" in error for error in errors if error), errors
     assert len({(out / f"{i}.txt").read_text() for i in range(20)}) == 1 and not is_unfinished(out)
     if kind == "overwrite":
         assert text(tmp_path / "out.old") == "first"

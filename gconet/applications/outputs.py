@@ -35,11 +35,12 @@ def new_results(output: Path, inputs: Inputs, groups: Sequence[Group], *, overwr
     place = Path(os.path.realpath(output))  # unlike resolve(), not stopped by a loop of links
     old = place.with_name(place.name + ".old")
     check_places(output, (place, old), inputs)
-    moved = place.exists() and any(place.iterdir()) and move_aside(output, place, old, overwrite=overwrite)
-    place.mkdir(parents=True, exist_ok=True)
     try:
+        filled = place.exists() and any(place.iterdir())
+        moved = filled and move_aside(output, place, old, overwrite=overwrite)
+        place.mkdir(parents=True, exist_ok=True)
         (place / MARK).touch(exist_ok=False)  # of two runs at once, one succeeds
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):  # the other has made the mark, or moved the folder
         raise ConfigError(f"--output {output} was just taken by another run; choose another folder") from None
     with hold(place / MARK):
         state = ""
