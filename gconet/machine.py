@@ -14,7 +14,7 @@ def processors() -> int:
     """Return how many processors this process may use: those of its affinity, within a container's quota."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):  # v2, v1
-        for words in read_groups("cpu", files):
+        for words in read_control_groups("cpu", files):
             with suppress(ValueError):  # "max" if there is no quota; in v1 it is -1
                 quota, period = map(int, words)
                 count = min(count, -(-quota // period)) if quota > 0 else count
@@ -32,14 +32,14 @@ def free_main_memory() -> int | None:
         ("memory.max", "memory.current", "inactive_file"),  # v2
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),  # v1
     ):
-        for words in read_groups("memory", (limit, used, "memory.stat")):
+        for words in read_control_groups("memory", (limit, used, "memory.stat")):
             with suppress(ValueError):  # "max" if there is no limit
                 kept = int(words[words.index(cached) + 1])  # the system can take back cached files
                 free.append(max(0, int(words[0]) - int(words[1]) + kept))
     return min(free, default=None)
 
 
-def read_groups(controller: str, files: tuple[str, ...]) -> Iterator[list[str]]:
+def read_control_groups(controller: str, files: tuple[str, ...]) -> Iterator[list[str]]:
     """Yield the words in the `files` of each of this process's control groups (v1 or v2) that has them, and
     of those above it, whose limits hold as well. A container may see its own group as the topmost one."""
     with suppress(OSError):

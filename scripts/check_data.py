@@ -110,11 +110,13 @@ def list_side(folder: Path, problems: list[Problem]) -> dict[tuple[str, str], Pa
     for path in find_pictures(folder) if subfolders else ():
         problems.append(Problem("stray file", path, "is next to the class folders, not in one"))
     files: dict[tuple[str, str], Path] = {}
+    names = set[str]()
     for subfolder in subfolders:
         name, pictures = normalise(subfolder.name), find_pictures(subfolder)
-        if name in {group for group, _ in files}:
+        if name in names:
             problems.append(Problem("double group", subfolder, "duplicates a name in another Unicode form"))
             continue
+        names.add(name)
         if not pictures:
             problems.append(Problem("empty group", subfolder, f"no {', '.join(SUFFIXES)} in it"))
         for path in pictures:

@@ -203,7 +203,7 @@ def test_every_pool_of_threads_and_pytorch_keep_to_the_processors(monkeypatch, t
         make(net)
         assert torch.get_num_threads() == 3
         machine.processors()
-        monkeypatch.setattr(machine, "read_groups", None)
+        monkeypatch.setattr(machine, "read_control_groups", None)
         assert machine.processors() > 0  # the control groups are read once
     finally:
         torch.set_num_threads(before)
