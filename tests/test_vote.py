@@ -10,8 +10,9 @@ from gconet.errors import ConfigError, DataError
 from gconet.inference.predictor import Predictor
 from gconet.inference.presence import average_under
 from gconet.inference.reference import OBJECTS, PRESENT, read_references
-from gconet.inference.vote import SURE, change, find_parts, mean_look, refine_group, vote
+from gconet.inference.vote import SURE, add_own_parts, apply_look, find_parts, mean_look, refine_group, vote
 from gconet.models import build_model
+from gconet.models.affinity import Consensus
 from tests.conftest import NARROW, ROOT
 
 UNIT, CENTER, SIZE = torch.eye(5), torch.zeros(1), 56
@@ -39,6 +40,17 @@ def test_the_part_that_all_pictures_share_stays_and_the_others_are_darkened(side
     assert shared > 0.6 and other < 0.3, (shared, other)
 
 
+def test_a_picture_keeps_its_own_part_of_the_consensus_if_it_is_like_the_others():
+    looks = torch.stack([UNIT[0]] * 3 + [UNIT[0] + UNIT[1], UNIT[2]])[..., None, None]
+    parts = torch.tensor([1.0, 4, 9, 16, 25]).view(5, 1, 1, 1).repeat(1, 5, 1, 1)
+    group = Consensus(parts.mean(0, keepdim=True), torch.ones(5, 1, 4, 4))
+    shares = (add_own_parts(group, looks, parts).vector - group.vector) / (parts - group.vector)
+    torch.testing.assert_close(shares[:3], torch.full_like(shares[:3], 0.5))
+    assert 0.1 < shares[3].mean() < 0.4 and not shares[4].any()  # in between; a stray
+    one, each = group._replace(vector=parts[:1]), group._replace(vector=parts)
+    assert add_own_parts(one, looks[:1], parts[:1]) is one and add_own_parts(each, looks, parts) is each
+
+
 def test_a_single_picture_and_pictures_without_parts_keep_their_maps():
     features, maps = halves([UNIT[0]], [UNIT[1]])
     looks = average_under(features, maps).numpy()
@@ -52,11 +64,11 @@ def test_a_single_picture_and_pictures_without_parts_keep_their_maps():
 def test_sure_pictures_keep_their_maps_and_those_that_lack_the_object_are_only_darkened():
     features, maps = halves([UNIT[0]] * 3, [UNIT[1]] * 3)
     presence = np.float32([SURE, (SURE + PRESENT) / 2, PRESENT])
-    refined = change(maps, features, presence, UNIT[0], CENTER)
+    refined = apply_look(maps, features, presence, UNIT[0], CENTER)
     torch.testing.assert_close(refined[0, :, :, 4:20], maps[0, :, :, 4:20])
     other = refined[..., 36:52].mean((1, 2, 3))
     assert other[0] > other[1] > other[2]
-    assert (change(maps, features, presence[2:].repeat(3), UNIT[4], CENTER) < maps.clamp_min(1e-3)).all()
+    assert (apply_look(maps, features, presence[2:].repeat(3), UNIT[4], CENTER) < maps.clamp_min(1e-3)).all()
 
 
 def test_what_all_objects_look_like_does_not_count():
@@ -64,14 +76,14 @@ def test_what_all_objects_look_like_does_not_count():
     features, maps = halves([common + UNIT[0]], [common + UNIT[1]])
     center = torch.nn.functional.normalize(common, dim=0)
     presence = np.float32([PRESENT])
-    other = [change(maps, features, presence, UNIT[0], c)[..., 36:52].mean() for c in (center, CENTER)]
+    other = [apply_look(maps, features, presence, UNIT[0], c)[..., 36:52].mean() for c in (center, CENTER)]
     assert other[0] < 0.01 < other[1], other
 
 
 def test_an_empty_and_a_full_map_give_finite_numbers():
     features, maps = halves([UNIT[0]] * 2, [UNIT[1]] * 2)
     for level in (0, 1):
-        refined = change(torch.full_like(maps, level), features, np.zeros(2, np.float32), UNIT[0], CENTER)
+        refined = apply_look(torch.full_like(maps, level), features, np.zeros(2, np.float32), UNIT[0], CENTER)
         assert refined.isfinite().all() and refined.min() >= 0 and refined.max() <= 1
 
 

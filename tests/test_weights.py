@@ -63,11 +63,10 @@ def test_the_bare_commands_end_in_maps_scores_and_a_page(run, tmp_path):
     assert table[1:] == done.stdout.splitlines()[2:][: len(table) - 1]
     scores = score_folders(tmp_path / "results/demo", DEMO / "gts")
     j_half = {name: group.figures["j_half"] for name, group in scores.groups.items()}
-    print(j_half)
     hard = [j_half[name] * scores.groups[name].images for name in ("bird", "car", "cattle", "guitar")]
-    # 0.800 in bf16; 0.807 on the composites, where marking every object perfectly reaches 0.488
-    assert scores.figures["j_half"] > 0.78 and sum(hard) / 23 > 0.79
-    assert j_half["album_birds"] > 0.8 and j_half["album_fish"] > 0.7  # 0.837 and 0.744
+    # 0.812 in fp32; 0.806 on the composites, where marking every object perfectly reaches 0.488
+    assert scores.figures["j_half"] > 0.8 and sum(hard) / 23 > 0.79
+    assert j_half["album_birds"] > 0.86 and j_half["album_fish"] > 0.76  # 0.875 and 0.781
 
 
 def test_a_reference_darkens_other_objects_unless_the_papers_way_is_asked_for():
@@ -82,11 +81,9 @@ def test_a_reference_darkens_other_objects_unless_the_papers_way_is_asked_for():
 
 
 def test_weights_by_name():
-    default, paper = gconet.load_pretrained(), gconet.load_pretrained("paper")
-    distractors = gconet.load_pretrained("distractors")
-    weight = "encoder.features.28.weight"
-    assert torch.equal(default.state_dict()[weight], distractors.state_dict()[weight])
-    assert not torch.equal(default.state_dict()[weight], paper.state_dict()[weight])
+    names = ("pretrained", "distractors", "paper")
+    default, distractors, paper = (gconet.load_pretrained(n).encoder.features[28].weight for n in names)
+    assert torch.equal(default, distractors) and not torch.equal(default, paper)
     with pytest.raises(CheckpointError, match="best.*paper"):
         gconet.load_pretrained("best")
 
@@ -109,7 +106,6 @@ def test_the_common_object_is_picked_over_the_others(model):
             masks = (item.mask, DEMO / "others" / group.name / item.mask.name)
             common, others = (m[np.asarray(load_mask(path)) > 0].mean() for path in masks)
             picked[group.name] += common > others
-    print(picked)
     assert picked["bird"] >= 5 and picked["car"] >= 4 and picked["cattle"] >= 5 and picked["guitar"] >= 4
     assert sum(picked.values()) >= 21
 
@@ -134,5 +130,4 @@ def test_the_same_picture_in_another_group_has_another_map(model):
                 m = model.decode(laterals, features, model.consensus(group).vector, (224, 224))[0]
                 shares.append(float(m[mask].sum() / m.sum()))
             gains.append(shares[0] - shares[1])
-    print(np.round(gains, 3))
     assert np.mean(gains) > 0.4 and np.median(gains) > 0.4 and sum(gain > 0.1 for gain in gains) >= 8

@@ -24,9 +24,9 @@ from gconet.errors import ConfigError
 from gconet.inference.memory import Plan, known_memory, plan_group
 from gconet.inference.presence import Floats, Maps, Take, average_under, cosine_to_others, give, presence_of
 from gconet.inference.reference import Reference, is_saved
-from gconet.inference.vote import refine, refine_group
+from gconet.inference.vote import add_own_parts, refine, refine_group
 from gconet.models import GCoNet
-from gconet.models.affinity import Consensus, GroupAffinityModule
+from gconet.models.affinity import Consensus, parts_of
 
 Given: TypeAlias = Picture | Sequence[Picture]  # one group, as a call takes it
 Source: TypeAlias = Given | Pictures  # or already read
@@ -61,8 +61,8 @@ class Predictor:
         `size`: pixels per side of the network's input, as in training. `device`: auto, cpu or an accelerator,
         such as mps. `precision`: auto, fp32, tf32, bf16 or fp16; see `gconet.device.pick_precision`.
         `memory`: bytes that a group may take beyond the network. `consensus`: group, as in the paper, or
-        vote, which refines the maps of cluttered groups, and those by a reference, by what the object looks
-        like (`gconet.inference.vote`). Raises ConfigError for anything else.
+        vote, which makes maps of clear groups bolder and refines the others, and those by a reference, by
+        what the object looks like (`gconet.inference.vote`). Raises ConfigError for anything else.
         """
         model = getattr(model, "_orig_mod", model)  # before torch.compile
         if not isinstance(model, GCoNet):
@@ -118,7 +118,7 @@ class Predictor:
         a `reference` alone, files are read a few at a time: a thousand need no more memory than ten. Without,
         `tick` is called with the number of maps that have been drawn since, which may be refined later."""
         if reference is None:
-            return cosine_to_others(self._whole(pictures, take, tick)[1])
+            return cosine_to_others(self._whole(pictures, take, tick, refined=self.voting)[1])
         known = self.recall(reference)
         if include_group:
             known = replace(known, vector=Reference.mean([known, self.remember(pictures)], "both").vector)
@@ -126,7 +126,7 @@ class Predictor:
 
     def remember(self, pictures: Source, name: str = "") -> Reference:
         """Return what `pictures` have in common; raises ConfigError if their E is not one vector."""
-        E, looks = self._whole(pictures, lambda m: None)
+        E, looks = self._whole(pictures, lambda m: None, int, refined=False)
         if E.numel() != looks.shape[1]:
             raise ConfigError("gam.kind: this consensus is not one vector, so it cannot use references")
         look = looks.sum(0) / np.linalg.norm(looks.sum(0)).clip(1e-12)
@@ -144,17 +144,18 @@ class Predictor:
         """The weights and the input size as 16 hexadecimal digits, the same for all precisions."""
         return f"{digest_weights(self.model)}-{self.size}"
 
-    def _whole(self, pictures: Source, take: Take, tick: Any = int) -> tuple[Tensor, Floats]:
+    def _whole(self, pictures: Source, take: Take, tick: Any, *, refined: bool) -> tuple[Tensor, Floats]:
         """Decode a group with its own E; returns E, and the looks of its pictures, (N,C)."""
         group, looks, drawn = self._read(pictures), list[Floats](), list[tuple[Tensor, Tensor]]()
         sizes = iter(group.sizes)
         with lock("compute"):  # the plan depends on the memory that is free now
             kept, consensus = self._first_pass(group)
+            mixed = add_own_parts(consensus, *self._parts(kept, consensus)) if refined else consensus
             for part, laterals, features in self._complete(group, kept):
-                maps, look = self._draw(laterals, features, consensus.of(part))
+                maps, look = self._draw(laterals, features, mixed.of(part))
                 looks.append(look)
                 tick(len(maps))
-                if self.voting:
+                if refined:
                     drawn.append((features, maps))
                 else:
                     give(maps, sizes, take)
@@ -210,13 +211,12 @@ class Predictor:
 
     def consensus(self, pictures: Source) -> Floats:
         """Return each image's part of the consensus, (N,C); the consensus is their mean (section 4.3)."""
-        batches, consensus = self._first_pass(self._read(pictures), maps=False)
-        with self._compute():
-            features = torch.cat([features for *_, features in batches])
-            parts = (features * consensus.attention).mean((2, 3), keepdim=True)
-            if isinstance(self.model.affinity, GroupAffinityModule):
-                parts = self.model.affinity.output(parts)
+        parts = self._parts(*self._first_pass(self._read(pictures), maps=False))[1]
         return self._finite(parts[..., 0, 0])
+
+    def _parts(self, batches: list[Batch], consensus: Consensus) -> tuple[Tensor, Tensor]:
+        with self._compute():
+            return parts_of(self.model.affinity, torch.cat([f for *_, f in batches]), consensus.attention)
 
     def _read(self, pictures: Source) -> Pictures:
         if isinstance(pictures, Pictures):

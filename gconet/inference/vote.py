@@ -2,8 +2,9 @@
 
 The network often marks other objects too. The features of stage 5 tell them apart better once the object's
 look is known: that of a reference, or of the parts that all pictures of the group share, by vote.
-`--consensus group` or `consensus="group"` leaves the network's maps as they are. docs/experiments.md says how
-the method and its numbers were chosen.
+Without a reference, a picture that is like the others also keeps some of its own part of the consensus, which
+makes its map bolder. `--consensus group` or `consensus="group"` leaves the network's maps as they are.
+docs/experiments.md says how the method and its numbers were chosen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,14 +17,26 @@ from torch import Tensor
 
 from gconet.inference.presence import Floats, average_under, cosine_to_others
 from gconet.inference.reference import OBJECTS, PRESENT, Reference, read_references
+from gconet.models.affinity import Consensus
 from gconet.models.decoder import upsample
 
 GRID = 56  # cells per side, on which parts are found
 LEVEL, SHARE = 0.3, 0.01  # a part: connected cells of this level, more than this share of the picture
 POWER = 4  # of a picture's votes
 MOST, SURE = 40, 0.9  # strength of a change: 0 at a presence of SURE, MOST at PRESENT and below
+OWN, UNSURE, CLEAR = 0.5, 0.5, 0.8  # share of a picture's own part in E: 0 up to UNSURE, OWN from CLEAR
 LEAST = 0.1  # similarity below which everything is darkened, for pictures that lack the object
 Drawn = Sequence[tuple[Tensor, Tensor]]  # batches of a group: stage 5 (n,C,h,w) and maps (n,1,H,W)
+
+
+def add_own_parts(consensus: Consensus, attended: Tensor, parts: Tensor) -> Consensus:
+    """Mix E (1,C,1,1) with each picture's part of it: E for each picture, (N,C,1,1). The part's share grows
+    with the cosine of the picture's attended features to the others'; for both see `parts_of`."""
+    if len(parts) == 1 or consensus.vector.shape != parts[:1].shape:
+        return consensus
+    alike = cosine_to_others(F.normalize(attended.flatten(1).float(), dim=1).cpu().numpy())
+    share = torch.from_numpy(OWN * ((alike - UNSURE) / (CLEAR - UNSURE)).clip(0, 1)).to(parts)
+    return consensus._replace(vector=torch.lerp(consensus.vector.to(parts), parts, share.view(-1, 1, 1, 1)))
 
 
 def refine_group(drawn: Drawn, looks: Floats, weights: str) -> Iterator[Tensor]:
@@ -38,14 +51,14 @@ def refine_group(drawn: Drawn, looks: Floats, weights: str) -> Iterator[Tensor]:
     shared = vote(drawn, center)
     for features, maps in drawn:
         own, presence = np.split(presence, [len(maps)])
-        yield maps if shared is None else change(maps, features, own, shared, center)
+        yield maps if shared is None else apply_look(maps, features, own, shared, center)
 
 
 def refine(maps: Tensor, features: Tensor, looks: Floats, known: Reference) -> Tensor:
     """Refine the maps (n,1,H,W) of pictures by what a reference looks like; the other arguments: as above."""
     center = mean_look(known.weights).to(maps)
     look = F.normalize(torch.from_numpy(known.appearance).to(maps) - center, dim=0)
-    return change(maps, features, (looks * known.appearance).sum(1), look, center)
+    return apply_look(maps, features, (looks * known.appearance).sum(1), look, center)
 
 
 def vote(drawn: Drawn, center: Tensor) -> Tensor | None:
@@ -68,7 +81,7 @@ def vote(drawn: Drawn, center: Tensor) -> Tensor | None:
     return F.normalize(torch.from_numpy(weights @ unit[kept]), dim=0).to(center) if weights.any() else None
 
 
-def change(maps: Tensor, features: Tensor, presence: Floats, look: Tensor, center: Tensor) -> Tensor:
+def apply_look(maps: Tensor, features: Tensor, presence: Floats, look: Tensor, center: Tensor) -> Tensor:
     """Brighten the pixels whose features are more like `look` than the map's average is; darken the others.
 
     maps (n,1,H,W) in [0,1], stage 5 (n,C,h,w), presence (n,), look (C,) of length 1 → maps (n,1,H,W).

@@ -55,6 +55,12 @@ class GroupAffinityModule(nn.Module):
         return Consensus(apply_wide(self.output, attended), attention)
 
 
+def parts_of(affinity: nn.Module, features: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each image's attended features, and its part of E, the mean of all; both (N,C,1,1)."""
+    attended = (features * attention).mean((2, 3), keepdim=True)
+    return attended, affinity.output(attended) if isinstance(affinity, GroupAffinityModule) else attended
+
+
 def apply_wide(layer: nn.Module, x: Tensor) -> Tensor:
     """Return layer(x), computed as `layer` is stored if autocast would use float16: it cannot hold gradients
     that are summed over a whole group or picture."""
