@@ -20,6 +20,7 @@ from gconet.inference import predictor
 from gconet.inference.folders import write_maps
 from gconet.inference.memory import Plan
 from gconet.inference.predictor import Predictor, average_under, cosine_to_others
+from gconet.models.affinity import GroupAffinityModule
 from tests import reference_path
 from tests.conftest import SIZES, read_group
 
@@ -223,3 +224,16 @@ def test_every_map_is_announced_before_the_last_is_given(model, paths, consensus
     predictor = Predictor(model, size=32, consensus=consensus)
     predictor.predict(paths, lambda m: heard.append("map"), tick=heard.append)
     assert heard.count("map") == len(paths) == sum(n for n in heard if n != "map") and heard[-1] == "map"
+
+
+class Other(torch.nn.Module):
+    forward = GroupAffinityModule.forward
+
+
+def test_only_a_consensus_that_is_the_mean_of_its_parts_is_mixed(model, paths, monkeypatch):
+    mixed, vote = [], make(model, consensus="vote")
+    monkeypatch.setattr(predictor, "add_own_parts", lambda consensus, *_: mixed.append(1) or consensus)
+    vote(paths), make(model)(paths), vote.remember(paths)
+    assert len(mixed) == 1
+    vote.model.affinity.__class__ = Other
+    assert len(vote(paths)) == len(paths) and len(mixed) == 1

@@ -27,8 +27,8 @@ def add_photos(parser: argparse.ArgumentParser, title: str) -> None:
     add("--images", type=Path, metavar="DIR", help="one group, or a folder of groups")
     add_results(parser, title, default="results/ and the folder's name")
     add("--gts", type=Path, metavar="DIR", help="masks in the same tree as the images: prints the scores")
-    about = """group: maps as in the paper; vote: bolder if the pictures are clear; the others, and those by a
-        reference, refined by what the object looks like (default: vote with distractors, else group)"""
+    about = """group: maps as in the paper; vote: bolder for clear groups; for others, and with a reference,
+        refined by what the object looks like (default: vote with distractors, else group)"""
     add("--consensus", choices=("group", "vote"), help=about)
     about = """the object to find: clear pictures of it, or a file of gconet remember; folders in DIR pair up
         with the groups of the same names"""

@@ -26,7 +26,7 @@ from gconet.inference.presence import Floats, Maps, Take, average_under, cosine_
 from gconet.inference.reference import Reference, is_saved
 from gconet.inference.vote import add_own_parts, refine, refine_group
 from gconet.models import GCoNet
-from gconet.models.affinity import Consensus, parts_of
+from gconet.models.affinity import Consensus, GroupAffinityModule, MeanConsensus, parts_of
 
 Given: TypeAlias = Picture | Sequence[Picture]  # one group, as a call takes it
 Source: TypeAlias = Given | Pictures  # or already read
@@ -61,8 +61,8 @@ class Predictor:
         `size`: pixels per side of the network's input, as in training. `device`: auto, cpu or an accelerator,
         such as mps. `precision`: auto, fp32, tf32, bf16 or fp16; see `gconet.device.pick_precision`.
         `memory`: bytes that a group may take beyond the network. `consensus`: group, as in the paper, or
-        vote, which makes maps of clear groups bolder and refines the others, and those by a reference, by
-        what the object looks like (`gconet.inference.vote`). Raises ConfigError for anything else.
+        vote, which makes maps of clear groups bolder and refines unclear maps, and those by a reference,
+        by what the object looks like (`gconet.inference.vote`). Raises ConfigError for anything else.
         """
         model = getattr(model, "_orig_mod", model)  # before torch.compile
         if not isinstance(model, GCoNet):
@@ -145,12 +145,13 @@ class Predictor:
         return f"{digest_weights(self.model)}-{self.size}"
 
     def _whole(self, pictures: Source, take: Take, tick: Any, *, refined: bool) -> tuple[Tensor, Floats]:
-        """Decode a group with its own E; returns E, and the looks of its pictures, (N,C)."""
+        """Decode a group with its E, which is mixed if `refined`; returns E, and the looks (N,C)."""
         group, looks, drawn = self._read(pictures), list[Floats](), list[tuple[Tensor, Tensor]]()
         sizes = iter(group.sizes)
         with lock("compute"):  # the plan depends on the memory that is free now
             kept, consensus = self._first_pass(group)
-            mixed = add_own_parts(consensus, *self._parts(kept, consensus)) if refined else consensus
+            mixes = refined and isinstance(self.model.affinity, GroupAffinityModule | MeanConsensus)
+            mixed = add_own_parts(consensus, *self._parts(kept, consensus)) if mixes else consensus
             for part, laterals, features in self._complete(group, kept):
                 maps, look = self._draw(laterals, features, mixed.of(part))
                 looks.append(look)
@@ -211,8 +212,7 @@ class Predictor:
 
     def consensus(self, pictures: Source) -> Floats:
         """Return each image's part of the consensus, (N,C); the consensus is their mean (section 4.3)."""
-        parts = self._parts(*self._first_pass(self._read(pictures), maps=False))[1]
-        return self._finite(parts[..., 0, 0])
+        return self._finite(self._parts(*self._first_pass(self._read(pictures), maps=False))[1][..., 0, 0])
 
     def _parts(self, batches: list[Batch], consensus: Consensus) -> tuple[Tensor, Tensor]:
         with self._compute():

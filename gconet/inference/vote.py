@@ -1,4 +1,4 @@
-"""Maps of cluttered pictures, refined by what the object looks like.
+"""Maps from a consensus closer to each picture, refined by what the object looks like.
 
 The network often marks other objects too. The features of stage 5 tell them apart better once the object's
 look is known: that of a reference, or of the parts that all pictures of the group share, by vote.
@@ -24,15 +24,15 @@ GRID = 56  # cells per side, on which parts are found
 LEVEL, SHARE = 0.3, 0.01  # a part: connected cells of this level, more than this share of the picture
 POWER = 4  # of a picture's votes
 MOST, SURE = 40, 0.9  # strength of a change: 0 at a presence of SURE, MOST at PRESENT and below
-OWN, UNSURE, CLEAR = 0.5, 0.5, 0.8  # share of a picture's own part in E: 0 up to UNSURE, OWN from CLEAR
+OWN, UNSURE, CLEAR = 0.5, 0.5, 0.8  # own part's share: 0 up to a cosine of UNSURE, OWN from CLEAR
 LEAST = 0.1  # similarity below which everything is darkened, for pictures that lack the object
 Drawn = Sequence[tuple[Tensor, Tensor]]  # batches of a group: stage 5 (n,C,h,w) and maps (n,1,H,W)
 
 
 def add_own_parts(consensus: Consensus, attended: Tensor, parts: Tensor) -> Consensus:
-    """Mix E (1,C,1,1) with each picture's part of it: E for each picture, (N,C,1,1). The part's share grows
-    with the cosine of the picture's attended features to the others'; for both see `parts_of`."""
-    if len(parts) == 1 or consensus.vector.shape != parts[:1].shape:
+    """Mix E (1,C,1,1) with each picture's part of it: E for each picture, (N,C,1,1). The more alike its
+    attended features and the others' are, the larger is the part's share. For both see `parts_of`."""
+    if len(parts) == 1:
         return consensus
     alike = cosine_to_others(F.normalize(attended.flatten(1).float(), dim=1).cpu().numpy())
     share = torch.from_numpy(OWN * ((alike - UNSURE) / (CLEAR - UNSURE)).clip(0, 1)).to(parts)
