@@ -65,7 +65,8 @@ def test_the_bare_commands_end_in_maps_scores_and_a_page(run, tmp_path):
     hard = [j_half[name] * scores.groups[name].images for name in ("bird", "car", "cattle", "guitar")]
     # 0.812 in fp32; 0.806 on the composites, where marking every object perfectly reaches 0.488
     assert scores.figures["j_half"] > 0.8 and sum(hard) / 23 > 0.79
-    assert j_half["album_birds"] > 0.86 and j_half["album_fish"] > 0.76  # 0.875 and 0.781
+    assert j_half["album_birds"] > 0.86 and j_half["album_fish"] > 0.76  # 0.874 and 0.781
+    assert j_half["guitar"] > 0.5  # 0.563, though the training set holds no guitars
 
 
 def test_a_reference_darkens_other_objects_unless_the_papers_way_is_asked_for():
